@@ -1,0 +1,22 @@
+//! The nouns of the product: identifiers, money, usage, codes, rejections, resources and records.
+//!
+//! No I/O, no async, no clock of its own: every other crate may name these types, so they must
+//! stay cheap to compile and impossible to misuse.
+
+pub mod clock;
+pub mod code;
+pub mod id;
+pub mod money;
+pub mod record;
+pub mod rejection;
+pub mod resource;
+pub mod secret;
+pub mod usage;
+
+pub use clock::{Clock, ManualClock};
+pub use code::Code;
+pub use id::{RequestId, ResourceId, TraceId};
+pub use money::NanoUsd;
+pub use rejection::{Blame, Rejection, Retry};
+pub use secret::Secret;
+pub use usage::{Usage, UsageSource};

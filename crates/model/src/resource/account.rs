@@ -1,0 +1,83 @@
+//! An account: one credential at one provider.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::EpochMs;
+use crate::id::ResourceId;
+use crate::secret::Secret;
+
+/// Priority of an account that names none; lower goes first.
+pub const DEFAULT_PRIORITY: u32 = 50;
+/// Weight of an account that names none.
+pub const DEFAULT_WEIGHT: u32 = 1;
+
+/// A model that an account offers: the same name on both sides, or a public name mapped to the upstream's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ModelEntry {
+    /// Offered under its own name.
+    Same(String),
+    /// Offered under `name`, called `upstream` there.
+    Mapped {
+        /// What callers ask for.
+        name: String,
+        /// What the provider is asked for.
+        upstream: String,
+    },
+}
+
+impl ModelEntry {
+    /// What callers ask for.
+    #[must_use]
+    pub fn public(&self) -> &str {
+        match self {
+            Self::Same(name) | Self::Mapped { name, .. } => name,
+        }
+    }
+
+    /// What the provider is asked for.
+    #[must_use]
+    pub fn upstream(&self) -> &str {
+        match self {
+            Self::Same(name) => name,
+            Self::Mapped { upstream, .. } => upstream,
+        }
+    }
+}
+
+/// An account as stored and pushed, its credential unsealed for this process only.
+#[derive(Clone)]
+pub struct Account {
+    /// Its id.
+    pub id: ResourceId,
+    /// The administrator's name for it; unique within the tenant.
+    pub name: String,
+    /// The preset's id (`openai`, `deepseek`, …).
+    pub provider: String,
+    /// The base URL in place of the preset's.
+    pub base_url: Option<String>,
+    /// Azure's `api-version`.
+    pub api_version: Option<String>,
+    /// The API key; `None` for providers that take none (a local Ollama).
+    pub credential: Option<Secret<String>>,
+    /// What it offers; empty means the preset's list.
+    pub models: Vec<ModelEntry>,
+    /// Lower goes first.
+    pub priority: u32,
+    /// Share among accounts of the same priority; 0 takes no new requests.
+    pub weight: u32,
+    /// Requests in flight at one time; `None` is unlimited.
+    pub concurrency: Option<u32>,
+    /// Whether plain http and private addresses are allowed for its base URL.
+    pub allow_private: bool,
+    /// Whether it may be chosen.
+    pub enabled: bool,
+    /// The tenant.
+    pub tenant_id: String,
+    /// The group that may use it.
+    pub group_id: String,
+    /// When it was created.
+    pub created_at: EpochMs,
+    /// When it was last changed.
+    pub updated_at: EpochMs,
+}

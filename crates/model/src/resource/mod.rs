@@ -1,0 +1,13 @@
+//! Resources as the administrator manages them and as they are pushed to the data plane.
+
+pub mod account;
+pub mod configuration;
+pub mod key;
+pub mod price;
+pub mod user;
+
+pub use account::{Account, ModelEntry};
+pub use configuration::Configuration;
+pub use key::{ApiKey, KeyKind, RateLimit};
+pub use price::{PriceLines, PriceOverride};
+pub use user::{Role, User};
