@@ -1,0 +1,341 @@
+//! The digest: one log line per finished request, with the fields that scripts grep for.
+//!
+//! Written by the recorder, off the request path, into one reused buffer. Numbers and names only: no
+//! body and no secret ever reaches a record.
+
+use std::fmt::{Display, Write};
+
+use model::record::RequestRecord;
+
+use crate::escape;
+use crate::log::Format;
+
+/// The names of the fields in order, as they stand in both formats. A field without a value is left out.
+pub const FIELDS: &[&str] = &[
+    "ts",
+    "level",
+    "stream",
+    "message",
+    "request_id",
+    "trace_id",
+    "api_key_id",
+    "user_id",
+    "tenant_id",
+    "client_ip",
+    "route",
+    "surface",
+    "model",
+    "upstream_model",
+    "upstream",
+    "streamed",
+    "status",
+    "error_code",
+    "cause",
+    "upstream_status",
+    "upstream_error",
+    "attempts",
+    "latency_ms",
+    "first_byte_ms",
+    "own_us",
+    "bytes_in",
+    "bytes_out",
+    "input",
+    "cache_read",
+    "cache_write",
+    "output",
+    "reasoning",
+    "usage_source",
+    "cost",
+    "revision",
+];
+
+/// The digest line of a request, with its line feed.
+#[must_use]
+pub fn line(format: Format, record: &RequestRecord) -> String {
+    let mut out = String::with_capacity(1024);
+    write(&mut out, format, record);
+    out
+}
+
+/// Appends the digest line of a request, with its line feed, to `out`; hand a batch of them to
+/// [`crate::log::write_lines`].
+pub fn write(out: &mut String, format: Format, record: &RequestRecord) {
+    let mut line = Line { out, format };
+    line.begin(record);
+    line.caller(record);
+    line.call(record);
+    line.outcome(record);
+    line.measures(record);
+    line.end();
+}
+
+/// A line being written.
+struct Line<'a> {
+    out: &'a mut String,
+    format: Format,
+}
+
+impl Line<'_> {
+    fn begin(&mut self, record: &RequestRecord) {
+        let level = level(record.status);
+        match self.format {
+            Format::Json => {
+                self.out.push_str("{\"ts\":\"");
+                escape::timestamp(self.out, record.at);
+                self.out.push_str("\",\"level\":\"");
+                self.out.push_str(level);
+                self.out
+                    .push_str("\",\"stream\":\"digest\",\"message\":\"request\"");
+            }
+            Format::Text => {
+                escape::timestamp(self.out, record.at);
+                self.out.push(' ');
+                self.out.push_str(level);
+                self.out.push_str(" request stream=digest");
+            }
+        }
+    }
+
+    fn caller(&mut self, record: &RequestRecord) {
+        self.exact("request_id", record.request_id);
+        self.exact("trace_id", record.trace_id);
+        if let Some(id) = &record.key_id {
+            self.exact("api_key_id", id.as_str());
+        }
+        if let Some(id) = &record.user_id {
+            self.exact("user_id", id.as_str());
+        }
+        self.text("tenant_id", &record.tenant_id);
+        if let Some(ip) = record.client_ip {
+            self.exact("client_ip", ip);
+        }
+    }
+
+    fn call(&mut self, record: &RequestRecord) {
+        self.text("route", record.route);
+        self.text("surface", record.surface);
+        if !record.model.is_empty() {
+            self.text("model", &record.model);
+        }
+        if let Some(model) = &record.upstream_model {
+            self.text("upstream_model", model);
+        }
+        if let Some(upstream) = &record.upstream {
+            self.text("upstream", upstream);
+        }
+        self.raw("streamed", record.stream);
+    }
+
+    fn outcome(&mut self, record: &RequestRecord) {
+        self.number("status", u64::from(record.status));
+        if let Some(code) = record.code {
+            self.exact("error_code", code.name());
+        }
+        if let Some(cause) = &record.cause {
+            self.text("cause", cause);
+        }
+        // The last attempt is the one whose answer or failure the caller saw.
+        if let Some(last) = record.attempts.last() {
+            if let Some(status) = last.status {
+                self.number("upstream_status", u64::from(status));
+            }
+            if let Some(error) = &last.error {
+                self.text("upstream_error", error);
+            }
+        }
+        self.number(
+            "attempts",
+            u64::try_from(record.attempts.len()).unwrap_or(u64::MAX),
+        );
+    }
+
+    fn measures(&mut self, record: &RequestRecord) {
+        self.number("latency_ms", u64::from(record.latency_ms));
+        if let Some(ms) = record.first_byte_ms {
+            self.number("first_byte_ms", u64::from(ms));
+        }
+        self.number("own_us", u64::from(record.own_us));
+        self.number("bytes_in", record.bytes_in);
+        self.number("bytes_out", record.bytes_out);
+        self.number("input", record.usage.input);
+        self.number("cache_read", record.usage.cache_read);
+        self.number("cache_write", record.usage.cache_write());
+        self.number("output", record.usage.output);
+        self.number("reasoning", record.usage.reasoning);
+        self.exact("usage_source", record.usage.source.name());
+        if let Some(cost) = record.cost {
+            self.exact("cost", cost);
+        }
+        self.number("revision", record.revision);
+    }
+
+    fn end(&mut self) {
+        self.out
+            .push_str(if self.format == Format::Json { "}\n" } else { "\n" });
+    }
+
+    fn key(&mut self, name: &str) {
+        let (before, after) = if self.format == Format::Json {
+            (",\"", "\":")
+        } else {
+            (" ", "=")
+        };
+        self.out.push_str(before);
+        self.out.push_str(name);
+        self.out.push_str(after);
+    }
+
+    fn text(&mut self, name: &str, value: &str) {
+        self.key(name);
+        match self.format {
+            Format::Json => escape::json_string(self.out, value),
+            Format::Text => escape::text_value(self.out, value),
+        }
+    }
+
+    /// A value whose text needs no escaping (an id, an amount, a name from one of our tables) but is a
+    /// string in JSON.
+    fn exact(&mut self, name: &str, value: impl Display) {
+        self.key(name);
+        let quote = if self.format == Format::Json { "\"" } else { "" };
+        let _ = write!(self.out, "{quote}{value}{quote}");
+    }
+
+    fn raw(&mut self, name: &str, value: impl Display) {
+        self.key(name);
+        let _ = write!(self.out, "{value}");
+    }
+
+    fn number(&mut self, name: &str, value: u64) {
+        self.raw(name, value);
+    }
+}
+
+/// Failures of ours or the upstream's are errors, the caller's are warnings: `grep ERROR` finds the first.
+fn level(status: u16) -> &'static str {
+    match status {
+        500.. => "ERROR",
+        400.. => "WARN",
+        _ => "INFO",
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use model::record::Attempt;
+    use model::{Code, NanoUsd, RequestId, ResourceId, Usage, UsageSource};
+
+    pub(crate) fn record() -> RequestRecord {
+        let id = RequestId::mint(1_790_000_000_123, [7; 10]);
+        RequestRecord {
+            request_id: id,
+            trace_id: id.into(),
+            at: 1_790_000_000_123,
+            route: "POST /v1/chat/completions",
+            surface: "openai_chat",
+            key_id: Some(ResourceId::mint(1_790_000_000_000, [1; 10])),
+            user_id: None,
+            tenant_id: "default".into(),
+            client_ip: Some([127, 0, 0, 1].into()),
+            model: "gpt-5".into(),
+            upstream_model: Some("gpt-5-2025-08-07".into()),
+            upstream: Some("main".into()),
+            stream: true,
+            status: 200,
+            code: None,
+            cause: None,
+            checks: Vec::new(),
+            candidates: Vec::new(),
+            attempts: vec![Attempt {
+                account: "main".into(),
+                status: Some(200),
+                class: "ok",
+                error: None,
+                upstream_request_id: None,
+                reused: true,
+                first_byte_ms: Some(210),
+                total_ms: 900,
+            }],
+            usage: Usage {
+                input: 12,
+                output: 34,
+                cache_read: 5,
+                source: UsageSource::Measured,
+                ..Usage::default()
+            },
+            cost: Some(NanoUsd(355_000)),
+            bytes_in: 321,
+            bytes_out: 4_567,
+            first_byte_ms: Some(212),
+            latency_ms: 903,
+            own_us: 41,
+            revision: 3,
+        }
+    }
+
+    fn failed() -> RequestRecord {
+        let mut failed = record();
+        (failed.status, failed.code, failed.cost) = (502, Some(Code::UpstreamError), None);
+        failed.cause = Some("reset\nts=1".into());
+        failed.user_id = failed.key_id.clone();
+        failed.attempts[0].error = Some("bad \u{1b}[0m gateway".into());
+        failed
+    }
+
+    #[test]
+    fn a_json_line_has_every_field_in_order_and_exact_money() {
+        let text = line(Format::Json, &record());
+        let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        for (name, expected) in [
+            ("ts", serde_json::json!("2026-09-21T14:13:20.123Z")),
+            ("level", "INFO".into()),
+            ("stream", "digest".into()),
+            ("api_key_id", record().key_id.expect("set").as_str().into()),
+            ("latency_ms", 903.into()),
+            ("model", "gpt-5".into()),
+            ("cost", "0.000355".into()),
+            ("streamed", true.into()),
+        ] {
+            assert_eq!(value[name], expected, "{name}");
+        }
+        assert_eq!(value["trace_id"], record().request_id.to_string());
+    }
+
+    #[test]
+    fn the_list_of_fields_is_what_is_written() {
+        let mut all = failed();
+        all.cost = Some(NanoUsd(1));
+        for format in [Format::Json, Format::Text] {
+            let text = line(format, &all);
+            let mut from = 0;
+            for name in FIELDS.iter().skip(4) {
+                let needle = if format == Format::Json {
+                    format!(",\"{name}\":")
+                } else {
+                    format!(" {name}=")
+                };
+                let at = text[from..]
+                    .find(&needle)
+                    .unwrap_or_else(|| panic!("{name} after {from}: {text}"));
+                from += at + 1;
+            }
+        }
+    }
+
+    #[test]
+    fn a_failure_is_one_line_that_grep_finds() {
+        let text = line(Format::Text, &failed());
+        assert_eq!(text.matches('\n').count(), 1);
+        for part in [
+            " ERROR request ",
+            " error_code=UPSTREAM_ERROR ",
+            " cause=\"reset\\nts=1\" ",
+            "upstream_error=\"bad \\u001b[0m gateway\"",
+            &format!(" trace_id={} ", failed().trace_id),
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert!(!text.contains(" cost="));
+    }
+}

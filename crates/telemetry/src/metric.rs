@@ -1,0 +1,300 @@
+//! The metrics: what is counted, and how it is shown to Prometheus.
+//!
+//! Most are derived from finished request records by the recorder, off the request path; the rest are
+//! gauges that their owners set. [`table`] is the one list of all of them.
+
+mod bounded;
+mod families;
+pub mod table;
+
+use std::sync::atomic::Ordering;
+
+use model::clock::EpochMs;
+use model::record::RequestRecord;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+pub use table::{Kind, MetricInfo, TABLE};
+
+use bounded::Bounds;
+use families::{Families, Sampled};
+
+/// The content type of [`Metrics::render`] (OpenMetrics 1.0, which Prometheus reads).
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// All metrics of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    families: Families,
+    sampled: Sampled,
+    bounds: Bounds,
+}
+
+/// The gauges that a worker moves itself, on the request path: one atomic addition each.
+#[derive(Clone, Debug)]
+pub struct WorkerGauges {
+    /// Connections that this worker serves.
+    pub connections: Gauge,
+    /// Requests in flight in the whole process.
+    pub in_flight: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All metrics at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let (families, sampled) = (Families::default(), Sampled::default());
+        let mut registry = Registry::default();
+        families.register(&mut registry);
+        registry.register_collector(Box::new(sampled.clone()));
+        Self {
+            registry,
+            families,
+            sampled,
+            bounds: Bounds::default(),
+        }
+    }
+
+    /// Everything in the OpenMetrics text format; see [`CONTENT_TYPE`].
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut text = String::with_capacity(16 * 1024);
+        // Writing into a string cannot fail, and no metric here refuses to be written.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+
+    /// Counts a finished request. Called by the recorder, off the request path.
+    pub fn observe(&self, record: &RequestRecord) {
+        self.count_request(record);
+        self.count_attempts(record);
+        self.count_usage(record);
+    }
+
+    /// The gauges of worker `index`.
+    #[must_use]
+    pub fn worker(&self, index: usize) -> WorkerGauges {
+        let worker = self.bounds.bounded("worker", &index.to_string());
+        WorkerGauges {
+            connections: self
+                .families
+                .connections
+                .get_or_create_owned(&[("worker", worker)]),
+            in_flight: self.families.in_flight.clone(),
+        }
+    }
+
+    /// Replaces the states of all circuits: `(name, state)` with 0 closed, 1 half-open, 2 open.
+    pub fn set_circuits<'a>(&self, circuits: impl IntoIterator<Item = (&'a str, i64)>) {
+        let family = &self.families.circuit_state;
+        family.clear();
+        for (name, state) in circuits.into_iter().take(bounded::LIMIT) {
+            family
+                .get_or_create(&[("circuit", name.to_owned().into())])
+                .set(state);
+        }
+    }
+
+    /// Notes which configuration is in force since when.
+    pub fn config_applied(&self, revision: u64, now_ms: EpochMs) {
+        let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        self.families.config_revision.set(gauge(revision));
+        self.families.config_applied.set(gauge(now_ms / 1_000));
+    }
+
+    /// Counts request records that were lost because their queue was full.
+    pub fn records_dropped(&self, count: u64) {
+        self.families.records_dropped.inc_by(count);
+    }
+
+    /// Counts request records that reached the database.
+    pub fn records_written(&self, count: u64) {
+        self.families.records_written.inc_by(count);
+    }
+
+    fn count_request(&self, record: &RequestRecord) {
+        let families = &self.families;
+        let surface = [("surface", record.surface.into())];
+        let code = record.code.map_or("", model::Code::name);
+        let labels = [
+            surface[0].clone(),
+            ("status", record.status.to_string().into()),
+            ("code", code.into()),
+        ];
+        families.requests.get_or_create(&labels).inc();
+        let seconds = |ms: u32| f64::from(ms) / 1e3;
+        let whole = families.request_seconds.get_or_create(&surface);
+        whole.observe(seconds(record.latency_ms));
+        if let Some(ms) = record.first_byte_ms {
+            let first_byte = families.first_byte_seconds.get_or_create(&surface);
+            first_byte.observe(seconds(ms));
+        }
+        families.own_seconds.observe(f64::from(record.own_us) / 1e6);
+        families
+            .bytes
+            .get_or_create(&[("direction", "in".into())])
+            .inc_by(record.bytes_in);
+        families
+            .bytes
+            .get_or_create(&[("direction", "out".into())])
+            .inc_by(record.bytes_out);
+        if let Some(dimension) = limited_dimension(code) {
+            families
+                .limit_rejected
+                .get_or_create(&[("dimension", dimension.into())])
+                .inc();
+        }
+        // A model that never reached an upstream is only what some caller wrote.
+        if !record.attempts.is_empty() {
+            let model = self.bounds.bounded("model", &record.model);
+            families.model_requests.get_or_create(&[("model", model)]).inc();
+        }
+    }
+
+    fn count_attempts(&self, record: &RequestRecord) {
+        for attempt in &record.attempts {
+            let upstream = ("upstream", self.bounds.bounded("upstream", &attempt.account));
+            let class = ("class", attempt.class.into());
+            let seconds = f64::from(attempt.total_ms) / 1e3;
+            self.families
+                .attempts
+                .get_or_create(&[upstream.clone(), class])
+                .inc();
+            self.families
+                .upstream_seconds
+                .get_or_create(&[upstream])
+                .observe(seconds);
+        }
+    }
+
+    fn count_usage(&self, record: &RequestRecord) {
+        let usage = &record.usage;
+        for (kind, tokens) in [
+            ("input", usage.input),
+            ("cache_read", usage.cache_read),
+            ("cache_write", usage.cache_write()),
+            ("output", usage.output),
+            ("reasoning", usage.reasoning),
+        ] {
+            self.families
+                .tokens
+                .get_or_create(&[("kind", kind.into())])
+                .inc_by(tokens);
+        }
+        let nanos = record.cost.map_or(0, |cost| u64::try_from(cost.0).unwrap_or(0));
+        self.sampled.cost_nanos.fetch_add(nanos, Ordering::Relaxed);
+    }
+}
+
+/// The limit dimension that a refusal names (`RATE_LIMIT_RPM` → `rpm`); the upstream's limits are not ours.
+fn limited_dimension(code: &str) -> Option<&'static str> {
+    let dimension = code.strip_prefix("RATE_LIMIT_")?;
+    ["rpm", "tpm", "rpd", "tpd", "concurrent", "burst"]
+        .into_iter()
+        .find(|name| name.eq_ignore_ascii_case(dimension))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::tests::record;
+    use model::Code;
+
+    /// A `Metrics` in which everything has happened once.
+    fn busy() -> Metrics {
+        let metrics = Metrics::new();
+        metrics.observe(&record());
+        let mut refused = record();
+        (refused.status, refused.code) = (429, Some(Code::RateLimitRpm));
+        metrics.observe(&refused);
+        metrics.worker(0).connections.inc();
+        metrics.worker(1).in_flight.inc();
+        metrics.set_circuits([("openai:gpt-5", 2)]);
+        metrics.config_applied(7, 1_790_000_000_123);
+        metrics.records_dropped(3);
+        metrics.records_written(4);
+        metrics
+    }
+
+    #[test]
+    fn every_metric_of_the_table_is_shown_with_help_and_type() {
+        let text = busy().render();
+        for row in TABLE {
+            let shown = row.name.strip_suffix("_total").unwrap_or(row.name);
+            assert!(
+                text.contains(&format!("# HELP {shown} {}.\n", row.help)),
+                "{} in {text}",
+                row.name
+            );
+            assert!(
+                text.contains(&format!("# TYPE {shown} {}\n", row.kind.name())),
+                "{}",
+                row.name
+            );
+            let sample = text.lines().find(|line| {
+                let rest = line.strip_prefix(row.name).unwrap_or_default();
+                rest.starts_with(['{', ' ']) || rest.starts_with("_bucket") || rest.starts_with("_info")
+            });
+            let sample = sample.unwrap_or_else(|| panic!("{} has no sample in {text}", row.name));
+            for label in row.labels {
+                assert!(sample.contains(&format!("{label}=\"")), "{sample}");
+            }
+        }
+        assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn nothing_is_shown_that_is_not_in_the_table() {
+        let text = busy().render();
+        for name in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+            let name = name.split(' ').next().unwrap_or_default();
+            let listed = |row: &&MetricInfo| row.name.strip_suffix("_total").unwrap_or(row.name) == name;
+            assert_eq!(TABLE.iter().filter(listed).count(), 1, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_counted_where_it_belongs() {
+        let text = busy().render();
+        for line in [
+            "gateway_request_total{surface=\"openai_chat\",status=\"200\",code=\"\"} 1",
+            "gateway_request_total{surface=\"openai_chat\",status=\"429\",code=\"RATE_LIMIT_RPM\"} 1",
+            "gateway_limit_rejected_total{dimension=\"rpm\"} 1",
+            "gateway_upstream_attempt_total{upstream=\"main\",class=\"ok\"} 2",
+            "gateway_tokens_total{kind=\"output\"} 68",
+            "gateway_cost_usd_total 0.00071",
+            "gateway_connections{worker=\"0\"} 1",
+            "gateway_in_flight 1",
+            "gateway_circuit_state{circuit=\"openai:gpt-5\"} 2",
+            "gateway_config_revision 7",
+            "gateway_config_applied_timestamp_seconds 1790000000",
+            "gateway_records_dropped_total 3",
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line} in {text}");
+        }
+    }
+
+    #[test]
+    fn a_caller_cannot_make_metrics_grow_by_inventing_models() {
+        let metrics = Metrics::new();
+        for n in 0..1_000 {
+            let mut asked = record();
+            asked.model = format!("invented-{n}").into();
+            metrics.observe(&asked);
+            asked.attempts.clear();
+            asked.model = format!("refused-{n}").into();
+            metrics.observe(&asked);
+        }
+        let text = metrics.render();
+        assert!(text.matches("gateway_model_request_total{").count() <= bounded::LIMIT + 1);
+        assert!(text.contains("model=\"other\"") && !text.contains("refused-"));
+    }
+}
