@@ -1,0 +1,396 @@
+//! Reads of a request body what routing, limits and accounting need, in one borrowed pass.
+//!
+//! Nothing is copied but the model's name, no tree is built, and fields that are not read here are
+//! only checked to be JSON: the upstream judges them.
+
+use std::fmt;
+use std::ops::Range;
+
+use bytes::Bytes;
+use model::{Code, Rejection};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::members::{self, Key};
+use crate::surface::Surface;
+
+/// How deep a request may nest; real requests stay below 20, and parsers behind us may recurse.
+const DEPTH_LIMIT: usize = 64;
+
+/// What a request asks for, as far as the gateway cares.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The endpoint.
+    pub surface: Surface,
+    /// The model asked for, unescaped.
+    pub model: Box<str>,
+    /// Whether the answer shall be a stream of events.
+    pub stream: bool,
+    /// Whether the caller itself asked for usage in the stream.
+    pub include_usage: bool,
+    /// The most tokens the answer may have, when the request says so.
+    pub max_output: Option<u64>,
+    /// How many answers are asked for (`n`), at least 1.
+    pub choices: u32,
+    /// Where the parts lie that may be rewritten.
+    pub spans: Spans,
+}
+
+/// Byte ranges of a request body that [`crate::splice`] may rewrite.
+#[derive(Clone, Debug)]
+pub struct Spans {
+    /// Just behind the body's opening brace.
+    pub(crate) first_member: usize,
+    /// The model's raw value, quotes included.
+    pub(crate) model: Range<usize>,
+    /// What `stream_options` is.
+    pub(crate) stream_options: StreamOptions,
+}
+
+/// What a request's `stream_options` is, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum StreamOptions {
+    /// Not there.
+    Absent,
+    /// `null`, at this range.
+    Null(Range<usize>),
+    /// An object: where its members begin, whether it has any, and where the value of
+    /// `include_usage` lies.
+    Object {
+        inside: usize,
+        empty: bool,
+        include_usage: Option<Range<usize>>,
+    },
+}
+
+/// Reads `body` as a request to `surface`.
+///
+/// # Errors
+/// `INVALID_REQUEST` for an empty body, for bytes that are not one JSON object, for a duplicate of a
+/// field that is read here, for nesting deeper than 64, and for a model or a `stream` of the wrong type.
+pub fn peek(surface: Surface, body: &Bytes) -> Result<Call, Rejection> {
+    if body.trim_ascii().is_empty() {
+        return Err(invalid("The request body is empty."));
+    }
+    let text = std::str::from_utf8(body).map_err(|_| invalid("The request body is not valid UTF-8."))?;
+    if !text.trim_ascii_start().starts_with('{') {
+        return Err(invalid("The request body is not a JSON object."));
+    }
+    let fields = read(surface, text)?;
+    if deeper_than_limit(text.as_bytes()) {
+        return Err(invalid("The request body nests deeper than 64 levels."));
+    }
+    fields.into_call(surface, text)
+}
+
+fn invalid(message: impl Into<std::borrow::Cow<'static, str>>) -> Rejection {
+    Rejection::because(Code::InvalidRequest, message)
+}
+
+fn read(surface: Surface, text: &str) -> Result<Fields<'_>, Rejection> {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let fields = reader
+        .deserialize_map(FieldsVisitor { surface })
+        .and_then(|fields| reader.end().map(|()| fields))
+        .map_err(|error| {
+            let place = format!("line {} column {}", error.line(), error.column());
+            invalid(format!("The request body is not valid JSON, at {place}.")).caused_by(error)
+        })?;
+    match fields.duplicate {
+        Some(name) => Err(invalid(format!("The field `{name}` is given twice.")).at(name)),
+        None => Ok(fields),
+    }
+}
+
+/// The raw values of the fields that are read.
+#[derive(Default)]
+struct Fields<'a> {
+    model: Option<&'a str>,
+    stream: Option<&'a str>,
+    stream_options: Option<&'a str>,
+    max_tokens: Option<&'a str>,
+    max_completion_tokens: Option<&'a str>,
+    n: Option<&'a str>,
+    duplicate: Option<&'static str>,
+}
+
+impl<'a> Fields<'a> {
+    /// The place for the member `key` when `surface` reads it.
+    fn slot(&mut self, surface: Surface, key: &str) -> Option<(&'static str, &mut Option<&'a str>)> {
+        let chat = matches!(surface, Surface::ChatCompletions | Surface::Completions);
+        match key {
+            "model" => Some(("model", &mut self.model)),
+            "stream" if surface.may_stream() => Some(("stream", &mut self.stream)),
+            "max_tokens" if surface.may_stream() => Some(("max_tokens", &mut self.max_tokens)),
+            "stream_options" if chat => Some(("stream_options", &mut self.stream_options)),
+            "max_completion_tokens" if chat => {
+                Some(("max_completion_tokens", &mut self.max_completion_tokens))
+            }
+            "n" if chat => Some(("n", &mut self.n)),
+            _ => None,
+        }
+    }
+
+    fn into_call(self, surface: Surface, text: &str) -> Result<Call, Rejection> {
+        let raw_model = self
+            .model
+            .ok_or_else(|| invalid("The field `model` is missing.").at("model"))?;
+        let model = members::string(raw_model)
+            .filter(|name| !name.is_empty())
+            .ok_or_else(|| invalid("The field `model` must be a non-empty string.").at("model"))?;
+        let stream_options = read_stream_options(text, self.stream_options)?;
+        let include_usage = match &stream_options {
+            StreamOptions::Object {
+                include_usage: Some(range),
+                ..
+            } => &text[range.clone()] == "true",
+            _ => false,
+        };
+        let spans = Spans {
+            first_member: text.len() - text.trim_ascii_start().len() + 1,
+            model: range_within(text, raw_model),
+            stream_options,
+        };
+        Ok(Call {
+            surface,
+            model: model.into(),
+            stream: read_stream(self.stream)?,
+            include_usage,
+            max_output: self
+                .max_completion_tokens
+                .and_then(count)
+                .or_else(|| self.max_tokens.and_then(count)),
+            choices: self
+                .n
+                .and_then(count)
+                .map_or(1, |n| u32::try_from(n).unwrap_or(u32::MAX).max(1)),
+            spans,
+        })
+    }
+}
+
+fn read_stream(raw: Option<&str>) -> Result<bool, Rejection> {
+    match raw {
+        None | Some("null" | "false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(invalid("The field `stream` must be a boolean.").at("stream")),
+    }
+}
+
+/// A number of tokens or choices; what is not one is left to the upstream to refuse.
+fn count(raw: &str) -> Option<u64> {
+    raw.parse().ok()
+}
+
+fn read_stream_options(text: &str, raw: Option<&str>) -> Result<StreamOptions, Rejection> {
+    let Some(raw) = raw else {
+        return Ok(StreamOptions::Absent);
+    };
+    let range = range_within(text, raw);
+    if raw == "null" {
+        return Ok(StreamOptions::Null(range));
+    }
+    let (mut seen, mut empty, mut twice) = (None, true, false);
+    members::each(raw, |key, value| {
+        empty = false;
+        if key == "include_usage" {
+            twice |= seen.replace(range_within(text, value)).is_some();
+        }
+    })
+    .map_err(|_| invalid("The field `stream_options` must be an object.").at("stream_options"))?;
+    if twice {
+        let name = "stream_options.include_usage";
+        return Err(invalid(format!("The field `{name}` is given twice.")).at(name));
+    }
+    Ok(StreamOptions::Object {
+        inside: range.start + 1,
+        empty,
+        include_usage: seen,
+    })
+}
+
+/// Where `part`, a slice of `text`, lies within it.
+fn range_within(text: &str, part: &str) -> Range<usize> {
+    let start = part.as_ptr().addr() - text.as_ptr().addr();
+    start..start + part.len()
+}
+
+struct FieldsVisitor {
+    surface: Surface,
+}
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+        let mut fields = Fields::default();
+        while let Some(key) = map.next_key::<Key<'de>>()? {
+            let Some((name, slot)) = fields.slot(self.surface, &key.0) else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            let value: &RawValue = map.next_value()?;
+            if slot.replace(value.get()).is_some() {
+                fields.duplicate = Some(name);
+            }
+        }
+        Ok(fields)
+    }
+}
+
+/// Whether valid JSON nests deeper than [`DEPTH_LIMIT`]. A pass of its own, because serde skips
+/// unread values without counting; strings, most of a request, are skipped in blocks.
+fn deeper_than_limit(json: &[u8]) -> bool {
+    let (mut depth, mut at) = (0_usize, 0_usize);
+    while let Some(byte) = json.get(at) {
+        match byte {
+            b'"' => at = string_end(json, at + 1),
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > DEPTH_LIMIT {
+                    return true;
+                }
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        at += 1;
+    }
+    false
+}
+
+/// The position of the quote that ends the string whose text begins at `at`.
+fn string_end(json: &[u8], mut at: usize) -> usize {
+    while let Some(found) = memchr::memchr2(b'"', b'\\', &json[at.min(json.len())..]) {
+        at += found;
+        if json[at] == b'"' {
+            return at;
+        }
+        at += 2;
+    }
+    json.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peeked(surface: Surface, body: &str) -> Result<Call, Rejection> {
+        peek(surface, &Bytes::copy_from_slice(body.as_bytes()))
+    }
+
+    fn refusal(surface: Surface, body: &str) -> (Option<String>, String) {
+        let rejection = peeked(surface, body).expect_err(body);
+        assert_eq!(rejection.code, Code::InvalidRequest);
+        (rejection.param, rejection.message.into_owned())
+    }
+
+    #[test]
+    fn reads_what_a_chat_request_asks_for() {
+        let call = peeked(
+            Surface::ChatCompletions,
+            r#" {"messages":[{"role":"user","content":"{\"model\":1}"}], "model": "a\u002fb",
+               "stream":true,"stream_options":{"include_usage":true},"max_tokens":5,
+               "max_completion_tokens":7,"n":2,"unknown":{"model":"x"}} "#,
+        )
+        .unwrap();
+        assert_eq!(&*call.model, "a/b");
+        assert!(call.stream && call.include_usage);
+        assert_eq!((call.max_output, call.choices), (Some(7), 2));
+    }
+
+    #[test]
+    fn every_surface_needs_a_model_by_name() {
+        for surface in Surface::ALL {
+            assert_eq!(&*peeked(surface, r#"{"model":"m"}"#).unwrap().model, "m");
+            for body in [
+                "{}",
+                r#"{"model":1}"#,
+                r#"{"model":null}"#,
+                r#"{"model":""}"#,
+                r#"{"model":["m"]}"#,
+            ] {
+                assert_eq!(refusal(surface, body).0.as_deref(), Some("model"), "{body}");
+            }
+        }
+    }
+
+    #[test]
+    fn refuses_bodies_that_are_not_one_object() {
+        for body in [
+            "",
+            "  \n",
+            "null",
+            "[]",
+            "\"x\"",
+            "{",
+            "{\"model\":\"m\"",
+            "{\"model\":\"m\"}x",
+            "{\"model\":\"m\",}",
+            "{\"model\":\"m\",\"x\":01}",
+            "{\"model\":\"m\",\"x\":\"\\q\"}",
+            "\u{feff}{\"model\":\"m\"}",
+        ] {
+            assert_eq!(refusal(Surface::ChatCompletions, body).0, None, "{body}");
+        }
+        let not_text = Bytes::from_static(b"{\"model\":\"\xff\"}");
+        assert!(peek(Surface::Messages, &not_text).is_err());
+    }
+
+    #[test]
+    fn refuses_a_duplicate_of_what_it_reads_and_no_other() {
+        for (body, param) in [
+            (r#"{"model":"m","model":"m"}"#, "model"),
+            (r#"{"model":"m","mod\u0065l":"n"}"#, "model"),
+            (r#"{"model":"m","stream":true,"stream":false}"#, "stream"),
+            (r#"{"model":"m","n":1,"n":1}"#, "n"),
+            (
+                r#"{"model":"m","stream_options":{"include_usage":false,"include_usage":true}}"#,
+                "stream_options.include_usage",
+            ),
+        ] {
+            assert_eq!(
+                refusal(Surface::ChatCompletions, body).0.as_deref(),
+                Some(param),
+                "{body}"
+            );
+        }
+        let twice = r#"{"model":"m","stream":1,"stream":2,"user":"a","user":"b"}"#;
+        assert!(peeked(Surface::Embeddings, twice).is_ok());
+    }
+
+    #[test]
+    fn stream_is_a_boolean_or_nothing() {
+        for (body, stream) in [
+            (r#"{"model":"m"}"#, false),
+            (r#"{"model":"m","stream":null}"#, false),
+            (r#"{"model":"m","stream":false}"#, false),
+            (r#"{"model":"m","stream":true}"#, true),
+        ] {
+            assert_eq!(peeked(Surface::Messages, body).unwrap().stream, stream);
+        }
+        for value in ["1", "\"true\"", "[]", "{}"] {
+            let body = format!(r#"{{"model":"m","stream":{value}}}"#);
+            assert_eq!(refusal(Surface::Completions, &body).0.as_deref(), Some("stream"));
+        }
+        let odd = refusal(Surface::ChatCompletions, r#"{"model":"m","stream_options":3}"#);
+        assert_eq!(odd.0.as_deref(), Some("stream_options"));
+    }
+
+    #[test]
+    fn nesting_is_allowed_to_the_limit_and_refused_beyond() {
+        let nested = |levels: usize| {
+            let (open, close) = ("[".repeat(levels), "]".repeat(levels));
+            format!(r#"{{"model":"m","s":"\"[[","x":{open}{close}}}"#)
+        };
+        assert!(peeked(Surface::Messages, &nested(DEPTH_LIMIT - 1)).is_ok());
+        assert!(peeked(Surface::Messages, &nested(DEPTH_LIMIT)).is_err());
+        assert!(peeked(Surface::Messages, &nested(200_000)).is_err());
+        let brackets = format!(r#"{{"model":"m","s":"{}"}}"#, "[".repeat(500));
+        assert!(peeked(Surface::Messages, &brackets).is_ok());
+    }
+}
