@@ -1,1 +1,62 @@
-fn main() {}
+//! The project's automation: `cargo xtask <command>`.
+//!
+//! Depends on nothing of the product, so that it compiles in seconds and can judge a tree that
+//! does not. Each command is one file; this one only chooses between them.
+
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command talks to its terminal"
+)]
+
+mod bench;
+mod ci;
+mod codegen;
+mod command;
+mod deny;
+mod setup;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+Usage: cargo xtask <command>
+
+  setup                              install what the tests need
+  test [--nightly] [filter...]       build the binary, run the tests
+  tidy                               check layers, sizes and names
+  codegen [--check]                  write the generated reference pages, or fail when they are stale
+  bench [case...] [--rounds N] [--quick] [--enforce] [--write]
+                                     measure against nginx and the targets
+  ci                                 everything that a change must pass
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let rest = arguments.get(1..).unwrap_or_default();
+    let outcome = match arguments.first().map(String::as_str) {
+        Some("setup") => setup::run_command(),
+        Some("test") => test::run_command(rest),
+        Some("tidy") => tidy::run(),
+        Some("codegen") => codegen::run_command(rest),
+        Some("bench") => bench::run_command(rest),
+        Some("ci") => ci::run_command(),
+        Some("help" | "--help" | "-h") => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
