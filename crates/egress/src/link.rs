@@ -1,0 +1,199 @@
+//! One HTTP/1.1 connection and the exchange on it, driven by the task that waits for the answer.
+//!
+//! No driver task is spawned: whoever polls the exchange or its answer polls the connection too.
+//! That saves a wake-up per message and means that dropping the request closes the connection.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use hyper::client::conn::http1::{Builder, Connection, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::time::Instant;
+
+use crate::error::{Phase, SendError, describe};
+use crate::target::Target;
+use crate::timers::{Alarm, Deadline, Timers};
+use crate::wire::{Sent, Stream, Wire};
+
+/// Most bytes that are read ahead of the consumer, and so also the longest head of an answer that
+/// is accepted. Hyper's own default of 400 KiB would be held once per slow stream.
+const MAX_BUFFER: usize = 64 * 1024;
+
+/// The request as it leaves: its body is already whole.
+pub(crate) type Outgoing = Request<Full<Bytes>>;
+
+/// An open connection with everything that lives as long as it does.
+pub(crate) struct Link {
+    connection: Connection<TokioIo<Wire>, Full<Bytes>>,
+    sender: SendRequest<Full<Bytes>>,
+    sent: Rc<Sent>,
+    alarm: Alarm,
+    finished: Option<Option<String>>,
+    /// What it was opened for.
+    pub(crate) target: Target,
+    /// When it was opened.
+    pub(crate) opened: Instant,
+}
+
+/// Why an exchange brought no answer.
+pub(crate) enum Failure {
+    /// The connection was closed before the request was begun; here it is back, untouched.
+    Unbegun(Box<Outgoing>, SendError),
+    /// Anything else.
+    Failed(SendError),
+}
+
+impl Link {
+    /// Prepares `stream` for HTTP/1.1; sends nothing yet.
+    pub(crate) async fn new(
+        stream: Stream,
+        target: &Target,
+        total: Deadline,
+    ) -> Result<Box<Self>, SendError> {
+        let (wire, sent) = Wire::new(stream);
+        // Headers keep hyper's own limit of 100, which it parses without an allocation.
+        let (sender, connection) = Builder::new()
+            .max_buf_size(MAX_BUFFER)
+            .handshake(TokioIo::new(wire))
+            .await
+            .map_err(|error| SendError::unsent(Phase::Connect, describe(&error)))?;
+        Ok(Box::new(Self {
+            connection,
+            sender,
+            sent,
+            alarm: Alarm::new(total.at),
+            finished: None,
+            target: target.clone(),
+            opened: Instant::now(),
+        }))
+    }
+
+    /// Sends `request` and waits for the head of the answer.
+    pub(crate) async fn exchange(
+        &mut self,
+        request: Outgoing,
+        timers: &Timers,
+        total: Deadline,
+    ) -> Result<Response<Incoming>, Failure> {
+        let before = self.sent.bytes();
+        let first_byte = Deadline::new("first_byte", Instant::now(), timers.first_byte).or(total);
+        // Only polling the connection can bring the answer, and that happens right before it is
+        // asked for: a waker here would wake this task a second time for nothing. Unconstrained,
+        // because an exhausted budget would ask this very waker to call again.
+        let mut answer = pin!(tokio::task::unconstrained(self.sender.try_send_request(request)));
+        let mut quiet = Context::from_waker(Waker::noop());
+        let outcome = std::future::poll_fn(|cx| {
+            self.poll_connection(cx);
+            if let Poll::Ready(outcome) = answer.as_mut().poll(&mut quiet) {
+                return Poll::Ready(Ok(outcome));
+            }
+            if self.finished.is_some() {
+                return Poll::Ready(Err(None));
+            }
+            let deadline = self.head_deadline(first_byte, timers);
+            self.alarm
+                .poll_at(cx, deadline.at)
+                .map(|()| Err(Some(deadline.timer)))
+        })
+        .await;
+        match outcome {
+            Ok(Ok(response)) => self.accept(response),
+            Ok(Err(error)) => Err(self.failed(error, before)),
+            Err(timer) => Err(Failure::Failed(self.broken_off(timer, before))),
+        }
+    }
+
+    /// The next thing to run out while waiting for a head.
+    fn head_deadline(&self, first_byte: Deadline, timers: &Timers) -> Deadline {
+        match self.sent.stalled_since() {
+            Some(since) => Deadline::new("write", since, timers.write).or(first_byte),
+            None => first_byte,
+        }
+    }
+
+    fn accept(&self, response: Response<Incoming>) -> Result<Response<Incoming>, Failure> {
+        // Nobody here asks for an upgrade, so what would follow is not HTTP.
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let message = "the upstream switched protocols without being asked".to_owned();
+            return Err(Failure::Failed(SendError {
+                phase: Phase::Head,
+                written: true,
+                timer: None,
+                message,
+            }));
+        }
+        Ok(response)
+    }
+
+    fn failed(&self, mut error: TrySendError<Outgoing>, before: u64) -> Failure {
+        let returned = error.take_message();
+        let mut failure = self.broken_off(None, before);
+        failure.message = describe(&error.into_error());
+        match returned {
+            Some(request) if !failure.written => Failure::Unbegun(Box::new(request), failure),
+            _ => Failure::Failed(failure),
+        }
+    }
+
+    fn broken_off(&self, timer: Option<&'static str>, before: u64) -> SendError {
+        let written = self.sent.bytes() > before;
+        let stalled = self.sent.stalled_since().is_some();
+        let phase = if written && !stalled {
+            Phase::Head
+        } else {
+            Phase::Write
+        };
+        match timer {
+            Some(timer) => SendError {
+                written,
+                ..SendError::timed_out(phase, timer)
+            },
+            None => SendError {
+                written,
+                ..SendError::unsent(phase, self.end_reason())
+            },
+        }
+    }
+
+    /// Moves bytes in both directions; remembers when and why the connection ended.
+    pub(crate) fn poll_connection(&mut self, cx: &mut Context<'_>) {
+        if self.finished.is_some() {
+            return;
+        }
+        if let Poll::Ready(result) = Pin::new(&mut self.connection).poll(cx) {
+            self.finished = Some(result.err().map(|error| describe(&error)));
+        }
+    }
+
+    /// True once the connection has ended; what was read before may still be waiting.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished.is_some()
+    }
+
+    /// Why the connection ended, for people.
+    pub(crate) fn end_reason(&self) -> String {
+        let reason = self.finished.as_ref().and_then(Clone::clone);
+        reason.unwrap_or_else(|| "the upstream closed the connection".to_owned())
+    }
+
+    /// Ready once `deadline` has passed.
+    pub(crate) fn poll_alarm(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        self.alarm.poll_at(cx, deadline)
+    }
+
+    /// Looks, without waiting, whether the connection is still good for another request: not
+    /// closed, nothing unasked-for received, the last exchange complete. Also lets go of the last
+    /// task's waker, which would keep that task in memory.
+    pub(crate) fn is_idle(&mut self) -> bool {
+        self.poll_connection(&mut Context::from_waker(Waker::noop()));
+        self.alarm.forget_waker();
+        !self.is_finished() && self.sender.is_ready()
+    }
+}

@@ -1,0 +1,170 @@
+//! Sends requests and keeps the connections that can be used again.
+//!
+//! One pool per worker, never shared between threads. It follows no redirect, adds no credential
+//! and retries only what it can prove the upstream has never seen.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::uri::PathAndQuery;
+use http::{Method, Response, Uri, Version};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use crate::address::Denied;
+use crate::answer::Answer;
+use crate::connect::Egress;
+use crate::error::SendError;
+use crate::link::{Failure, Link, Outgoing};
+use crate::target::Target;
+use crate::timers::{Deadline, Timers, after};
+
+/// Idle connections kept per target; beyond it the one idle longest is closed.
+const MAX_IDLE: usize = 64;
+/// A connection older than this is not used again, so that a change in DNS takes effect on busy
+/// targets too.
+const MAX_AGE: Duration = Duration::from_secs(300);
+
+/// A worker's way out.
+pub struct Pool {
+    egress: Arc<Egress>,
+    idle: RefCell<HashMap<Target, Vec<Idle>>>,
+}
+
+/// A connection that waits for its next request.
+struct Idle {
+    link: Box<Link>,
+    until: Instant,
+}
+
+impl Pool {
+    /// An empty pool that opens its connections through `egress`.
+    #[must_use]
+    pub fn new(egress: Arc<Egress>) -> Rc<Self> {
+        Rc::new(Self {
+            egress,
+            idle: RefCell::default(),
+        })
+    }
+
+    /// Sends `request` to `target` and waits for the head of the answer. The request's URI is in
+    /// origin-form or names the target's own origin; `Host`, `Content-Length` and
+    /// `Transfer-Encoding` are set here. Any status is an answer, redirects included.
+    ///
+    /// # Errors
+    /// `SendError` says how far the request came, whether the upstream may have seen any of it,
+    /// and which timer ended it.
+    pub async fn send(
+        self: &Rc<Self>,
+        target: &Target,
+        request: Outgoing,
+        timers: &Timers,
+    ) -> Result<Response<Answer>, SendError> {
+        let total = Deadline::new("total", Instant::now(), timers.total);
+        let mut request = dress(target, request)?;
+        while let Some(mut link) = self.take(target) {
+            match link.exchange(request, timers, total).await {
+                Ok(response) => {
+                    return Ok(self
+                        .answer(link, response, timers, total)
+                        .map(Answer::mark_reused));
+                }
+                Err(Failure::Unbegun(returned, _)) => request = *returned,
+                Err(Failure::Failed(error)) => return Err(error),
+            }
+        }
+        let stream = self.egress.open(target, timers, total).await?;
+        let mut link = Link::new(stream, target, total).await?;
+        match link.exchange(request, timers, total).await {
+            Ok(response) => Ok(self.answer(link, response, timers, total)),
+            Err(Failure::Unbegun(_, error) | Failure::Failed(error)) => Err(error),
+        }
+    }
+
+    fn answer(
+        self: &Rc<Self>,
+        link: Box<Link>,
+        response: Response<Incoming>,
+        timers: &Timers,
+        total: Deadline,
+    ) -> Response<Answer> {
+        response.map(|body| Answer::new(Rc::clone(self), link, body, timers, total))
+    }
+
+    /// How many connections lie idle.
+    #[must_use]
+    pub fn idle(&self) -> usize {
+        self.idle.borrow().values().map(Vec::len).sum()
+    }
+
+    /// Closes the connections that were idle for too long or were closed by the upstream. They
+    /// are never used again in any case; this gives their sockets and memory back.
+    pub fn sweep(&self) {
+        let now = Instant::now();
+        self.idle.borrow_mut().retain(|_, entries| {
+            entries.retain_mut(|entry| entry.until > now && entry.link.is_idle());
+            !entries.is_empty()
+        });
+    }
+
+    /// The connection used last that is still good; those found closed or expired are dropped.
+    fn take(&self, target: &Target) -> Option<Box<Link>> {
+        let mut idle = self.idle.borrow_mut();
+        let entries = idle.get_mut(target)?;
+        let now = Instant::now();
+        while let Some(mut entry) = entries.pop() {
+            if entry.until > now && entry.link.is_idle() {
+                return Some(entry.link);
+            }
+        }
+        None
+    }
+
+    /// Keeps `link` for the next request unless it is closed, busy or old.
+    pub(crate) fn put(&self, mut link: Box<Link>, keep_alive: Duration) {
+        let now = Instant::now();
+        let old = after(link.opened, MAX_AGE);
+        if old <= now || !link.is_idle() {
+            return;
+        }
+        let until = after(now, keep_alive).min(old);
+        let mut idle = self.idle.borrow_mut();
+        let Some(entries) = idle.get_mut(&link.target) else {
+            idle.insert(link.target.clone(), vec![Idle { link, until }]);
+            return;
+        };
+        if entries.first().is_some_and(|oldest| oldest.until <= now) {
+            entries.retain(|entry| entry.until > now);
+        }
+        if entries.len() >= MAX_IDLE {
+            entries.remove(0);
+        }
+        entries.push(Idle { link, until });
+    }
+}
+
+/// Brings `request` into the form in which it leaves for `target`.
+fn dress(target: &Target, mut request: Outgoing) -> Result<Outgoing, SendError> {
+    if !target.origin.covers(request.uri()) {
+        return Err(Denied::new(target.class, "the request names another origin than its target").into());
+    }
+    if request.method() == Method::CONNECT {
+        return Err(Denied::new(target.class, "CONNECT is not sent").into());
+    }
+    if request.uri().authority().is_some() {
+        let path = request.uri().path_and_query().cloned();
+        *request.uri_mut() = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
+    }
+    *request.version_mut() = Version::HTTP_11;
+    let headers = request.headers_mut();
+    // The body is whole, so hyper states its true length; a length or coding given by anybody else
+    // could only disagree with it, which is how requests are smuggled.
+    headers.remove(CONTENT_LENGTH);
+    headers.remove(TRANSFER_ENCODING);
+    headers.insert(HOST, target.origin.host_header().clone());
+    Ok(request)
+}

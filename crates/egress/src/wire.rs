@@ -1,0 +1,142 @@
+//! The byte stream under a connection: TCP, TLS over TCP, or a pipe inside this process.
+//!
+//! Passes bytes and keeps count of what was taken for sending, because that decides whether a
+//! failed request may be sent again. It knows nothing of HTTP.
+
+use std::cell::Cell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_rustls::client::TlsStream;
+
+/// An open stream, ready for HTTP.
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    // Boxed: a TLS session is a kilobyte, and plain connections should not carry it.
+    Tls(Box<TlsStream<TcpStream>>),
+    InProcess(DuplexStream),
+}
+
+/// What is known about the sending side of a connection.
+#[derive(Debug, Default)]
+pub(crate) struct Sent {
+    bytes: Cell<u64>,
+    stalled_since: Cell<Option<Instant>>,
+}
+
+impl Sent {
+    /// Bytes taken for sending since the connection was opened. Over TLS they may still be in the
+    /// session's buffer: "may have been sent" is what matters.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+
+    /// Since when the other side has taken nothing although there is something to send.
+    pub(crate) fn stalled_since(&self) -> Option<Instant> {
+        self.stalled_since.get()
+    }
+
+    fn note<T>(&self, result: &Poll<io::Result<T>>, bytes: impl FnOnce(&T) -> u64) {
+        match result {
+            Poll::Ready(Ok(taken)) => {
+                self.bytes.set(self.bytes.get() + bytes(taken));
+                self.stalled_since.set(None);
+            }
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending if self.stalled_since.get().is_none() => {
+                self.stalled_since.set(Some(Instant::now()));
+            }
+            Poll::Pending => {}
+        }
+    }
+}
+
+/// A stream that counts.
+pub(crate) struct Wire {
+    stream: Stream,
+    sent: Rc<Sent>,
+}
+
+impl Wire {
+    pub(crate) fn new(stream: Stream) -> (Self, Rc<Sent>) {
+        let sent = Rc::new(Sent::default());
+        (
+            Self {
+                stream,
+                sent: Rc::clone(&sent),
+            },
+            sent,
+        )
+    }
+}
+
+/// Calls one method on whichever stream it is.
+macro_rules! on_stream {
+    ($wire:expr, $stream:ident => $call:expr) => {
+        match &mut $wire.stream {
+            Stream::Tcp(inner) => {
+                let $stream = Pin::new(inner);
+                $call
+            }
+            Stream::Tls(inner) => {
+                let $stream = Pin::new(inner.as_mut());
+                $call
+            }
+            Stream::InProcess(inner) => {
+                let $stream = Pin::new(inner);
+                $call
+            }
+        }
+    };
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        on_stream!(self, stream => stream.poll_read(cx, buffer))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let result = on_stream!(self, stream => stream.poll_write(cx, bytes));
+        self.sent.note(&result, |taken| *taken as u64);
+        result
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = on_stream!(self, stream => stream.poll_write_vectored(cx, slices));
+        self.sent.note(&result, |taken| *taken as u64);
+        result
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.stream {
+            Stream::Tcp(inner) => inner.is_write_vectored(),
+            Stream::Tls(inner) => inner.is_write_vectored(),
+            Stream::InProcess(inner) => inner.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = on_stream!(self, stream => stream.poll_flush(cx));
+        self.sent.note(&result, |()| 0);
+        result
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        on_stream!(self, stream => stream.poll_shutdown(cx))
+    }
+}
