@@ -32,6 +32,15 @@ pub struct Metrics {
     bounds: Bounds,
 }
 
+/// The gauges that a worker moves itself, on the request path: one atomic addition each.
+#[derive(Clone, Debug)]
+pub struct WorkerGauges {
+    /// Connections that this worker serves.
+    pub connections: Gauge,
+    /// Requests in flight in the whole process.
+    pub in_flight: Gauge,
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
@@ -70,23 +79,17 @@ impl Metrics {
         self.count_usage(record);
     }
 
-    /// The number of connections that worker `index` serves: moved by the worker, one atomic addition each.
+    /// The gauges of worker `index`.
     #[must_use]
-    pub fn connections(&self, index: usize) -> Gauge {
+    pub fn worker(&self, index: usize) -> WorkerGauges {
         let worker = self.bounds.bounded("worker", &index.to_string());
-        self.families
-            .connections
-            .get_or_create_owned(&[("worker", worker)])
-    }
-
-    /// Notes that a request was accepted.
-    pub fn request_began(&self) {
-        self.families.in_flight.inc();
-    }
-
-    /// Notes that a request ended, however it did.
-    pub fn request_ended(&self) {
-        self.families.in_flight.dec();
+        WorkerGauges {
+            connections: self
+                .families
+                .connections
+                .get_or_create_owned(&[("worker", worker)]),
+            in_flight: self.families.in_flight.clone(),
+        }
     }
 
     /// Replaces the states of all circuits: `(name, state)` with 0 closed, 1 half-open, 2 open.
@@ -212,9 +215,8 @@ mod tests {
         let mut refused = record();
         (refused.status, refused.code) = (429, Some(Code::RateLimitRpm));
         metrics.observe(&refused);
-        metrics.connections(0).inc();
-        (0..3).for_each(|_| metrics.request_began());
-        (0..2).for_each(|_| metrics.request_ended());
+        metrics.worker(0).connections.inc();
+        metrics.worker(1).in_flight.inc();
         metrics.set_circuits([("openai:gpt-5", 2)]);
         metrics.config_applied(7, 1_790_000_000_123);
         metrics.records_dropped(3);
