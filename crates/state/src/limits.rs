@@ -1,0 +1,427 @@
+//! Rate limits at all levels of a request: all are checked, then all are taken, in one step (access.md §4).
+//!
+//! Minutes are two-bucket sliding windows, days are UTC days, a burst is any one second, and running
+//! requests are leases that return when [`Taken`] is dropped. An owner takes about 200 bytes; idle ones
+//! are let go of when their shard is full (see [`MOST_OWNERS`]).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use model::clock::EpochMs;
+use parking_lot::MutexGuard;
+
+use crate::counters::{Counters, Exceeded, standing};
+use crate::shards::Shards;
+
+/// Owners remembered at most, about 200 MB; with more, those not seen for longest are forgotten first.
+/// Owners with running requests are never forgotten: those requests are bounded elsewhere.
+pub const MOST_OWNERS: usize = 1 << 20;
+/// Of them, in one shard.
+const MOST_IN_SHARD: usize = MOST_OWNERS / 64;
+
+/// Whose limit. The order is the order of checking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Level {
+    /// The caller's address.
+    Ip,
+    /// The caller's key.
+    Key,
+    /// The key's owner.
+    User,
+    /// The tenant.
+    Tenant,
+    /// The model asked for.
+    Model,
+    /// The whole gateway.
+    Global,
+}
+
+impl Level {
+    /// The name in messages and records.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ip => "ip",
+            Self::Key => "key",
+            Self::User => "user",
+            Self::Tenant => "tenant",
+            Self::Model => "model",
+            Self::Global => "global",
+        }
+    }
+}
+
+/// What is limited. The order is the order of checking within a level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Dimension {
+    /// Requests per minute.
+    Rpm,
+    /// Tokens per minute.
+    Tpm,
+    /// Requests per UTC day.
+    Rpd,
+    /// Tokens per UTC day.
+    Tpd,
+    /// Requests in flight at one time.
+    Concurrent,
+    /// Requests within any one second.
+    Burst,
+}
+
+impl Dimension {
+    /// Every dimension, in the order of checking.
+    pub const ALL: [Self; 6] = [
+        Self::Rpm,
+        Self::Tpm,
+        Self::Rpd,
+        Self::Tpd,
+        Self::Concurrent,
+        Self::Burst,
+    ];
+
+    /// The name in configuration, metrics and records.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rpm => "rpm",
+            Self::Tpm => "tpm",
+            Self::Rpd => "rpd",
+            Self::Tpd => "tpd",
+            Self::Concurrent => "concurrent",
+            Self::Burst => "burst",
+        }
+    }
+}
+
+/// Limits with every default filled in; `None` is unlimited, 0 allows nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ResolvedLimits {
+    /// Requests per minute.
+    pub rpm: Option<u64>,
+    /// Tokens per minute.
+    pub tpm: Option<u64>,
+    /// Requests per UTC day.
+    pub rpd: Option<u64>,
+    /// Tokens per UTC day.
+    pub tpd: Option<u64>,
+    /// Requests in flight at one time.
+    pub concurrent: Option<u64>,
+    /// Requests within any one second.
+    pub burst: Option<u64>,
+}
+
+/// Who is limited.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LimitOwner {
+    /// At which level.
+    pub level: Level,
+    /// Which one of that level.
+    pub id: Arc<str>,
+}
+
+/// What one request asks of one owner's limits.
+#[derive(Clone, Debug)]
+pub struct Demand {
+    /// The owner; at most once in a request.
+    pub owner: LimitOwner,
+    /// Its limits.
+    pub rate: ResolvedLimits,
+    /// Tokens that the request is expected to use; corrected by [`Limits::settle_tokens`].
+    pub expected_tokens: u64,
+}
+
+/// The first limit that a request would exceed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// What is limited.
+    pub dimension: Dimension,
+    /// Whose limit.
+    pub level: Level,
+    /// The limit.
+    pub limit: u64,
+    /// What is used of it, rounded up.
+    pub used: u64,
+    /// Whole seconds after which the request would fit if nothing else came; at least 1.
+    pub retry_after_s: u64,
+    /// The same as a time, in seconds since the epoch.
+    pub reset_at_s: u64,
+}
+
+/// How a window stands after a request was taken, for the headers of its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowState {
+    /// The limit.
+    pub limit: u64,
+    /// What is left of it.
+    pub remaining: u64,
+    /// When the present minute ends, in seconds since the epoch.
+    pub reset_at_s: u64,
+}
+
+/// What a request took. Dropping it gives its places among the running requests back.
+#[derive(Debug)]
+#[must_use = "dropping this gives the places among the running requests back"]
+pub struct Taken {
+    owners: Arc<Owners>,
+    parts: Vec<Part>,
+    requests: Option<WindowState>,
+    tokens: Option<WindowState>,
+    settled: AtomicBool,
+    released: AtomicBool,
+}
+
+/// What was taken from one owner.
+#[derive(Debug)]
+struct Part {
+    owner: LimitOwner,
+    rate: ResolvedLimits,
+    expected_tokens: u64,
+    minute: u64,
+    day: u64,
+}
+
+type Owners = Shards<LimitOwner, Counters>;
+type Shard<'a> = MutexGuard<'a, HashMap<LimitOwner, Counters>>;
+
+/// All limits of the process. Clones share the same counters.
+#[derive(Clone, Debug, Default)]
+pub struct Limits(Arc<Owners>);
+
+impl Limits {
+    /// Nothing taken yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes from the limits of every owner, or from none.
+    ///
+    /// # Errors
+    /// The first violated limit, by level, then by dimension.
+    pub fn admit(&self, demands: &[Demand], now_ms: EpochMs) -> Result<Taken, Violation> {
+        let mut demands: Vec<&Demand> = demands
+            .iter()
+            .filter(|demand| demand.rate != ResolvedLimits::default())
+            .collect();
+        demands.sort_by_key(|demand| demand.owner.level);
+        let mut locked = Locked::lock(&self.0, &demands);
+        for demand in &demands {
+            locked.check(demand, now_ms)?;
+        }
+        let parts: Vec<Part> = demands.iter().map(|demand| locked.take(demand, now_ms)).collect();
+        let requests = locked.tightest(&demands, |rate| rate.rpm, |counters| &counters.requests);
+        let tokens = locked.tightest(&demands, |rate| rate.tpm, |counters| &counters.tokens);
+        drop(locked);
+        Ok(Taken {
+            owners: Arc::clone(&self.0),
+            parts,
+            requests,
+            tokens,
+            settled: AtomicBool::new(false),
+            released: AtomicBool::new(false),
+        })
+    }
+
+    /// Corrects the expected tokens to the real ones; only the first call for a `Taken` counts.
+    pub fn settle_tokens(&self, taken: &Taken, real: u64, now_ms: EpochMs) {
+        if taken.settled.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        for part in &taken.parts {
+            if let Some(counters) = self.0.of(&part.owner).get_mut(&part.owner) {
+                counters.advance(now_ms);
+                settle(counters, part, real);
+            }
+        }
+    }
+
+    /// Gives the places among the running requests back now rather than when `taken` is dropped.
+    pub fn release(&self, taken: &Taken) {
+        taken.release();
+    }
+}
+
+impl Taken {
+    /// The requests per minute of the tightest level that limits them.
+    #[must_use]
+    pub fn requests(&self) -> Option<WindowState> {
+        self.requests
+    }
+
+    /// The tokens per minute of the tightest level that limits them.
+    #[must_use]
+    pub fn tokens(&self) -> Option<WindowState> {
+        self.tokens
+    }
+
+    fn release(&self) {
+        if self.released.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        for part in self.parts.iter().filter(|part| part.rate.concurrent.is_some()) {
+            if let Some(counters) = self.owners.of(&part.owner).get_mut(&part.owner) {
+                counters.running = counters.running.saturating_sub(1);
+            }
+        }
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+/// The shards of all owners of one request, locked together.
+struct Locked<'a> {
+    owners: &'a Owners,
+    /// By place, ascending: everybody locks in this order, so nobody waits in a circle.
+    shards: Vec<(usize, Shard<'a>)>,
+}
+
+impl<'a> Locked<'a> {
+    fn lock(owners: &'a Owners, demands: &[&Demand]) -> Self {
+        let mut places: Vec<usize> = demands.iter().map(|demand| owners.place(&demand.owner)).collect();
+        places.sort_unstable();
+        places.dedup();
+        let shards = places
+            .into_iter()
+            .map(|place| (place, owners.at(place)))
+            .collect();
+        Self { owners, shards }
+    }
+
+    fn shard(&mut self, owner: &LimitOwner) -> &mut Shard<'a> {
+        let place = self.owners.place(owner);
+        let at = self.shards.binary_search_by_key(&place, |(place, _)| *place);
+        &mut self.shards[at.expect("the shard of every demand was locked")].1
+    }
+
+    fn check(&mut self, demand: &Demand, now_ms: EpochMs) -> Result<(), Violation> {
+        let (rate, tokens) = (&demand.rate, demand.expected_tokens);
+        let checked = match self.shard(&demand.owner).get_mut(&demand.owner) {
+            Some(counters) => {
+                counters.advance(now_ms);
+                counters.check(rate, tokens, now_ms)
+            }
+            None => {
+                let mut fresh = Counters::default();
+                fresh.advance(now_ms);
+                fresh.check(rate, tokens, now_ms)
+            }
+        };
+        checked.map_err(|exceeded| violation(demand.owner.level, &exceeded, now_ms))
+    }
+
+    fn take(&mut self, demand: &Demand, now_ms: EpochMs) -> Part {
+        let shard = self.shard(&demand.owner);
+        if shard.len() >= MOST_IN_SHARD && !shard.contains_key(&demand.owner) {
+            make_room(shard, now_ms);
+        }
+        let counters = shard.entry(demand.owner.clone()).or_default();
+        counters.advance(now_ms);
+        counters.take(&demand.rate, demand.expected_tokens, now_ms);
+        Part {
+            owner: demand.owner.clone(),
+            rate: demand.rate,
+            expected_tokens: demand.expected_tokens,
+            minute: counters.tokens.index(),
+            day: counters.tokens_today.index(),
+        }
+    }
+
+    fn tightest(
+        &mut self,
+        demands: &[&Demand],
+        limit: fn(&ResolvedLimits) -> Option<u64>,
+        window: fn(&Counters) -> &crate::window::Minute,
+    ) -> Option<WindowState> {
+        let mut tightest: Option<WindowState> = None;
+        for demand in demands {
+            let Some(limit) = limit(&demand.rate) else {
+                continue;
+            };
+            let Some(counters) = self.shard(&demand.owner).get(&demand.owner) else {
+                continue;
+            };
+            let state = standing(window(counters), limit);
+            if tightest.is_none_or(|other| state.remaining < other.remaining) {
+                tightest = Some(state);
+            }
+        }
+        tightest
+    }
+}
+
+fn violation(level: Level, exceeded: &Exceeded, now_ms: EpochMs) -> Violation {
+    Violation {
+        dimension: exceeded.dimension,
+        level,
+        limit: exceeded.limit,
+        used: exceeded.used,
+        retry_after_s: exceeded.wait_ms.div_ceil(1_000).max(1),
+        reset_at_s: now_ms.saturating_add(exceeded.wait_ms).div_ceil(1_000),
+    }
+}
+
+/// Replaces the expected tokens by the real ones: too much is given back where it was taken, if that
+/// still weighs; too little is charged now.
+fn settle(counters: &mut Counters, part: &Part, real: u64) {
+    let more = real.saturating_sub(part.expected_tokens);
+    let less = part.expected_tokens.saturating_sub(real);
+    counters.tokens.add(more);
+    counters.tokens.take_back(less, part.minute);
+    if part.rate.tpd.is_some() {
+        let today = &mut counters.tokens_today;
+        today.used = today.used.saturating_add(more);
+        if today.index() == part.day {
+            today.used = today.used.saturating_sub(less);
+        }
+    }
+}
+
+/// Lets go of idle owners; when there are none, of the eighth that was not seen for longest.
+fn make_room(shard: &mut Shard<'_>, now_ms: EpochMs) {
+    shard.retain(|_, counters| !counters.is_idle(now_ms));
+    if shard.len() < MOST_IN_SHARD {
+        return;
+    }
+    let mut seen: Vec<EpochMs> = shard
+        .values()
+        .map(|counters| counters.requests.latest_ms())
+        .collect();
+    let (_, oldest, _) = seen.select_nth_unstable(MOST_IN_SHARD / 8);
+    let oldest = *oldest;
+    shard.retain(|_, counters| counters.running > 0 || counters.requests.latest_ms() > oldest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_cannot_fill_the_memory() {
+        let owners = Owners::default();
+        let mut shard = owners.at(0);
+        let stranger = |n: usize| LimitOwner {
+            level: Level::Ip,
+            id: n.to_string().into(),
+        };
+        let now_ms = 1_000_000_000;
+        for n in 0..MOST_IN_SHARD {
+            let mut counters = Counters::default();
+            counters.advance(now_ms + n as u64);
+            counters.requests_today.used = 1;
+            counters.running = u64::from(n == 0);
+            shard.insert(stranger(n), counters);
+        }
+        make_room(&mut shard, now_ms + MOST_IN_SHARD as u64);
+        assert!(shard.len() < MOST_IN_SHARD);
+        assert!(shard.contains_key(&stranger(0)), "it still has a request running");
+        assert!(!shard.contains_key(&stranger(1)) && shard.contains_key(&stranger(MOST_IN_SHARD - 1)));
+        let tomorrow = now_ms + 2 * 86_400_000;
+        make_room(&mut shard, tomorrow);
+        assert_eq!(shard.len(), 1, "all others are idle by then");
+    }
+}

@@ -1,0 +1,49 @@
+//! One map cut into shards by the hash of its keys, so that owners rarely wait for each other.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, RandomState};
+
+use parking_lot::{Mutex, MutexGuard};
+
+/// Shards of every map here; a power of two, well above the number of workers.
+const SHARDS: usize = 64;
+
+/// A sharded map. A lock is held for the time of one look-up, some ten nanoseconds.
+#[derive(Debug)]
+pub(crate) struct Shards<K, V> {
+    hasher: RandomState,
+    shards: Box<[Mutex<HashMap<K, V>>]>,
+}
+
+impl<K, V> Default for Shards<K, V> {
+    fn default() -> Self {
+        let shards = (0..SHARDS).map(|_| Mutex::new(HashMap::new())).collect();
+        Self {
+            hasher: RandomState::new(),
+            shards,
+        }
+    }
+}
+
+impl<K, V> Shards<K, V> {
+    /// The place of a key's shard.
+    pub(crate) fn place(&self, key: &(impl Hash + ?Sized)) -> usize {
+        // The top bits: the maps inside use the others.
+        usize::try_from(self.hasher.hash_one(key) >> 58).unwrap_or(0)
+    }
+
+    /// Locks the shard at `place`. Whoever needs several locks them in ascending order.
+    pub(crate) fn at(&self, place: usize) -> MutexGuard<'_, HashMap<K, V>> {
+        self.shards[place % SHARDS].lock()
+    }
+
+    /// Locks the shard of `key`.
+    pub(crate) fn of(&self, key: &(impl Hash + ?Sized)) -> MutexGuard<'_, HashMap<K, V>> {
+        self.at(self.place(key))
+    }
+
+    /// Locks one shard after the other.
+    pub(crate) fn each(&self) -> impl Iterator<Item = MutexGuard<'_, HashMap<K, V>>> {
+        self.shards.iter().map(Mutex::lock)
+    }
+}
