@@ -26,6 +26,8 @@ mod pool;
 mod resolve;
 mod secret;
 mod target;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod tls;
 mod wire;

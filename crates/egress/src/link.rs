@@ -31,11 +31,12 @@ pub(crate) type Outgoing = Request<Full<Bytes>>;
 
 /// An open connection with everything that lives as long as it does.
 pub(crate) struct Link {
-    connection: Connection<TokioIo<Wire>, Full<Bytes>>,
+    /// `None` once it has ended; dropping it hands back a request it had not begun.
+    connection: Option<Connection<TokioIo<Wire>, Full<Bytes>>>,
     sender: SendRequest<Full<Bytes>>,
     sent: Rc<Sent>,
     alarm: Alarm,
-    finished: Option<Option<String>>,
+    failure: Option<String>,
     /// What it was opened for.
     pub(crate) target: Target,
     /// When it was opened.
@@ -65,11 +66,11 @@ impl Link {
             .await
             .map_err(|error| SendError::unsent(Phase::Connect, describe(&error)))?;
         Ok(Box::new(Self {
-            connection,
+            connection: Some(connection),
             sender,
             sent,
             alarm: Alarm::new(total.at),
-            finished: None,
+            failure: None,
             target: target.clone(),
             opened: Instant::now(),
         }))
@@ -94,7 +95,7 @@ impl Link {
             if let Poll::Ready(outcome) = answer.as_mut().poll(&mut quiet) {
                 return Poll::Ready(Ok(outcome));
             }
-            if self.finished.is_some() {
+            if self.is_finished() {
                 return Poll::Ready(Err(None));
             }
             let deadline = self.head_deadline(first_byte, timers);
@@ -162,25 +163,27 @@ impl Link {
         }
     }
 
-    /// Moves bytes in both directions; remembers when and why the connection ended.
+    /// Moves bytes in both directions; remembers why the connection ended.
     pub(crate) fn poll_connection(&mut self, cx: &mut Context<'_>) {
-        if self.finished.is_some() {
+        let Some(connection) = self.connection.as_mut() else {
             return;
-        }
-        if let Poll::Ready(result) = Pin::new(&mut self.connection).poll(cx) {
-            self.finished = Some(result.err().map(|error| describe(&error)));
+        };
+        if let Poll::Ready(result) = Pin::new(connection).poll(cx) {
+            self.failure = result.err().map(|error| describe(&error));
+            self.connection = None;
         }
     }
 
     /// True once the connection has ended; what was read before may still be waiting.
     pub(crate) fn is_finished(&self) -> bool {
-        self.finished.is_some()
+        self.connection.is_none()
     }
 
     /// Why the connection ended, for people.
     pub(crate) fn end_reason(&self) -> String {
-        let reason = self.finished.as_ref().and_then(Clone::clone);
-        reason.unwrap_or_else(|| "the upstream closed the connection".to_owned())
+        self.failure
+            .clone()
+            .unwrap_or_else(|| "the upstream closed the connection".to_owned())
     }
 
     /// Ready once `deadline` has passed.
@@ -195,5 +198,34 @@ impl Link {
         self.poll_connection(&mut Context::from_waker(Waker::noop()));
         self.alarm.forget_waker();
         !self.is_finished() && self.sender.is_ready()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{get, target};
+
+    #[tokio::test]
+    async fn hands_the_request_back_when_the_connection_was_closed_before_it() {
+        let (near, far) = tokio::io::duplex(1024);
+        let timers = Timers::standard();
+        let total = Deadline::new("total", Instant::now(), timers.total);
+        let mut link = Link::new(Stream::InProcess(near), &target("demo://demo"), total)
+            .await
+            .unwrap();
+        drop(far);
+        let failure = link
+            .exchange(get("/again"), &timers, total)
+            .await
+            .map(|_| ())
+            .unwrap_err();
+        let Failure::Unbegun(request, error) = failure else {
+            panic!("the request was lost")
+        };
+        assert_eq!(
+            (request.uri().path(), error.written, error.phase),
+            ("/again", false, Phase::Write)
+        );
     }
 }
