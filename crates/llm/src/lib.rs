@@ -6,12 +6,24 @@
 
 #![forbid(unsafe_code)]
 
+mod dialect;
+mod failure;
 mod members;
+pub mod models;
+mod outline;
 mod peek;
+pub mod provider;
 pub mod rejection;
+mod scanner;
 mod splice;
+mod sse;
 mod surface;
+mod usage;
 
+pub use failure::{UpstreamFailure, classify};
 pub use peek::{Call, Spans, peek};
+pub use provider::Quirks;
+pub use scanner::{Scanner, estimate_tokens};
 pub use splice::{Edits, splice};
 pub use surface::{Envelope, Family, Surface};
+pub use usage::{CacheConvention, ReasoningConvention};

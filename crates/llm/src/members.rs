@@ -81,3 +81,16 @@ pub(crate) fn is_said(text: &str) -> bool {
 pub(crate) fn is_empty_array(text: &str) -> bool {
     text.starts_with('[') && !is_said(text)
 }
+
+/// The position of the quote that ends the string whose text begins at `at` of `json`, or the
+/// length of `json` when it does not end there.
+pub(crate) fn string_end(json: &[u8], mut at: usize) -> usize {
+    while let Some(found) = json.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+        at += found;
+        if json[at] == b'"' {
+            return at;
+        }
+        at += 2;
+    }
+    json.len()
+}

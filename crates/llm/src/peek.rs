@@ -248,7 +248,7 @@ fn deeper_than_limit(json: &[u8]) -> bool {
     let (mut depth, mut at) = (0_usize, 0_usize);
     while let Some(byte) = json.get(at) {
         match byte {
-            b'"' => at = string_end(json, at + 1),
+            b'"' => at = members::string_end(json, at + 1),
             b'{' | b'[' => {
                 depth += 1;
                 if depth > DEPTH_LIMIT {
@@ -261,18 +261,6 @@ fn deeper_than_limit(json: &[u8]) -> bool {
         at += 1;
     }
     false
-}
-
-/// The position of the quote that ends the string whose text begins at `at`.
-fn string_end(json: &[u8], mut at: usize) -> usize {
-    while let Some(found) = memchr::memchr2(b'"', b'\\', &json[at.min(json.len())..]) {
-        at += found;
-        if json[at] == b'"' {
-            return at;
-        }
-        at += 2;
-    }
-    json.len()
 }
 
 #[cfg(test)]

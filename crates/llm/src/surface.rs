@@ -3,9 +3,11 @@
 //! Knows paths and headers only; whether a method fits is the caller's question.
 
 use http::HeaderMap;
+use serde::Deserialize;
 
 /// A family of dialects: what surfaces and providers are matched by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Family {
     /// OpenAI's HTTP API and everything compatible with it.
     OpenAi,

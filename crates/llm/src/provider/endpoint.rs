@@ -1,0 +1,207 @@
+//! Puts together the address of a request from a base URL: what the vendor's own SDK takes, and
+//! what that SDK appends.
+
+use http::Uri;
+
+use super::Preset;
+use crate::surface::{Family, Surface};
+
+/// The address for a request to `surface` below `base_url`. `upstream_model` and `api_version`
+/// matter at Azure only, where the model is a deployment within the path.
+///
+/// # Errors
+/// In words, when `base_url` is not an absolute URL without query, fragment and user.
+pub fn endpoint(
+    preset: &Preset,
+    base_url: &str,
+    surface: Surface,
+    upstream_model: &str,
+    api_version: Option<&str>,
+) -> Result<Uri, String> {
+    check_base(base_url)?;
+    let base = base_url.trim_end_matches('/');
+    let tail = surface.tail();
+    let address = match surface.family() {
+        Family::Anthropic => format!("{}/v1{tail}", base.strip_suffix("/v1").unwrap_or(base)),
+        Family::OpenAi if preset.id == "azure" => azure(base, tail, upstream_model, api_version),
+        Family::OpenAi => format!("{base}{tail}"),
+    };
+    address
+        .parse()
+        .map_err(|error| format!("the address `{address}` is not a URL: {error}"))
+}
+
+fn check_base(base_url: &str) -> Result<(), String> {
+    let refused = |why: &str| Err(format!("the base URL `{base_url}` {why}"));
+    let Some((scheme, rest)) = base_url.split_once("://") else {
+        return refused("has no scheme such as https://");
+    };
+    if !matches!(scheme, "https" | "http" | "demo") {
+        return refused("must begin with https:// or http://");
+    }
+    if rest.contains(['?', '#']) {
+        return refused("must have neither query nor fragment");
+    }
+    let host = rest.split('/').next().unwrap_or_default();
+    if host.is_empty() {
+        return refused("names no host");
+    }
+    if host.contains('@') {
+        return Err("the base URL must not contain a user name or password".to_owned());
+    }
+    Ok(())
+}
+
+/// Azure (dialects reference §1.6): deployments below a dated version, or the path that needs none;
+/// `…/models` of Azure AI services takes the model in the body.
+fn azure(base: &str, tail: &str, deployment: &str, api_version: Option<&str>) -> String {
+    let version = api_version.map(encoded).filter(|version| !version.is_empty());
+    let query = version
+        .as_ref()
+        .map(|version| format!("?api-version={version}"))
+        .unwrap_or_default();
+    if base.ends_with("/models") {
+        return format!("{base}{tail}{query}");
+    }
+    let resource = base
+        .strip_suffix("/openai/v1")
+        .or_else(|| base.strip_suffix("/openai"))
+        .unwrap_or(base);
+    match version.as_deref() {
+        None | Some("v1") => format!("{resource}/openai/v1{tail}"),
+        Some("preview" | "latest") => format!("{resource}/openai/v1{tail}{query}"),
+        Some(_) => format!(
+            "{resource}/openai/deployments/{}{tail}{query}",
+            encoded(deployment)
+        ),
+    }
+}
+
+/// Percent-encodes all but RFC 3986's unreserved characters.
+fn encoded(text: &str) -> String {
+    use std::fmt::Write;
+    text.bytes().fold(String::new(), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            write!(out, "%{byte:02X}").expect("writing to a string cannot fail");
+        }
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::preset;
+
+    fn check(id: &str, base: &str, surface: Surface, version: Option<&str>, expected: &str) {
+        let uri = endpoint(preset(id).unwrap(), base, surface, "my dep/1", version).unwrap();
+        assert_eq!(uri.to_string(), expected);
+    }
+
+    #[test]
+    fn addresses_are_what_the_vendors_sdk_would_call() {
+        use Surface::{ChatCompletions, CountTokens, Embeddings, Messages, Rerank};
+        for (id, base, surface, version, expected) in [
+            (
+                "openai",
+                "https://a.example/v1",
+                ChatCompletions,
+                None,
+                "https://a.example/v1/chat/completions",
+            ),
+            (
+                "openai",
+                "https://a.example/v1/",
+                Embeddings,
+                None,
+                "https://a.example/v1/embeddings",
+            ),
+            (
+                "vllm",
+                "http://10.0.0.1:8000/v1",
+                Rerank,
+                None,
+                "http://10.0.0.1:8000/v1/rerank",
+            ),
+            (
+                "anthropic",
+                "https://a.example",
+                Messages,
+                None,
+                "https://a.example/v1/messages",
+            ),
+            (
+                "anthropic",
+                "https://a.example/v1/",
+                CountTokens,
+                None,
+                "https://a.example/v1/messages/count_tokens",
+            ),
+            (
+                "deepseek",
+                "https://a.example/anthropic",
+                Messages,
+                None,
+                "https://a.example/anthropic/v1/messages",
+            ),
+            (
+                "azure",
+                "https://r.example/",
+                ChatCompletions,
+                None,
+                "https://r.example/openai/v1/chat/completions",
+            ),
+            (
+                "azure",
+                "https://r.example/openai/v1",
+                ChatCompletions,
+                Some("preview"),
+                "https://r.example/openai/v1/chat/completions?api-version=preview",
+            ),
+            (
+                "azure",
+                "https://r.example",
+                Embeddings,
+                Some("2024-10-21"),
+                "https://r.example/openai/deployments/my%20dep%2F1/embeddings?api-version=2024-10-21",
+            ),
+            (
+                "azure",
+                "https://r.example/models",
+                ChatCompletions,
+                Some("2024-05-01-preview"),
+                "https://r.example/models/chat/completions?api-version=2024-05-01-preview",
+            ),
+            (
+                "demo",
+                "demo://demo",
+                ChatCompletions,
+                None,
+                "demo://demo/chat/completions",
+            ),
+            ("demo", "demo://demo", Messages, None, "demo://demo/v1/messages"),
+        ] {
+            check(id, base, surface, version, expected);
+        }
+    }
+
+    #[test]
+    fn refuses_bases_that_are_no_plain_url() {
+        let openai = preset("openai").unwrap();
+        for base in [
+            "",
+            "a.example/v1",
+            "ftp://a.example",
+            "https://",
+            "https://a.example?x=1",
+            "https://a.example/#f",
+            "https://user:secret@a.example",
+            "https://a b.example",
+        ] {
+            let refused = endpoint(openai, base, Surface::ChatCompletions, "m", None).expect_err(base);
+            assert!(!refused.contains("secret"), "{refused}");
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! What is known about each provider: dialects, address, authentication, deviations, models.
+//!
+//! Data, read once from `providers.toml`; how an address is put together is in [`endpoint()`].
+
+mod endpoint;
+
+use std::sync::LazyLock;
+
+use http::header::AUTHORIZATION;
+use http::{HeaderName, HeaderValue};
+use serde::Deserialize;
+
+pub use endpoint::endpoint;
+
+use crate::surface::{Family, Surface};
+use crate::usage::{CacheConvention, Conventions, ReasoningConvention};
+
+/// The version that Anthropic's API wants named in `anthropic-version`, for callers that name none
+/// (the only one since 2023, docs.anthropic.com "Versions").
+pub const ANTHROPIC_VERSION: &str = "2023-06-01";
+
+/// A provider as accounts refer to it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preset {
+    /// The id in an account's `provider`.
+    pub id: String,
+    /// The name for people.
+    pub name: String,
+    /// The dialects it speaks; the first is the one that an account's own base URL is for.
+    pub families: Vec<Family>,
+    /// Its base URL; `None` when every account has its own.
+    #[serde(default)]
+    pub base_url: Option<String>,
+    /// Its base URL for Anthropic's dialect, where it speaks that besides OpenAI's.
+    #[serde(default)]
+    pub anthropic_base_url: Option<String>,
+    /// How the credential is sent.
+    pub auth: AuthStyle,
+    /// Whether an account must have a credential.
+    #[serde(default = "yes")]
+    pub credential_required: bool,
+    /// What it offers where an account lists nothing.
+    #[serde(default)]
+    pub models: Vec<String>,
+    /// Where it deviates from its dialect.
+    #[serde(default)]
+    pub quirks: Quirks,
+    /// Why no account of it can be used yet, for the administrator; `None` when it can.
+    #[serde(default)]
+    pub unavailable: Option<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// How a credential is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AuthStyle {
+    /// `Authorization: Bearer …`.
+    Bearer,
+    /// `x-api-key: …`, Anthropic.
+    XApiKey,
+    /// `api-key: …`, Azure.
+    ApiKey,
+    /// Not at all.
+    None,
+}
+
+/// Where a provider deviates from what its dialect's inventor does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Quirks {
+    /// It understands `stream_options.include_usage`, and states usage in a stream only when asked.
+    pub takes_include_usage: bool,
+    /// Its streams may end without `[DONE]`; finished choices make them whole.
+    pub ends_without_done: bool,
+    /// Whether its prompt count contains the cached part.
+    pub cache_in_input: CacheConvention,
+    /// Whether its answer count contains the reasoning.
+    pub reasoning_in_output: ReasoningConvention,
+}
+
+impl Quirks {
+    /// How the usage of answers to `surface` is meant. Anthropic's dialect always counts the cache
+    /// beside the prompt.
+    pub(crate) fn conventions(&self, surface: Surface) -> Conventions {
+        match surface.family() {
+            Family::OpenAi => Conventions {
+                cache: self.cache_in_input,
+                reasoning: self.reasoning_in_output,
+            },
+            Family::Anthropic => Conventions {
+                cache: CacheConvention::BesideInput,
+                reasoning: ReasoningConvention::InOutput,
+            },
+        }
+    }
+}
+
+impl Preset {
+    /// The base URL for `family`, given the account's own. `None` when the provider does not speak
+    /// it, or has no address for it: an account's own address is that of the first family.
+    #[must_use]
+    pub fn base_for<'a>(&'a self, family: Family, own: Option<&'a str>) -> Option<&'a str> {
+        if !self.families.contains(&family) {
+            return None;
+        }
+        if self.families.first() == Some(&family) {
+            return own.or(self.base_url.as_deref());
+        }
+        match own {
+            Some(_) => None,
+            None => self.anthropic_base_url.as_deref(),
+        }
+    }
+}
+
+/// Every provider, in the order in which they are shown.
+#[must_use]
+pub fn presets() -> &'static [Preset] {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct File {
+        preset: Vec<Preset>,
+    }
+    static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
+        let file: File = toml::from_str(include_str!("providers.toml")).expect("a test reads this file");
+        file.preset
+    });
+    &PRESETS
+}
+
+/// The provider with this id.
+#[must_use]
+pub fn preset(id: &str) -> Option<&'static Preset> {
+    presets().iter().find(|preset| preset.id == id)
+}
+
+/// The header that carries `key` to the provider, marked so that it is not printed. `None` when the
+/// provider takes no credential, or the key has bytes that no header can carry.
+#[must_use]
+pub fn authorize(preset: &Preset, key: &str) -> Option<(HeaderName, HeaderValue)> {
+    let (name, text) = match preset.auth {
+        AuthStyle::None => return None,
+        AuthStyle::Bearer => (AUTHORIZATION, format!("Bearer {key}")),
+        AuthStyle::XApiKey => (HeaderName::from_static("x-api-key"), key.to_owned()),
+        AuthStyle::ApiKey => (HeaderName::from_static("api-key"), key.to_owned()),
+    };
+    let mut value = HeaderValue::try_from(text).ok()?;
+    value.set_sensitive(true);
+    Some((name, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The ids of the access contract, §8.
+    const CONTRACT: &str = "openai azure anthropic gemini vertex bedrock deepseek qwen moonshot zhipu volcengine \
+        minimax openrouter mistral groq xai together perplexity ollama vllm openai-compatible \
+        anthropic-compatible demo";
+
+    #[test]
+    fn the_presets_are_those_of_the_contract() {
+        let ids: Vec<&str> = presets().iter().map(|preset| preset.id.as_str()).collect();
+        assert_eq!(ids, CONTRACT.split_whitespace().collect::<Vec<_>>());
+        assert!(preset("openai").is_some() && preset("nobody").is_none());
+    }
+
+    #[test]
+    fn every_preset_is_reachable_or_says_why_not() {
+        for preset in presets() {
+            assert_eq!(
+                preset.families.is_empty(),
+                preset.unavailable.is_some(),
+                "{}",
+                preset.id
+            );
+            for family in &preset.families {
+                let own = preset.base_url.is_none().then_some("https://own.example");
+                assert!(preset.base_for(*family, own).is_some(), "{}", preset.id);
+            }
+        }
+        let deepseek = preset("deepseek").unwrap();
+        assert_eq!(
+            deepseek.base_for(Family::Anthropic, Some("https://own.example/v1")),
+            None
+        );
+        assert_eq!(preset("openai").unwrap().base_for(Family::Anthropic, None), None);
+    }
+
+    #[test]
+    fn credentials_are_sent_as_each_provider_wants_and_are_not_printed() {
+        for (id, name, value) in [
+            ("openai", "authorization", "Bearer k"),
+            ("anthropic", "x-api-key", "k"),
+            ("azure", "api-key", "k"),
+            ("ollama", "authorization", "Bearer k"),
+        ] {
+            let (header, sent) = authorize(preset(id).unwrap(), "k").unwrap();
+            assert_eq!((header.as_str(), sent.to_str().unwrap()), (name, value));
+            assert!(sent.is_sensitive());
+        }
+        assert_eq!(authorize(preset("demo").unwrap(), "k"), None);
+        assert_eq!(authorize(preset("openai").unwrap(), "a\nb"), None);
+    }
+}

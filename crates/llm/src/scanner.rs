@@ -1,0 +1,125 @@
+//! Reads an answer while it passes: when content begins, how it ends, what it used, what failed.
+//!
+//! The bytes are handed on as they came; the one exception is the usage chunk that the caller did
+//! not ask for and we did, which is cut out of the stream.
+
+mod stream;
+mod unary;
+
+use bytes::Bytes;
+use model::{Rejection, Usage};
+
+use crate::failure::UpstreamFailure;
+use crate::provider::Quirks;
+use crate::surface::Surface;
+
+/// Reads one answer. Feed it every piece of the body with [`Scanner::push`] and end with
+/// [`Scanner::flush`]; ask the rest at any time.
+#[derive(Debug)]
+pub struct Scanner(Mode);
+
+#[derive(Debug)]
+enum Mode {
+    Stream(Box<stream::Stream>),
+    Unary(Box<unary::Unary>),
+}
+
+impl Scanner {
+    /// For an answer of server-sent events. `strip_usage_chunk` says that the caller did not ask for
+    /// the usage chunk that will come; `choices` is how many answers were asked for.
+    #[must_use]
+    pub fn stream(surface: Surface, quirks: &Quirks, strip_usage_chunk: bool, choices: u32) -> Self {
+        let stream = stream::Stream::new(surface, quirks, strip_usage_chunk, choices);
+        Self(Mode::Stream(Box::new(stream)))
+    }
+
+    /// For an answer that is one JSON object.
+    #[must_use]
+    pub fn unary(surface: Surface, quirks: &Quirks) -> Self {
+        Self(Mode::Unary(Box::new(unary::Unary::new(surface, quirks))))
+    }
+
+    /// Reads the next piece and returns what is to be sent on: the same bytes, or fewer or more of
+    /// them where an event that may have to be cut out is held back until it is whole.
+    ///
+    /// # Errors
+    /// `UPSTREAM_INVALID_RESPONSE` when a line or an event is longer than 1 MiB. Nothing of the
+    /// answer may be sent after that.
+    pub fn push(&mut self, chunk: Bytes) -> Result<Bytes, Rejection> {
+        match &mut self.0 {
+            Mode::Stream(stream) => stream.push(chunk),
+            Mode::Unary(unary) => {
+                unary.push(&chunk);
+                Ok(chunk)
+            }
+        }
+    }
+
+    /// Reads what the end of the body left incomplete and returns what was held back. Call it once,
+    /// at the clean end and before [`Scanner::is_complete`].
+    #[must_use]
+    pub fn flush(&mut self) -> Bytes {
+        match &mut self.0 {
+            Mode::Stream(stream) => stream.flush(),
+            Mode::Unary(_) => Bytes::new(),
+        }
+    }
+
+    /// Whether anything generated has passed, or a reason to finish; of an unary answer, whether it
+    /// is known to be an answer and not an error.
+    #[must_use]
+    pub fn content_begun(&self) -> bool {
+        match &self.0 {
+            Mode::Stream(stream) => stream.findings().content_begun,
+            Mode::Unary(unary) => unary.content_begun(),
+        }
+    }
+
+    /// A failure that the upstream reported within the answer, after its status 200.
+    #[must_use]
+    pub fn failure(&self) -> Option<&UpstreamFailure> {
+        match &self.0 {
+            Mode::Stream(stream) => stream.findings().failure.as_ref(),
+            Mode::Unary(unary) => unary.failure(),
+        }
+    }
+
+    /// Whether the answer is whole: the stream's terminal marker has passed (or, for providers that
+    /// send none, every choice is finished), or the object is closed. A failure does not change it.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        match &self.0 {
+            Mode::Stream(stream) => stream.findings().terminal,
+            Mode::Unary(unary) => unary.is_closed(),
+        }
+    }
+
+    /// The usage that the answer stated, in the product's counters; `None` when it stated none.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        match &self.0 {
+            Mode::Stream(stream) => stream.usage(),
+            Mode::Unary(unary) => unary.usage(),
+        }
+    }
+
+    /// Bytes of what was generated, for an estimate where no usage was stated: text within a
+    /// stream's deltas; of an unary answer, its whole body.
+    #[must_use]
+    pub fn content_bytes(&self) -> u64 {
+        match &self.0 {
+            Mode::Stream(stream) => stream.findings().content_bytes,
+            Mode::Unary(unary) => unary.bytes(),
+        }
+    }
+}
+
+/// Tokens that `bytes` of text are taken for where nothing better is known: a quarter, and at least
+/// one where there is text.
+#[must_use]
+pub fn estimate_tokens(bytes: u64) -> u64 {
+    match bytes {
+        0 => 0,
+        _ => (bytes / 4).max(1),
+    }
+}

@@ -1,0 +1,103 @@
+//! An answer that is one JSON object: its top level is read, its content passes unread.
+
+use model::Usage;
+
+use crate::dialect::{content_members, failed_base_response};
+use crate::failure::UpstreamFailure;
+use crate::outline::Outline;
+use crate::provider::Quirks;
+use crate::surface::Surface;
+use crate::usage::{Conventions, Counts};
+
+const WANTED: &[&str] = &[
+    "usage",
+    "error",
+    "base_resp",
+    "meta",
+    "object",
+    "message",
+    "type",
+    "code",
+];
+
+/// Reads one unary answer.
+#[derive(Debug)]
+pub(super) struct Unary {
+    surface: Surface,
+    conventions: Conventions,
+    outline: Outline,
+    failure: Option<UpstreamFailure>,
+    bytes: u64,
+}
+
+impl Unary {
+    pub(super) fn new(surface: Surface, quirks: &Quirks) -> Self {
+        Self {
+            surface,
+            conventions: quirks.conventions(surface),
+            outline: Outline::new(WANTED, content_members(surface)),
+            failure: None,
+            bytes: 0,
+        }
+    }
+
+    pub(super) fn push(&mut self, chunk: &[u8]) {
+        self.bytes += u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+        self.outline.push(chunk);
+        if self.failure.is_none() {
+            self.failure = self.stated_failure();
+        }
+    }
+
+    /// `{"error":…}` (OpenRouter, Anthropic), MiniMax's `base_resp`, vLLM's `{"object":"error",…}`.
+    fn stated_failure(&self) -> Option<UpstreamFailure> {
+        let error = self
+            .outline
+            .member("error")
+            .filter(|raw| crate::members::is_said(raw));
+        if let Some(raw) = error {
+            return Some(UpstreamFailure::of_error(raw));
+        }
+        if self.outline.member("object") == Some("\"error\"") && self.outline.is_closed() {
+            let part = |name| self.outline.member(name).unwrap_or("null");
+            let (message, kind, code) = (part("message"), part("type"), part("code"));
+            let whole = format!(r#"{{"message":{message},"type":{kind},"code":{code}}}"#);
+            return Some(UpstreamFailure::of_error(&whole));
+        }
+        self.outline.member("base_resp").and_then(failed_base_response)
+    }
+
+    pub(super) fn content_begun(&self) -> bool {
+        self.failure.is_none() && (self.outline.content_seen() || self.outline.is_closed())
+    }
+
+    pub(super) fn failure(&self) -> Option<&UpstreamFailure> {
+        self.failure.as_ref()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.outline.is_closed()
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(super) fn usage(&self) -> Option<Usage> {
+        if self.surface == Surface::CountTokens {
+            return None;
+        }
+        let mut counts = Counts::default();
+        if let Some(raw) = self
+            .outline
+            .member("meta")
+            .filter(|_| self.surface == Surface::Rerank)
+        {
+            counts.read_rerank_meta(raw);
+        }
+        if let Some(raw) = self.outline.member("usage") {
+            counts.read(raw);
+        }
+        counts.usage(self.conventions)
+    }
+}
