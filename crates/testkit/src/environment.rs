@@ -1,0 +1,80 @@
+//! Where things are: the repository, the binary under test, the recorded exchanges, the SDKs.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+
+/// The root of the repository.
+#[must_use]
+pub fn repository() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_path_buf()
+}
+
+/// A variable of the test run's own environment.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test kit is told by its caller which binary and which corpus to use"
+)]
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var(name)
+        .ok()
+        .filter(|text| !text.is_empty())
+        .map(PathBuf::from)
+}
+
+/// The gateway's binary: `YUMEN_BIN`, else the `quick` build.
+///
+/// # Errors
+/// When it is not there; the message says how to build it.
+pub fn binary() -> Result<PathBuf> {
+    let path = variable("YUMEN_BIN").unwrap_or_else(|| repository().join("target/quick/yumen"));
+    if !path.is_file() {
+        bail!(
+            "{} is missing: run cargo build -p yumen --profile quick",
+            path.display()
+        );
+    }
+    Ok(path)
+}
+
+/// The folder of recorded exchanges: `YUMEN_CORPUS`, else the one beside the repository; `None` when
+/// it is not there.
+#[must_use]
+pub fn corpus() -> Option<PathBuf> {
+    let path = variable("YUMEN_CORPUS").unwrap_or_else(|| repository().join("../shared/corpus"));
+    path.join("index.json").is_file().then_some(path)
+}
+
+/// The Python interpreter that has the official SDKs.
+///
+/// # Errors
+/// When the virtual environment is not there.
+pub fn python() -> Result<PathBuf> {
+    let path = repository().join(".venv/bin/python");
+    if !path.exists() {
+        bail!("{} is missing: run cargo xtask setup", path.display());
+    }
+    Ok(path)
+}
+
+/// The folder of the Node scripts, with the official SDKs installed in it.
+///
+/// # Errors
+/// When the packages are not installed.
+pub fn node_scripts() -> Result<PathBuf> {
+    let path = repository().join("tests/sdk/node");
+    if !path.join("node_modules").is_dir() {
+        bail!(
+            "{}/node_modules is missing: run cargo xtask setup",
+            path.display()
+        );
+    }
+    Ok(path)
+}
+
+/// A variable to pass on to a process that needs it to start at all (`PATH`, `HOME`).
+#[must_use]
+pub fn inherited(name: &str) -> Option<PathBuf> {
+    variable(name)
+}

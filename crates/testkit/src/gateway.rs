@@ -1,0 +1,441 @@
+//! The gateway under test: the built binary as a child process on a port and a folder of its own.
+//!
+//! Dropping it kills that process and removes the folder. Tests that measure take the machine for
+//! themselves (`Turn::Alone`); all others run beside each other.
+
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use tokio::process::{Child, Command};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::time::timeout;
+
+use crate::admin::Admin;
+use crate::environment;
+use crate::http::{Answer, Connection, Request, call};
+use crate::metrics::Metrics;
+use crate::output::{Output, lines_of};
+use crate::wait::{self, PATIENCE};
+
+/// How long a start may take on a busy machine.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+static TURNS: RwLock<()> = RwLock::const_new(());
+static FOLDERS: AtomicU32 = AtomicU32::new(0);
+
+/// Whether other gateways may run at the same time in this test process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Turn {
+    /// Beside others.
+    #[default]
+    Shared,
+    /// Alone, because the test measures.
+    Alone,
+    /// Without asking: for the second gateway of a test that already has its turn.
+    Held,
+}
+
+/// How a gateway is started.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// With the built-in provider and a ready key.
+    pub demo: bool,
+    /// More arguments after `serve`; a `--listen` here replaces the standard one.
+    pub arguments: Vec<String>,
+    /// Its whole environment but `PATH` and `HOME`.
+    pub environment: Vec<(String, String)>,
+    /// The data folder, which the gateway then does not remove; by default one of its own.
+    pub data: Option<PathBuf>,
+    /// Whether others may run beside it.
+    pub turn: Turn,
+}
+
+impl Options {
+    /// With the built-in provider and a ready key.
+    #[must_use]
+    pub fn demo() -> Self {
+        Self {
+            demo: true,
+            ..Self::default()
+        }
+    }
+
+    /// Adds an environment variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn argument(mut self, text: &str) -> Self {
+        self.arguments.push(text.to_owned());
+        self
+    }
+
+    /// Sets one of the gateway's timers, in milliseconds: `connect`, `first_byte`, `idle`, `total`, `drain`, ….
+    #[must_use]
+    pub fn timer(self, name: &str, milliseconds: u64) -> Self {
+        self.env(
+            &format!("YUMEN_TIMERS__{}_SECONDS", name.to_uppercase()),
+            &format!("{}.{:03}", milliseconds / 1_000, milliseconds % 1_000),
+        )
+    }
+
+    /// Uses a folder that is already there.
+    #[must_use]
+    pub fn data(mut self, path: &Path) -> Self {
+        self.data = Some(path.to_path_buf());
+        self
+    }
+
+    /// Runs alone or without asking for a turn.
+    #[must_use]
+    pub fn turn(mut self, turn: Turn) -> Self {
+        self.turn = turn;
+        self
+    }
+}
+
+/// A folder that is removed when dropped.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    owned: bool,
+}
+
+impl Folder {
+    /// A new, empty folder below the system's temporary one.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn temporary() -> Result<Self> {
+        let number = FOLDERS.fetch_add(1, Ordering::SeqCst);
+        let name = format!("yumen-test-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path)?;
+        Ok(Self { path, owned: true })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if self.owned {
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+#[expect(dead_code, reason = "a turn is held, never looked at")]
+enum Permit {
+    Shared(RwLockReadGuard<'static, ()>),
+    Alone(RwLockWriteGuard<'static, ()>),
+    Held,
+}
+
+impl Permit {
+    async fn take(turn: Turn) -> Self {
+        match turn {
+            Turn::Shared => Self::Shared(TURNS.read().await),
+            Turn::Alone => Self::Alone(TURNS.write().await),
+            Turn::Held => Self::Held,
+        }
+    }
+}
+
+/// A running gateway.
+pub struct Gateway {
+    child: Child,
+    pid: u32,
+    ready: Value,
+    output: Output,
+    address: String,
+    // Fields are dropped in this order: the folder after the process, the turn last.
+    folder: Folder,
+    _permit: Permit,
+}
+
+impl Gateway {
+    /// Starts one and waits until it serves.
+    ///
+    /// # Errors
+    /// When the binary is missing or does not become ready; its output is part of the message.
+    pub async fn start(options: Options) -> Result<Self> {
+        let permit = Permit::take(options.turn).await;
+        let folder = folder_of(&options)?;
+        let mut child = command(&options, folder.path())?
+            .spawn()
+            .context("starting the gateway")?;
+        let pid = child.id().context("the gateway ended at once")?;
+        let output = Output::default();
+        let stdout = child.stdout.take().context("no stdout")?;
+        let stderr = child.stderr.take().context("no stderr")?;
+        output.collect(stderr);
+        let (lines, first) = lines_of(stdout);
+        let Ok(Ok(line)) = timeout(START_LIMIT, first).await else {
+            let _ = child.kill().await;
+            bail!("the gateway did not become ready:\n{}", output.text());
+        };
+        lines.follow(&output);
+        let ready: Value = serde_json::from_str(&line).with_context(|| format!("ready line {line:?}"))?;
+        let url = ready["url"].as_str().context("the ready line has no url")?;
+        let address = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        Ok(Self {
+            child,
+            pid,
+            ready,
+            output,
+            address,
+            folder,
+            _permit: permit,
+        })
+    }
+
+    /// Starts one that must refuse to run, and gives how it ended and what it said.
+    ///
+    /// # Errors
+    /// When it does not end by itself.
+    pub async fn refusal(options: Options) -> Result<(ExitStatus, String)> {
+        let _permit = Permit::take(options.turn).await;
+        let folder = folder_of(&options)?;
+        let mut child = command(&options, folder.path())?.spawn()?;
+        let output = Output::default();
+        output.collect(child.stderr.take().context("no stderr")?);
+        output.collect(child.stdout.take().context("no stdout")?);
+        let Ok(status) = timeout(START_LIMIT, child.wait()).await else {
+            let _ = child.kill().await;
+            bail!(
+                "the gateway started although it should have refused:\n{}",
+                output.text()
+            );
+        };
+        output.ended().await;
+        Ok((status?, output.text()))
+    }
+
+    /// `host:port`, for [`Connection::open`].
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The origin that the ready line names.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The line that said it was ready.
+    #[must_use]
+    pub fn ready(&self) -> &Value {
+        &self.ready
+    }
+
+    /// The demo key; empty without `demo`.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        self.ready["key"].as_str().unwrap_or_default()
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// The data folder.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// All that it wrote to stderr and stdout so far, but the ready line; the oldest part goes when it is too much.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.output.text()
+    }
+
+    /// Signs the first administrator in.
+    ///
+    /// # Errors
+    /// When this start did not create one, or login fails.
+    pub async fn admin(&self) -> Result<Admin> {
+        let field = |name: &str| {
+            self.ready[name]
+                .as_str()
+                .with_context(|| format!("no {name} in the ready line"))
+        };
+        Admin::sign_in(&self.address, field("admin_email")?, field("admin_password")?).await
+    }
+
+    /// Sends one request on a connection of its own.
+    ///
+    /// # Errors
+    /// When no answer came.
+    pub async fn call(&self, request: &Request) -> Result<Answer> {
+        call(&self.address, request).await
+    }
+
+    /// Opens a connection.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn connect(&self) -> Result<Connection> {
+        Connection::open(&self.address).await
+    }
+
+    /// The record of the request that this answer belongs to, once it is written.
+    ///
+    /// # Errors
+    /// When none appears within the kit's patience.
+    pub async fn record(&self, admin: &Admin, answer: &Answer) -> Result<Value> {
+        let filter = format!("request_id={}", answer.request_id()?);
+        Ok(self.records(admin, &filter, 1).await?.remove(0))
+    }
+
+    /// The records that match a filter (`trace_id=…`, `model=…`), once there are at least `count`.
+    ///
+    /// # Errors
+    /// When they do not appear within the kit's patience.
+    pub async fn records(&self, admin: &Admin, filter: &str, count: usize) -> Result<Vec<Value>> {
+        let path = format!("requests?limit=200&{filter}");
+        wait::until(&format!("{count} records with {filter}"), PATIENCE, async || {
+            let items = admin.get(&path).await?["items"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default();
+            Ok((items.len() >= count).then_some(items))
+        })
+        .await
+    }
+
+    /// Waits until a key may use all these models: a change has reached the data plane.
+    ///
+    /// # Errors
+    /// When that takes longer than `limit`.
+    pub async fn offers(&self, key: &str, models: &[String], limit: Duration) -> Result<()> {
+        wait::until(&format!("the models {models:?}"), limit, async || {
+            let answer = self.call(&Request::get("/v1/models").bearer(key)).await?.json();
+            let listed: Vec<&str> = answer["data"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|model| model["id"].as_str())
+                .collect();
+            Ok(models
+                .iter()
+                .all(|model| listed.contains(&model.as_str()))
+                .then_some(()))
+        })
+        .await
+    }
+
+    /// The current metrics.
+    ///
+    /// # Errors
+    /// When the gateway does not answer.
+    pub async fn metrics(&self) -> Result<Metrics> {
+        let answer = self.call(&Request::get("/metrics")).await?;
+        Ok(Metrics::parse(&answer.text()))
+    }
+
+    /// Resident memory in KiB.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn rss_kb(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .context("no VmRSS")?;
+        Ok(line.split_whitespace().nth(1).context("no figure")?.parse()?)
+    }
+
+    /// Open file descriptors.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn fds(&self) -> Result<usize> {
+        Ok(std::fs::read_dir(format!("/proc/{}/fd", self.pid))?.count())
+    }
+
+    /// Sends a signal by name (`TERM`, `KILL`, `STOP`).
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub async fn signal(&self, name: &str) -> Result<()> {
+        let arguments = [format!("-{name}"), self.pid.to_string()];
+        let status = Command::new("kill").args(arguments).status().await?;
+        if !status.success() {
+            bail!("kill -{name} {}: {status}", self.pid);
+        }
+        Ok(())
+    }
+
+    /// Waits until the process ends by itself.
+    ///
+    /// # Errors
+    /// When it does not within `limit`.
+    pub async fn ended(&mut self, limit: Duration) -> Result<ExitStatus> {
+        let status = timeout(limit, self.child.wait())
+            .await
+            .context("the gateway did not end")??;
+        self.output.ended().await;
+        Ok(status)
+    }
+
+    /// Asks it to end in good order, and waits for that.
+    ///
+    /// # Errors
+    /// When it does not end within its drain time.
+    pub async fn terminate(&mut self) -> Result<ExitStatus> {
+        self.signal("TERM").await?;
+        self.ended(Duration::from_secs(40)).await
+    }
+}
+
+fn folder_of(options: &Options) -> Result<Folder> {
+    match &options.data {
+        Some(path) => Ok(Folder {
+            path: path.clone(),
+            owned: false,
+        }),
+        None => Folder::temporary(),
+    }
+}
+
+fn command(options: &Options, data: &Path) -> Result<Command> {
+    let mut command = Command::new(environment::binary()?);
+    command.arg("serve").arg("--ready-json").arg("--data").arg(data);
+    if !options.arguments.iter().any(|argument| argument == "--listen") {
+        command.args(["--listen", "127.0.0.1:0"]);
+    }
+    if options.demo {
+        command.arg("--demo");
+    }
+    command.args(&options.arguments).env_clear();
+    for name in ["PATH", "HOME"] {
+        command.envs(environment::inherited(name).map(|value| (name, value)));
+    }
+    command.envs(options.environment.iter().map(|(name, value)| (name, value)));
+    // A `.env` file is read from the working directory, so that must not be the repository.
+    let working = if data.is_dir() { data } else { Path::new("/") };
+    command.current_dir(working).kill_on_drop(true);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    Ok(command)
+}

@@ -1,0 +1,101 @@
+//! What an answer amounts to for the caller: whole, refused, broken off with an explicit error, or cut.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::http::{Answer, Ended};
+use crate::sse::{self, Event};
+use crate::surface::Dialect;
+
+/// What a caller got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A whole answer by the rules of its dialect.
+    Complete,
+    /// An error status.
+    Refused {
+        /// The status.
+        status: u16,
+        /// The gateway's code.
+        code: Option<String>,
+    },
+    /// A stream that ends with the dialect's error event and without its terminal marker.
+    ErrorEvent {
+        /// `error.code`, or `error.type` where the dialect has no code.
+        code: Option<String>,
+    },
+    /// An answer whose HTTP framing shows that it was cut.
+    Cut,
+    /// An answer that looks whole to HTTP and is not: what must never happen.
+    SilentlyShort,
+}
+
+impl Outcome {
+    /// Judges an answer to a request of that kind.
+    #[must_use]
+    pub fn of(dialect: Dialect, stream: bool, answer: &Answer) -> Self {
+        if answer.status() != 200 {
+            return Self::Refused {
+                status: answer.status(),
+                code: answer.code().map(str::to_owned),
+            };
+        }
+        let whole = if stream {
+            Self::of_stream(dialect, &answer.body)
+        } else {
+            Self::of_body(&answer.body)
+        };
+        match (whole, answer.ended) {
+            (Self::SilentlyShort | Self::Complete, Ended::Truncated) => Self::Cut,
+            (outcome, _) => outcome,
+        }
+    }
+
+    fn of_stream(dialect: Dialect, body: &[u8]) -> Self {
+        let events = sse::events(body);
+        let terminal = events.iter().any(|event| is_terminal(dialect, event));
+        let error = events.iter().rev().find_map(error_of);
+        match (terminal, error) {
+            (true, None) => Self::Complete,
+            (false, Some(code)) => Self::ErrorEvent { code },
+            _ => Self::SilentlyShort,
+        }
+    }
+
+    fn of_body(body: &[u8]) -> Self {
+        match serde_json::from_slice::<Value>(body) {
+            Ok(Value::Object(fields)) if !fields.contains_key("error") => Self::Complete,
+            _ => Self::SilentlyShort,
+        }
+    }
+}
+
+/// What matters of an event's data; the rest may be anything, numbers beyond any float included.
+#[derive(Deserialize)]
+struct Data {
+    r#type: Option<String>,
+    error: Option<Value>,
+}
+
+fn data_of(event: &Event) -> Option<Data> {
+    serde_json::from_str(&event.data).ok()
+}
+
+fn is_terminal(dialect: Dialect, event: &Event) -> bool {
+    match dialect {
+        Dialect::OpenAi => event.data == "[DONE]",
+        Dialect::Anthropic => {
+            data_of(event).is_some_and(|data| data.r#type.as_deref() == Some("message_stop"))
+        }
+    }
+}
+
+/// The code of an error event; `None` when the event is none.
+fn error_of(event: &Event) -> Option<Option<String>> {
+    let error = data_of(event)?.error.filter(Value::is_object)?;
+    let field = error
+        .get("code")
+        .filter(|code| code.is_string())
+        .or_else(|| error.get("type"));
+    Some(field.and_then(Value::as_str).map(str::to_owned))
+}
