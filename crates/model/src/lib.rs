@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod code;
 pub mod id;
+pub mod key_text;
 pub mod money;
 pub mod record;
 pub mod rejection;

@@ -1,1 +1,44 @@
-//! placeholder
+//! What may not be lost: configuration, sign-ins and request records, in SQLite.
+//!
+//! `data/yumen.db` holds the configuration, `data/requests.db` the request records. Every statement is
+//! one text that SQLite and PostgreSQL both take ([`statements`] lists them, a test prepares each on
+//! both); values are always bound, never pasted in. Secrets are sealed before they reach a statement
+//! ([`cipher`]) or stored only as keyed hashes ([`KeyRing::hmac_secret`]).
+//!
+//! Nothing here is awaited on a request's path: the data plane works on the snapshot that
+//! [`Store::configuration`] loads after [`Store::changes`] announced a new revision.
+
+#![forbid(unsafe_code)]
+
+pub mod accounts;
+pub mod cipher;
+mod column;
+mod configuration;
+mod db;
+pub mod error;
+pub mod keyring;
+pub mod keys;
+mod lock;
+pub mod page;
+pub mod prices;
+pub mod records;
+pub mod scope;
+pub mod sessions;
+pub mod settings;
+pub mod statements;
+mod store;
+pub mod usage;
+pub mod users;
+
+pub use accounts::AccountFilter;
+pub use error::StoreError;
+pub use keyring::KeyRing;
+pub use keys::{KeyFilter, NewSecret};
+pub use page::{Cursor, Page, PageRequest};
+pub use records::{RecordFilter, StoredRecord};
+pub use scope::Scope;
+pub use sessions::{NewSession, NewToken, TokenUse};
+pub use statements::{Database, migrations, statements};
+pub use store::Store;
+pub use usage::DailyUsage;
+pub use users::Login;

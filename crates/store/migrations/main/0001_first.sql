@@ -1,0 +1,108 @@
+-- Configuration and sign-in. One text for SQLite and PostgreSQL: TEXT, BIGINT and BOOLEAN only, ids made
+-- by the application, times in epoch milliseconds, lists and structures as JSON text.
+
+CREATE TABLE revision (
+    id BIGINT PRIMARY KEY,
+    revision BIGINT NOT NULL,
+    changed_by TEXT NOT NULL
+);
+INSERT INTO revision (id, revision, changed_by) VALUES (1, 0, 'system');
+
+-- Proves at every start that the keys at hand are those that sealed and hashed what is stored here.
+CREATE TABLE key_marker (
+    id BIGINT PRIMARY KEY,
+    key_id TEXT NOT NULL,
+    sealed TEXT NOT NULL,
+    pepper_check TEXT NOT NULL
+);
+
+CREATE TABLE api_key (
+    id TEXT PRIMARY KEY,
+    tenant_id TEXT NOT NULL,
+    group_id TEXT NOT NULL,
+    user_id TEXT,
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    status TEXT NOT NULL,
+    secret_hmac TEXT NOT NULL,
+    hint TEXT NOT NULL,
+    expires_at BIGINT,
+    models TEXT NOT NULL,
+    allowed_ips TEXT NOT NULL,
+    rate_limit TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL
+);
+CREATE INDEX api_key_by_age ON api_key (tenant_id, created_at, id);
+
+CREATE TABLE account (
+    id TEXT PRIMARY KEY,
+    tenant_id TEXT NOT NULL,
+    group_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    base_url TEXT,
+    api_version TEXT,
+    credential TEXT,
+    models TEXT NOT NULL,
+    priority BIGINT NOT NULL,
+    weight BIGINT NOT NULL,
+    concurrency BIGINT,
+    allow_private BOOLEAN NOT NULL DEFAULT FALSE,
+    enabled BOOLEAN NOT NULL DEFAULT TRUE,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    UNIQUE (tenant_id, name)
+);
+CREATE INDEX account_by_age ON account (tenant_id, created_at, id);
+
+CREATE TABLE user_account (
+    id TEXT PRIMARY KEY,
+    tenant_id TEXT NOT NULL,
+    email TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    role TEXT NOT NULL,
+    enabled BOOLEAN NOT NULL DEFAULT TRUE,
+    password_hash TEXT,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL
+);
+CREATE INDEX user_account_by_age ON user_account (tenant_id, created_at, id);
+
+-- A sign-in and the refresh tokens that descend from it.
+CREATE TABLE session (
+    id TEXT PRIMARY KEY,
+    tenant_id TEXT NOT NULL,
+    user_id TEXT NOT NULL REFERENCES user_account (id) ON DELETE CASCADE,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    revoked_at BIGINT
+);
+CREATE INDEX session_by_user ON session (user_id);
+CREATE INDEX session_by_expiry ON session (expires_at);
+
+CREATE TABLE refresh_token (
+    token_hmac TEXT PRIMARY KEY,
+    tenant_id TEXT NOT NULL,
+    session_id TEXT NOT NULL REFERENCES session (id) ON DELETE CASCADE,
+    issued_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    used_at BIGINT
+);
+CREATE INDEX refresh_token_by_session ON refresh_token (session_id);
+
+CREATE TABLE price_override (
+    tenant_id TEXT NOT NULL,
+    model TEXT NOT NULL,
+    lines TEXT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    PRIMARY KEY (tenant_id, model)
+);
+
+CREATE TABLE setting (
+    tenant_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    PRIMARY KEY (tenant_id, name)
+);

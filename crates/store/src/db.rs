@@ -1,0 +1,109 @@
+//! Opening one SQLite file: its settings, one connection that writes, a few that read, its schema.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::SqlitePool;
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+use crate::error::{SQLITE_CORRUPT, SQLITE_NOTADB, StoreError, has_code};
+
+/// The configuration's file within the data directory.
+pub(crate) const MAIN_FILE: &str = "yumen.db";
+/// The request records' file within the data directory.
+pub(crate) const REQUESTS_FILE: &str = "requests.db";
+
+/// How long a statement waits for another writer before it fails as busy.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Rows that SQLite's thread may read ahead; whole tables are loaded, so batches save wake-ups.
+const ROWS_AHEAD: usize = 512;
+
+/// One database file.
+pub(crate) struct Db {
+    path: PathBuf,
+    /// The only connection that writes: writers queue here and not inside SQLite.
+    pub(crate) writer: SqlitePool,
+    /// Connections that cannot write.
+    pub(crate) readers: SqlitePool,
+}
+
+impl Db {
+    /// Opens or creates the file, without touching its schema.
+    pub(crate) async fn open(path: PathBuf, readers: u32) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal)
+            .busy_timeout(BUSY_TIMEOUT)
+            .foreign_keys(true)
+            .row_buffer_size(ROWS_AHEAD);
+        let pool = |most: u32| {
+            SqlitePoolOptions::new()
+                .max_connections(most)
+                .acquire_timeout(BUSY_TIMEOUT)
+                .test_before_acquire(false)
+        };
+        let writer = pool(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(options.clone().create_if_missing(true))
+            .await
+            .map_err(|error| named(&path, error))?;
+        let readers = pool(readers).connect_lazy_with(options.read_only(true));
+        Ok(Self {
+            path,
+            writer,
+            readers,
+        })
+    }
+
+    /// Brings the schema up to the newest of `steps`.
+    pub(crate) async fn migrate(&self, steps: Migrator) -> Result<(), StoreError> {
+        steps.run(&self.writer).await.map_err(|error| match error {
+            MigrateError::VersionMissing(version) => StoreError::NewerSchema {
+                path: self.path.clone(),
+                version,
+            },
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+                named(&self.path, error)
+            }
+            other => StoreError::Database(sqlx::Error::Migrate(Box::new(other))),
+        })
+    }
+
+    /// Names the file in errors that are about the file.
+    pub(crate) fn named(&self, error: sqlx::Error) -> StoreError {
+        named(&self.path, error)
+    }
+
+    /// Closes every connection; the last one folds the write-ahead log into the file.
+    pub(crate) async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+// Primary result codes of SQLite, https://www.sqlite.org/rescode.html
+const SQLITE_READONLY: i32 = 8;
+const SQLITE_IOERR: i32 = 10;
+const SQLITE_FULL: i32 = 13;
+const SQLITE_CANTOPEN: i32 = 14;
+
+fn named(path: &Path, error: sqlx::Error) -> StoreError {
+    if has_code(&error, &[SQLITE_CORRUPT, SQLITE_NOTADB]) {
+        return StoreError::Damaged {
+            path: path.to_owned(),
+        };
+    }
+    if has_code(
+        &error,
+        &[SQLITE_READONLY, SQLITE_IOERR, SQLITE_FULL, SQLITE_CANTOPEN],
+    ) {
+        return StoreError::Directory {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        };
+    }
+    error.into()
+}

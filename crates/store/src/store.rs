@@ -1,0 +1,205 @@
+//! The store as a whole: opening it, changing it one revision at a time, announcing changes.
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use sqlx::{Row, Sqlite, SqliteConnection, Transaction};
+use tokio::sync::watch;
+
+use crate::cipher::{self, Place};
+use crate::column::hex;
+use crate::db::{Db, MAIN_FILE, REQUESTS_FILE};
+use crate::error::StoreError;
+use crate::keyring::KeyRing;
+use crate::lock::DirectoryLock;
+use crate::scope::Scope;
+use crate::statements::{Database, migrations};
+
+const READ_REVISION: &str = "SELECT revision FROM revision WHERE id = 1";
+const BUMP_REVISION: &str =
+    "UPDATE revision SET revision = revision + 1, changed_by = $1 WHERE id = 1 RETURNING revision";
+const READ_MARKER: &str = "SELECT key_id, sealed, pepper_check FROM key_marker WHERE id = 1";
+const WRITE_MARKER: &str = "INSERT INTO key_marker (id, key_id, sealed, pepper_check) VALUES (1, $1, $2, $3)";
+
+pub(crate) const STATEMENTS: &[&str] = &[READ_REVISION, BUMP_REVISION, READ_MARKER, WRITE_MARKER];
+
+/// A read-only connection serves few callers for long; administrators and loaders are few.
+const MAIN_READERS: u32 = 4;
+const REQUEST_READERS: u32 = 2;
+
+const MARKER: Place<'static> = Place {
+    table: "key_marker",
+    id: "1",
+    column: "sealed",
+    tenant: "system",
+};
+const MARKER_TEXT: &str = "yumen";
+const PEPPER_TEXT: &str = "yumen pepper check";
+
+/// The open store of one data directory. Share it in an `Arc`.
+pub struct Store {
+    pub(crate) main: Db,
+    pub(crate) requests: Db,
+    pub(crate) keys: KeyRing,
+    revision: watch::Sender<u64>,
+    /// Dropped last, after the connections.
+    _lock: DirectoryLock,
+}
+
+impl Store {
+    /// Opens the data directory, creating it and its databases when they are missing.
+    ///
+    /// Nothing is written to existing data before the keys were found to be the right ones.
+    ///
+    /// # Errors
+    /// Each with a named cause and a repair: [`StoreError::Directory`], [`StoreError::Locked`],
+    /// [`StoreError::WrongKey`], [`StoreError::WrongPepper`], [`StoreError::NewerSchema`],
+    /// [`StoreError::Damaged`].
+    pub async fn open(data_dir: &Path, keys: KeyRing) -> Result<Self, StoreError> {
+        create_directory(data_dir)?;
+        let lock = DirectoryLock::take(data_dir)?;
+        let main = Db::open(data_dir.join(MAIN_FILE), MAIN_READERS).await?;
+        check_marker(&main, &keys).await?;
+        main.migrate(migrations(Database::Main)).await?;
+        write_marker(&main, &keys).await?;
+        let requests = Db::open(data_dir.join(REQUESTS_FILE), REQUEST_READERS).await?;
+        requests.migrate(migrations(Database::Requests)).await?;
+        let row = sqlx::query(READ_REVISION)
+            .fetch_one(&main.writer)
+            .await
+            .map_err(|error| main.named(error))?;
+        let (revision, _) = watch::channel(crate::column::unsigned(row.try_get(0)?));
+        Ok(Self {
+            main,
+            requests,
+            keys,
+            revision,
+            _lock: lock,
+        })
+    }
+
+    /// Wakes after every committed change, with the new revision.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.revision.subscribe()
+    }
+
+    /// The keys that this store was opened with.
+    #[must_use]
+    pub fn key_ring(&self) -> &KeyRing {
+        &self.keys
+    }
+
+    /// Whether both databases answer.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        for db in [&self.main, &self.requests] {
+            db.readers.acquire().await.map_err(|error| db.named(error))?;
+        }
+        sqlx::query(READ_REVISION).fetch_one(&self.main.readers).await?;
+        Ok(())
+    }
+
+    /// Closes all connections and folds the write-ahead logs into the files. Writes that were not
+    /// awaited before are refused.
+    pub async fn close(&self) {
+        self.main.close().await;
+        self.requests.close().await;
+    }
+
+    /// Begins a change of the configuration: a write transaction that ends in a new revision.
+    pub(crate) async fn change(&self, scope: &Scope) -> Result<Change<'_>, StoreError> {
+        Ok(Change {
+            transaction: self.main.writer.begin_with("BEGIN IMMEDIATE").await?,
+            revision: &self.revision,
+            actor: scope.actor.to_string(),
+        })
+    }
+}
+
+/// A change under way; nothing of it remains unless it is committed.
+#[must_use]
+pub(crate) struct Change<'s> {
+    transaction: Transaction<'static, Sqlite>,
+    revision: &'s watch::Sender<u64>,
+    actor: String,
+}
+
+impl Change<'_> {
+    pub(crate) fn connection(&mut self) -> &mut SqliteConnection {
+        &mut self.transaction
+    }
+
+    /// Makes the change and its new revision last, then wakes [`Store::changes`].
+    pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
+        let row = sqlx::query(BUMP_REVISION)
+            .bind(&self.actor)
+            .fetch_one(&mut *self.transaction)
+            .await?;
+        let revision = crate::column::unsigned(row.try_get(0)?);
+        self.transaction.commit().await?;
+        // Two commits may arrive here in the other order; the revision never goes back.
+        self.revision.send_if_modified(|known| {
+            let newer = revision > *known;
+            *known = revision.max(*known);
+            newer
+        });
+        Ok(())
+    }
+}
+
+fn create_directory(data_dir: &Path) -> Result<(), StoreError> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data_dir)
+        .map_err(|error| StoreError::Directory {
+            path: data_dir.to_owned(),
+            reason: error.to_string(),
+        })
+}
+
+/// Refuses keys that did not seal this data. A database without a marker table is a new one.
+async fn check_marker(main: &Db, keys: &KeyRing) -> Result<(), StoreError> {
+    let row = match sqlx::query(READ_MARKER).fetch_optional(&main.writer).await {
+        Ok(Some(row)) => row,
+        Ok(None) => return Ok(()),
+        Err(error) if lacks_table(&error) => return Ok(()),
+        Err(error) => return Err(main.named(error)),
+    };
+    let (key_id, sealed): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+    let wrong_key = || StoreError::WrongKey {
+        sealed_by: key_id.clone(),
+        at_hand: keys.kek_id().to_owned(),
+    };
+    cipher::open(keys, &MARKER, &sealed).map_err(|_| wrong_key())?;
+    let pepper_check: String = row.try_get(2)?;
+    if pepper_check != hex(&keys.hmac_secret(PEPPER_TEXT)) {
+        return Err(StoreError::WrongPepper);
+    }
+    Ok(())
+}
+
+fn lacks_table(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(|error| error.message().starts_with("no such table"))
+}
+
+async fn write_marker(main: &Db, keys: &KeyRing) -> Result<(), StoreError> {
+    let present = sqlx::query(READ_MARKER)
+        .fetch_optional(&main.writer)
+        .await?
+        .is_some();
+    if !present {
+        sqlx::query(WRITE_MARKER)
+            .bind(keys.kek_id().to_owned())
+            .bind(cipher::seal(keys, &MARKER, MARKER_TEXT)?)
+            .bind(hex(&keys.hmac_secret(PEPPER_TEXT)))
+            .execute(&main.writer)
+            .await?;
+    }
+    Ok(())
+}
