@@ -26,13 +26,13 @@ pub fn record_channel(capacity: usize) -> (RecordSender, RecordReceiver) {
 /// The request path's end.
 #[derive(Clone, Debug)]
 pub struct RecordSender {
-    sender: mpsc::Sender<RequestRecord>,
+    sender: mpsc::Sender<Box<RequestRecord>>,
     dropped: Arc<AtomicU64>,
 }
 
 impl RecordSender {
     /// Hands a record over, or drops it and counts that when the queue is full or nobody reads any more.
-    pub fn send(&self, record: RequestRecord) {
+    pub fn send(&self, record: Box<RequestRecord>) {
         if self.sender.try_send(record).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -48,19 +48,19 @@ impl RecordSender {
 /// The recorder's end.
 #[derive(Debug)]
 pub struct RecordReceiver {
-    receiver: mpsc::Receiver<RequestRecord>,
+    receiver: mpsc::Receiver<Box<RequestRecord>>,
     dropped: Arc<AtomicU64>,
 }
 
 impl RecordReceiver {
     /// Waits for records and appends up to `max` of them to `into`; returns how many. 0 means that every
     /// sender is gone and everything was read.
-    pub async fn recv_many(&mut self, into: &mut Vec<RequestRecord>, max: usize) -> usize {
+    pub async fn recv_many(&mut self, into: &mut Vec<Box<RequestRecord>>, max: usize) -> usize {
         self.receiver.recv_many(into, max.max(1)).await
     }
 
     /// As [`Self::recv_many`], for a thread without a runtime.
-    pub fn blocking_recv_many(&mut self, into: &mut Vec<RequestRecord>, max: usize) -> usize {
+    pub fn blocking_recv_many(&mut self, into: &mut Vec<Box<RequestRecord>>, max: usize) -> usize {
         self.receiver.blocking_recv_many(into, max.max(1))
     }
 
@@ -80,7 +80,7 @@ mod tests {
     fn a_full_queue_drops_and_counts_instead_of_waiting() {
         let (sender, mut receiver) = record_channel(2);
         for _ in 0..5 {
-            sender.send(record());
+            sender.send(Box::new(record()));
         }
         assert_eq!(
             (sender.waiting(), receiver.take_dropped(), receiver.take_dropped()),
