@@ -1,5 +1,6 @@
 //! `cargo xtask test`: the binary, then every test of the workspace, then the totals.
 
+use std::fmt;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -14,11 +15,13 @@ use crate::setup;
 pub fn run_command(arguments: &[String]) -> Result<()> {
     setup::install()?;
     run(&mut command("cargo build -p yumen --profile quick"))?;
-    run_with(&root().join("target/quick/yumen"), arguments)
+    let totals = run_with(&root().join("target/quick/yumen"), arguments)?;
+    println!("{totals}");
+    Ok(())
 }
 
-/// Runs the tests against a binary that is built already.
-pub fn run_with(binary: &Path, arguments: &[String]) -> Result<()> {
+/// Runs the tests against a binary that is built already; at least one must run, and all must pass.
+pub fn run_with(binary: &Path, arguments: &[String]) -> Result<Totals> {
     let nightly = arguments.iter().any(|argument| argument == "--nightly");
     let filters: Vec<&String> = arguments
         .iter()
@@ -44,14 +47,13 @@ pub fn run_with(binary: &Path, arguments: &[String]) -> Result<()> {
     }
     let status = child.wait().context("cannot wait for cargo")?;
     println!("\ntests took {:.0} s", start.elapsed().as_secs_f64());
-    println!("{} passed, {} failed", totals.passed, totals.failed);
     if !status.success() {
-        bail!("the tests failed");
+        bail!("the tests failed: {totals}");
     }
     if totals.passed == 0 {
         bail!("no test ran");
     }
-    Ok(())
+    Ok(totals)
 }
 
 fn absolute(path: &Path) -> PathBuf {
@@ -63,10 +65,16 @@ fn absolute(path: &Path) -> PathBuf {
 }
 
 /// The sum of cargo's `test result:` lines.
-#[derive(Debug, Default, PartialEq)]
-struct Totals {
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Totals {
     passed: u64,
     failed: u64,
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} passed, {} failed", self.passed, self.failed)
+    }
 }
 
 impl Totals {
