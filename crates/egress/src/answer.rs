@@ -18,6 +18,9 @@ use crate::link::Link;
 use crate::pool::Pool;
 use crate::timers::{Deadline, Timers};
 
+/// What a body yields: a frame, a failure, or its end.
+type NextFrame<E> = Option<Result<Frame<Bytes>, E>>;
+
 /// The body of an answer as it arrives. A body that stops before its declared end is an error,
 /// never a clean end.
 pub struct Answer {
@@ -67,81 +70,58 @@ impl Answer {
     /// Gives the connection back as soon as the last byte is here: a consumer that counts bytes
     /// does not ask again after it.
     fn finish_if_complete(&mut self) {
-        if self.body.is_end_stream() {
-            self.finish();
+        if !self.body.is_end_stream() {
+            return;
         }
-    }
-
-    fn finish(&mut self) {
         if let Some(link) = self.link.take() {
             self.pool.put(link, self.keep_alive);
         }
     }
 
-    /// What the body has by now. Only polling the connection can bring more, and that is done
-    /// right beside, so no waker is left here.
-    fn poll_body(&mut self) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        Pin::new(&mut self.body).poll_frame(&mut Context::from_waker(Waker::noop()))
-    }
-
-    fn poll_driven(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
-        let mut polled = self.poll_body();
+    fn poll_driven(&mut self, link: &mut Link, cx: &mut Context<'_>) -> Poll<NextFrame<AnswerError>> {
+        let (mut polled, _) = self.poll_body(link);
         if polled.is_pending() {
-            let Some(link) = self.link.as_mut() else {
-                return Poll::Ready(None);
-            };
-            link.poll_connection(cx);
-            polled = self.poll_body();
+            link.poll_for(cx.waker());
+            let missed;
+            (polled, missed) = self.poll_body(link);
+            if missed && polled.is_pending() {
+                cx.waker().wake_by_ref();
+            }
         }
         match polled {
-            Poll::Ready(frame) => Poll::Ready(self.deliver(frame)),
-            Poll::Pending => self.poll_timers(cx).map(|error| Some(Err(error))),
-        }
-    }
-
-    fn deliver(
-        &mut self,
-        frame: Option<Result<Frame<Bytes>, hyper::Error>>,
-    ) -> Option<Result<Frame<Bytes>, AnswerError>> {
-        match frame {
-            Some(Ok(frame)) => {
+            Poll::Ready(Some(Ok(frame))) => {
                 self.last_frame = Instant::now();
-                self.finish_if_complete();
-                Some(Ok(frame))
+                Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(error)) => {
-                self.link = None;
-                Some(Err(AnswerError {
-                    timer: None,
-                    message: describe(&error),
-                }))
+            Poll::Ready(Some(Err(error))) => {
+                let message = describe(&error);
+                Poll::Ready(Some(Err(AnswerError { timer: None, message })))
             }
-            None => {
-                self.finish();
-                None
-            }
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => self.poll_timers(link).map(|error| Some(Err(error))),
         }
     }
 
-    fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<AnswerError> {
-        let deadline = Deadline::new("idle", self.last_frame, self.idle).or(self.total);
-        let Some(link) = self.link.as_mut() else {
-            return Poll::Pending;
-        };
-        let error = if link.is_finished() {
-            AnswerError {
+    /// What the body has by now, and whether taking it called for the connection to be polled.
+    /// Only polling the connection can bring more, and that is done right beside, so no waker is
+    /// left here.
+    fn poll_body(&mut self, link: &Link) -> (Poll<NextFrame<hyper::Error>>, bool) {
+        link.muffled(|| Pin::new(&mut self.body).poll_frame(&mut Context::from_waker(Waker::noop())))
+    }
+
+    fn poll_timers(&self, link: &mut Link) -> Poll<AnswerError> {
+        if link.is_finished() {
+            return Poll::Ready(AnswerError {
                 timer: None,
                 message: link.end_reason(),
-            }
-        } else {
-            std::task::ready!(link.poll_alarm(cx, deadline.at));
-            AnswerError {
-                timer: Some(deadline.timer),
-                message: format!("the {} timer ran out", deadline.timer),
-            }
-        };
-        self.link = None;
-        Poll::Ready(error)
+            });
+        }
+        let deadline = Deadline::new("idle", self.last_frame, self.idle).or(self.total);
+        let timer = deadline.timer;
+        link.poll_alarm(deadline.at).map(|()| AnswerError {
+            timer: Some(timer),
+            message: format!("the {timer} timer ran out"),
+        })
     }
 }
 
@@ -149,15 +129,22 @@ impl Body for Answer {
     type Data = Bytes;
     type Error = AnswerError;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<NextFrame<AnswerError>> {
         let this = self.get_mut();
-        if this.link.is_none() {
+        let Some(mut link) = this.link.take() else {
             return Poll::Ready(None);
+        };
+        let polled = this.poll_driven(&mut link, cx);
+        match &polled {
+            // Dropping the link closes the connection.
+            Poll::Ready(Some(Err(_))) => {}
+            Poll::Ready(None) => this.pool.put(link, this.keep_alive),
+            Poll::Ready(Some(Ok(_))) | Poll::Pending => {
+                this.link = Some(link);
+                this.finish_if_complete();
+            }
         }
-        this.poll_driven(cx)
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

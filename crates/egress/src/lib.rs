@@ -18,6 +18,7 @@
 
 mod address;
 mod answer;
+mod bell;
 mod connect;
 mod error;
 mod link;

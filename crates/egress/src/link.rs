@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -17,6 +18,7 @@ use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
+use crate::bell::Bell;
 use crate::error::{Phase, SendError, describe};
 use crate::target::Target;
 use crate::timers::{Alarm, Deadline, Timers};
@@ -36,6 +38,9 @@ pub(crate) struct Link {
     sender: SendRequest<Full<Bytes>>,
     sent: Rc<Sent>,
     alarm: Alarm,
+    bell: Arc<Bell>,
+    /// The bell as what the connection and the alarm keep.
+    waker: Waker,
     failure: Option<String>,
     /// What it was opened for.
     pub(crate) target: Target,
@@ -65,7 +70,11 @@ impl Link {
             .handshake(TokioIo::new(wire))
             .await
             .map_err(|error| SendError::unsent(Phase::Connect, describe(&error)))?;
+        let bell = Arc::new(Bell::default());
+        let waker = Waker::from(Arc::clone(&bell));
         Ok(Box::new(Self {
+            bell,
+            waker,
             connection: Some(connection),
             sender,
             sent,
@@ -91,7 +100,7 @@ impl Link {
         let mut answer = pin!(tokio::task::unconstrained(self.sender.try_send_request(request)));
         let mut quiet = Context::from_waker(Waker::noop());
         let outcome = std::future::poll_fn(|cx| {
-            self.poll_connection(cx);
+            self.poll_for(cx.waker());
             if let Poll::Ready(outcome) = answer.as_mut().poll(&mut quiet) {
                 return Poll::Ready(Ok(outcome));
             }
@@ -99,9 +108,7 @@ impl Link {
                 return Poll::Ready(Err(None));
             }
             let deadline = self.head_deadline(first_byte, timers);
-            self.alarm
-                .poll_at(cx, deadline.at)
-                .map(|()| Err(Some(deadline.timer)))
+            self.poll_alarm(deadline.at).map(|()| Err(Some(deadline.timer)))
         })
         .await;
         match outcome {
@@ -163,15 +170,25 @@ impl Link {
         }
     }
 
-    /// Moves bytes in both directions; remembers why the connection ended.
-    pub(crate) fn poll_connection(&mut self, cx: &mut Context<'_>) {
+    /// Moves bytes in both directions for `task`, which is woken when there is more to do.
+    pub(crate) fn poll_for(&mut self, task: &Waker) {
+        self.bell.ring_for(task);
+        self.poll_connection();
+    }
+
+    fn poll_connection(&mut self) {
         let Some(connection) = self.connection.as_mut() else {
             return;
         };
-        if let Poll::Ready(result) = Pin::new(connection).poll(cx) {
+        if let Poll::Ready(result) = Pin::new(connection).poll(&mut Context::from_waker(&self.waker)) {
             self.failure = result.err().map(|error| describe(&error));
             self.connection = None;
         }
+    }
+
+    /// Does `work` without its effects on the connection waking the task; says whether they would have.
+    pub(crate) fn muffled<T>(&self, work: impl FnOnce() -> T) -> (T, bool) {
+        self.bell.muffled(work)
     }
 
     /// True once the connection has ended; what was read before may still be waiting.
@@ -187,16 +204,16 @@ impl Link {
     }
 
     /// Ready once `deadline` has passed.
-    pub(crate) fn poll_alarm(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
-        self.alarm.poll_at(cx, deadline)
+    pub(crate) fn poll_alarm(&mut self, deadline: Instant) -> Poll<()> {
+        self.alarm
+            .poll_at(&mut Context::from_waker(&self.waker), deadline)
     }
 
     /// Looks, without waiting, whether the connection is still good for another request: not
-    /// closed, nothing unasked-for received, the last exchange complete. Also lets go of the last
-    /// task's waker, which would keep that task in memory.
+    /// closed, nothing unasked-for received, the last exchange complete.
     pub(crate) fn is_idle(&mut self) -> bool {
-        self.poll_connection(&mut Context::from_waker(Waker::noop()));
-        self.alarm.forget_waker();
+        self.bell.forget();
+        self.poll_connection();
         !self.is_finished() && self.sender.is_ready()
     }
 }

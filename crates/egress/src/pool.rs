@@ -77,12 +77,17 @@ impl Pool {
                 Err(Failure::Failed(error)) => return Err(error),
             }
         }
-        let stream = self.egress.open(target, timers, total).await?;
-        let mut link = Link::new(stream, target, total).await?;
+        // Boxed: opening is rare, and its state would otherwise widen every request's task.
+        let mut link = Box::pin(self.open(target, timers, total)).await?;
         match link.exchange(request, timers, total).await {
             Ok(response) => Ok(self.answer(link, response, timers, total)),
             Err(Failure::Unbegun(_, error) | Failure::Failed(error)) => Err(error),
         }
+    }
+
+    async fn open(&self, target: &Target, timers: &Timers, total: Deadline) -> Result<Box<Link>, SendError> {
+        let stream = self.egress.open(target, timers, total).await?;
+        Link::new(stream, target, total).await
     }
 
     fn answer(

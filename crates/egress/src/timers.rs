@@ -101,11 +101,6 @@ impl Alarm {
         }
     }
 
-    /// Lets go of the waker of the task that polled last, which would else be kept in memory.
-    pub(crate) fn forget_waker(&mut self) {
-        let _ = self.poll_sleep(&mut Context::from_waker(std::task::Waker::noop()));
-    }
-
     /// Outside tokio's cooperative budget: an upstream that floods us uses the budget up, and then
     /// a timer that obeys it would never fire.
     fn poll_sleep(&mut self, cx: &mut Context<'_>) -> Poll<()> {

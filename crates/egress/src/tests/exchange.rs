@@ -306,3 +306,70 @@ async fn reads_no_further_than_its_buffer_ahead_of_the_consumer() {
     drop(far);
     assert!(answer.into_body().collect().await.is_err());
 }
+
+#[tokio::test]
+async fn carries_large_bodies_whole_in_both_directions() {
+    const SIZE: usize = 5_000_000;
+    let upstream = Upstream::start(|_, mut stream| async move {
+        while let Some(request) = read_request(&mut stream).await {
+            let body = &request.as_bytes()[request.len() - SIZE..];
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+                .await
+                .unwrap();
+            for part in body.chunks(33_333) {
+                stream
+                    .write_all(format!("{:x}\r\n", part.len()).as_bytes())
+                    .await
+                    .unwrap();
+                stream.write_all(part).await.unwrap();
+                stream.write_all(b"\r\n").await.unwrap();
+            }
+            stream.write_all(b"0\r\n\r\n").await.unwrap();
+        }
+    })
+    .await;
+    let pool = Pool::new(Arc::new(egress()));
+    let body: String = (0..SIZE)
+        .map(|place| char::from(b'a' + (place % 23) as u8))
+        .collect();
+    for _ in 0..3 {
+        let answer = pool
+            .send(&upstream.target(), post("/", body.clone()), &Timers::standard())
+            .await
+            .unwrap();
+        assert!(text(answer).await.unwrap() == body, "the body came back changed");
+    }
+    assert_eq!((upstream.connections(), pool.idle()), (1, 1));
+}
+
+#[test]
+fn keeps_futures_and_answers_small() {
+    let (egress, _pipes) = egress_with_pipes();
+    let pool = Pool::new(egress);
+    let (demo, timers) = (target("demo://demo"), Timers::standard());
+    let sending = pool.send(&demo, get("/"), &timers);
+    assert!(size_of_val(&sending) <= 1536, "{}", size_of_val(&sending));
+    assert!(size_of::<crate::Answer>() <= 128);
+}
+
+#[tokio::test]
+async fn wakes_its_task_once_for_an_answer() {
+    let upstream = Upstream::answering(OK).await;
+    let pool = Pool::new(Arc::new(egress()));
+    let (target, timers) = (upstream.target(), Timers::standard());
+    for round in 0..5 {
+        let mut polls = 0;
+        let mut call = std::pin::pin!(async {
+            let answer = pool.send(&target, post("/", "{}"), &timers).await.unwrap();
+            text(answer).await.unwrap()
+        });
+        std::future::poll_fn(|cx| {
+            polls += 1;
+            call.as_mut().poll(cx)
+        })
+        .await;
+        // Once to send and once for the answer; the first round also connects.
+        assert!(round == 0 || polls == 2, "{polls} polls");
+    }
+}
