@@ -119,7 +119,11 @@ impl Source {
     fn new(path: &str, text: &str) -> Self {
         let code = scrub::scrub(text);
         let mut test = scrub::test_lines(&code);
-        if path.contains("/tests/") || path.contains("/benches/") || path.starts_with("crates/e2e/") {
+        if path.contains("/tests/")
+            || path.contains("/benches/")
+            || path.contains("/examples/")
+            || path.starts_with("crates/e2e/")
+        {
             test.fill(true);
         }
         Self {
