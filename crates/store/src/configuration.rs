@@ -8,14 +8,13 @@ use sqlx::Row;
 
 use crate::column::unsigned;
 use crate::error::StoreError;
-use crate::store::Store;
+use crate::store::{READ_REVISION, Store};
 use crate::{accounts, keys, prices};
 
-const REVISION: &str = "SELECT revision FROM revision WHERE id = 1";
 const KEYS: &str = "SELECT * FROM api_key";
 const ACCOUNTS: &str = "SELECT * FROM account";
 
-pub(crate) const STATEMENTS: &[&str] = &[REVISION, KEYS, ACCOUNTS];
+pub(crate) const STATEMENTS: &[&str] = &[KEYS, ACCOUNTS];
 
 impl Store {
     /// Reads everything that the data plane needs, of all tenants, as it stood at one revision. Prices
@@ -26,7 +25,7 @@ impl Store {
     pub async fn configuration(&self) -> Result<Configuration, StoreError> {
         // A deferred read transaction sees one state of the database from its first read on.
         let mut transaction = self.main.readers.begin().await?;
-        let revision = sqlx::query(REVISION).fetch_one(&mut *transaction).await?;
+        let revision = sqlx::query(READ_REVISION).fetch_one(&mut *transaction).await?;
         let keys = sqlx::query(KEYS).fetch_all(&mut *transaction).await?;
         let accounts = sqlx::query(ACCOUNTS).fetch_all(&mut *transaction).await?;
         let prices = sqlx::query(prices::LIST)

@@ -15,7 +15,7 @@ use crate::lock::DirectoryLock;
 use crate::scope::Scope;
 use crate::statements::{Database, migrations};
 
-const READ_REVISION: &str = "SELECT revision FROM revision WHERE id = 1";
+pub(crate) const READ_REVISION: &str = "SELECT revision FROM revision WHERE id = 1";
 const BUMP_REVISION: &str =
     "UPDATE revision SET revision = revision + 1, changed_by = $1 WHERE id = 1 RETURNING revision";
 const READ_MARKER: &str = "SELECT key_id, sealed, pepper_check FROM key_marker WHERE id = 1";

@@ -1,0 +1,388 @@
+//! Request records: written in batches, found again, summed per day, deleted by age.
+
+mod scratch;
+
+use model::record::{Attempt, Candidate, CandidateReason, Check, RequestRecord};
+use model::{Code, NanoUsd, RequestId, TraceId, Usage, UsageSource};
+use scratch::{NOW, Scratch, id};
+use store::{Cursor, DailyUsage, PageRequest, RecordFilter, Scope, Store, StoredRecord};
+
+const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+const TRACE: &str = "req-4bf92f3577b34da6a3ce929d0e0e4736";
+
+/// The `n`th request, answered, one millisecond after the one before.
+fn answered(n: u64) -> RequestRecord {
+    let request_id = RequestId::mint(NOW + n, [3; 10]);
+    RequestRecord {
+        request_id,
+        trace_id: request_id.into(),
+        at: NOW + n,
+        route: "POST /v1/chat/completions",
+        surface: "openai_chat",
+        key_id: Some(id(1)),
+        user_id: Some(id(2)),
+        tenant_id: "default".into(),
+        client_ip: Some([192, 0, 2, 1].into()),
+        model: "gpt-x".into(),
+        upstream_model: Some("gpt-x-2026".into()),
+        upstream: Some("main".into()),
+        stream: true,
+        status: 200,
+        code: None,
+        cause: None,
+        checks: vec![Check {
+            name: "rpm",
+            passed: true,
+            limit: Some(60),
+            used: Some(3),
+        }],
+        candidates: vec![Candidate {
+            account: "spare".into(),
+            eligible: false,
+            reason: CandidateReason::CircuitOpen,
+        }],
+        attempts: vec![attempt()],
+        usage: Usage {
+            input: 10,
+            output: 20,
+            cache_read: 3,
+            cache_write_5m: 4,
+            cache_write_1h: 5,
+            reasoning: 6,
+            audio_in: 7,
+            source: UsageSource::Measured,
+            ..Usage::default()
+        },
+        cost: Some(NanoUsd(1_500)),
+        bytes_in: 100,
+        bytes_out: 200,
+        first_byte_ms: Some(30),
+        latency_ms: 90,
+        own_us: 120,
+        revision: 4,
+    }
+}
+
+fn attempt() -> Attempt {
+    Attempt {
+        account: "main".into(),
+        status: Some(200),
+        class: "ok",
+        error: None,
+        upstream_request_id: Some("up-1".into()),
+        reused: false,
+        first_byte_ms: Some(29),
+        total_ms: 88,
+    }
+}
+
+/// The `n`th request, refused before any upstream.
+fn refused(n: u64) -> RequestRecord {
+    RequestRecord {
+        status: 429,
+        code: Some(Code::RateLimitRpm),
+        cause: Some("quotes \" and \u{1} control".into()),
+        trace_id: TraceId::from_traceparent(TRACEPARENT).unwrap(),
+        upstream: None,
+        candidates: Vec::new(),
+        attempts: Vec::new(),
+        usage: Usage::default(),
+        cost: None,
+        first_byte_ms: None,
+        ..answered(n)
+    }
+}
+
+async fn search(store: &Store, filter: RecordFilter) -> Vec<StoredRecord> {
+    let page = PageRequest::first(200);
+    store
+        .search_records(&Scope::system(), &filter, &page)
+        .await
+        .unwrap()
+        .items
+}
+
+#[tokio::test]
+async fn a_record_reads_back_whole() {
+    let directory = Scratch::new();
+    let store = directory.open().await;
+    let (one, two) = (answered(1), refused(2));
+    assert_eq!(
+        store.append_records(&[one.clone(), two.clone()]).await.unwrap(),
+        2
+    );
+    let read = search(&store, RecordFilter::default()).await;
+    let [newer, older] = &read[..] else {
+        panic!("{read:?}")
+    };
+    assert_eq!(older.request_id, one.request_id.to_string());
+    assert_eq!(older.trace_id, older.request_id);
+    assert_eq!((older.usage, older.cost, older.at), (one.usage, one.cost, one.at));
+    assert_eq!((older.latency_ms, older.first_byte_ms), (90, Some(30)));
+    assert_eq!((&older.key_id, &older.user_id), (&one.key_id, &one.user_id));
+    assert_eq!(
+        (older.model.as_str(), older.upstream.as_deref()),
+        ("gpt-x", Some("main"))
+    );
+    let detail = &older.detail;
+    assert_eq!(detail["attempts"][0]["upstream_request_id"], "up-1");
+    assert_eq!(detail["candidates"][0]["reason"], "circuit_open");
+    assert_eq!(detail["checks"][0]["limit"], 60);
+    assert_eq!(
+        (&detail["client_ip"], &detail["revision"]),
+        (&"192.0.2.1".into(), &4.into())
+    );
+    assert_eq!((newer.trace_id.as_str(), newer.status), (TRACE, 429));
+    assert_eq!(
+        (newer.code.as_deref(), newer.cost),
+        (Some("RATE_LIMIT_RPM"), None)
+    );
+    assert_eq!(newer.detail["cause"], "quotes \" and \u{1} control");
+}
+
+#[tokio::test]
+async fn records_are_found_by_each_filter_alone_and_together() {
+    let directory = Scratch::new();
+    let store = directory.open().await;
+    let mut other = answered(3);
+    (other.key_id, other.model) = (Some(id(9)), "other".into());
+    let records = [answered(1), refused(2), other];
+    store.append_records(&records).await.unwrap();
+    let [a, b, c] = records.map(|record| record.request_id.to_string());
+    let none = RecordFilter::default;
+    let text = |text: &str| Some(text.to_owned());
+    for (filter, expected) in [
+        (none(), vec![&c, &b, &a]),
+        (
+            RecordFilter {
+                request_id: text(&b),
+                ..none()
+            },
+            vec![&b],
+        ),
+        (
+            RecordFilter {
+                trace_id: text(TRACE),
+                ..none()
+            },
+            vec![&b],
+        ),
+        (
+            RecordFilter {
+                trace_id: text(&a),
+                ..none()
+            },
+            vec![&a],
+        ),
+        (
+            RecordFilter {
+                key_id: Some(id(1)),
+                ..none()
+            },
+            vec![&b, &a],
+        ),
+        (
+            RecordFilter {
+                model: text("other"),
+                ..none()
+            },
+            vec![&c],
+        ),
+        (
+            RecordFilter {
+                status: Some(200),
+                ..none()
+            },
+            vec![&c, &a],
+        ),
+        (
+            RecordFilter {
+                code: text("RATE_LIMIT_RPM"),
+                ..none()
+            },
+            vec![&b],
+        ),
+        (
+            RecordFilter {
+                from: Some(NOW + 2),
+                ..none()
+            },
+            vec![&c, &b],
+        ),
+        (
+            RecordFilter {
+                to: Some(NOW + 2),
+                ..none()
+            },
+            vec![&a],
+        ),
+        (
+            RecordFilter {
+                from: Some(NOW + 2),
+                to: Some(NOW + 3),
+                ..none()
+            },
+            vec![&b],
+        ),
+        (
+            RecordFilter {
+                key_id: Some(id(1)),
+                status: Some(200),
+                ..none()
+            },
+            vec![&a],
+        ),
+        (
+            RecordFilter {
+                trace_id: text(TRACE),
+                key_id: Some(id(9)),
+                ..none()
+            },
+            vec![],
+        ),
+        (
+            RecordFilter {
+                request_id: text("req-' OR 1=1"),
+                ..none()
+            },
+            vec![],
+        ),
+    ] {
+        let found: Vec<String> = search(&store, filter.clone())
+            .await
+            .into_iter()
+            .map(|r| r.request_id)
+            .collect();
+        assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{filter:?}");
+    }
+    let elsewhere = Scope::new("other", "mallory");
+    let page = store
+        .search_records(&elsewhere, &none(), &PageRequest::default())
+        .await
+        .unwrap();
+    assert!(page.items.is_empty());
+}
+
+#[tokio::test]
+async fn many_records_are_written_in_one_batch_and_read_in_pages() {
+    let directory = Scratch::new();
+    let store = directory.open().await;
+    let records: Vec<_> = (0..150).map(answered).collect();
+    assert_eq!(store.append_records(&records).await.unwrap(), 150);
+    let mut request = PageRequest::first(70);
+    let mut seen = Vec::new();
+    for expected in [70, 70, 10] {
+        let filter = RecordFilter {
+            key_id: Some(id(1)),
+            ..RecordFilter::default()
+        };
+        let page = store
+            .search_records(&Scope::system(), &filter, &request)
+            .await
+            .unwrap();
+        assert_eq!(page.items.len(), expected);
+        request.after = page.next.and_then(|next| Cursor::parse(&next.to_string()));
+        seen.extend(page.items.into_iter().map(|record| record.request_id));
+    }
+    assert!(request.after.is_none());
+    let expected: Vec<_> = records
+        .iter()
+        .rev()
+        .map(|record| record.request_id.to_string())
+        .collect();
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn a_batch_sent_twice_counts_once() {
+    let directory = Scratch::new();
+    let store = directory.open().await;
+    let records: Vec<_> = (0..100).map(answered).collect();
+    assert_eq!(store.append_records(&records[..70]).await.unwrap(), 70);
+    assert_eq!(store.append_records(&records).await.unwrap(), 30);
+    assert_eq!(store.append_records(&records).await.unwrap(), 0);
+    assert_eq!(store.append_records(&[]).await.unwrap(), 0);
+    let usage = store
+        .usage(&Scope::system(), &id(1), "2026-01-01", "2026-12-31")
+        .await
+        .unwrap();
+    assert_eq!(usage.iter().map(|day| day.requests).sum::<u64>(), 100);
+}
+
+#[tokio::test]
+async fn usage_adds_up_per_day_and_model_without_refusals() {
+    let directory = Scratch::new();
+    let store = directory.open().await;
+    let mut unpriced = answered(2);
+    unpriced.cost = None;
+    let mut cancelled = answered(3);
+    (cancelled.status, cancelled.usage.source) = (499, UsageSource::Estimated);
+    let mut tomorrow = answered(86_400_000);
+    tomorrow.model = "other".into();
+    store
+        .append_records(&[answered(1), unpriced, refused(4)])
+        .await
+        .unwrap();
+    store.append_records(&[cancelled, tomorrow]).await.unwrap();
+    let scope = Scope::system();
+    let usage = store
+        .usage(&scope, &id(1), "2026-09-21", "2026-09-22")
+        .await
+        .unwrap();
+    let one = DailyUsage {
+        day: "2026-09-22".to_owned(),
+        model: "other".to_owned(),
+        requests: 1,
+        input: 10,
+        output: 20,
+        cache_read: 3,
+        cache_write: 9,
+        reasoning: 6,
+        cost: NanoUsd(1_500),
+        unpriced: 0,
+    };
+    let three = DailyUsage {
+        day: "2026-09-21".to_owned(),
+        model: "gpt-x".to_owned(),
+        requests: 3,
+        input: 30,
+        output: 60,
+        cache_read: 9,
+        cache_write: 27,
+        reasoning: 18,
+        cost: NanoUsd(3_000),
+        unpriced: 1,
+    };
+    assert_eq!(usage, [one, three]);
+    assert!(
+        store
+            .usage(&scope, &id(1), "2026-09-23", "2026-12-31")
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert!(
+        store
+            .usage(&scope, &id(7), "2026-01-01", "2026-12-31")
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn old_records_go_in_steps_and_the_usage_stays() {
+    let directory = Scratch::new();
+    let store = directory.open().await;
+    let records: Vec<_> = (0..10).map(answered).collect();
+    store.append_records(&records).await.unwrap();
+    for expected in [4, 3, 0] {
+        assert_eq!(store.delete_records_before(NOW + 7, 4).await.unwrap(), expected);
+    }
+    assert_eq!(search(&store, RecordFilter::default()).await.len(), 3);
+    let usage = store
+        .usage(&Scope::system(), &id(1), "2026-09-21", "2026-09-21")
+        .await
+        .unwrap();
+    assert_eq!(usage[0].requests, 10);
+}
