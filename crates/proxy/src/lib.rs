@@ -1,1 +1,93 @@
-//! placeholder
+//! The data plane: takes requests in, decides, carries them to an upstream and the answers back.
+//!
+//! One single-threaded runtime per core serves its own connections. Nothing here waits for a database,
+//! and nothing here knows the control plane: configuration comes in through `sync`, facts go out through
+//! `telemetry` and the ledger.
+#![forbid(unsafe_code)]
+
+mod admission;
+mod answer;
+mod attempt;
+mod body;
+mod caller;
+pub mod catalog;
+mod connection;
+pub mod control_plane;
+mod dispatch;
+mod endpoint;
+mod exchange;
+mod failure;
+mod handover;
+mod intake;
+mod linger;
+pub mod listen;
+mod price;
+mod relay;
+mod request;
+mod route;
+pub mod settings;
+mod settle;
+mod upstream;
+mod worker;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use ledger::meter::Meter;
+use model::Clock;
+use policy::identify::Pepper;
+use state::blocks::Blocks;
+use state::circuits::Circuits;
+use state::in_flight::InFlight;
+use state::limits::Limits;
+use telemetry::metric::Metrics;
+use telemetry::queue::RecordSender;
+
+pub use body::Outgoing;
+pub use catalog::Catalog;
+pub use control_plane::{ControlBody, ControlPlane, HandedOver};
+pub use listen::{Listening, start};
+pub use settings::Settings;
+
+/// What all workers share: immutable, or sharded by owner.
+pub struct Shared {
+    /// Numbers fixed at start.
+    pub settings: Settings,
+    /// The compiled configuration; swapped whole.
+    pub catalog: ArcSwap<Catalog>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Checks callers' secrets.
+    pub pepper: Pepper,
+    /// The way out.
+    pub egress: Arc<egress::Egress>,
+    /// Which upstreams are failing.
+    pub circuits: Arc<Circuits>,
+    /// Which accounts are blocked, until when.
+    pub blocks: Arc<Blocks>,
+    /// Who has used how much of their limits.
+    pub limits: Arc<Limits>,
+    /// Requests in flight by account.
+    pub in_flight: Arc<InFlight>,
+    /// Bytes of request bodies held at this moment.
+    pub bodies: std::sync::atomic::AtomicUsize,
+    /// Holds and settles money.
+    pub meter: Arc<dyn Meter>,
+    /// Where finished requests are reported.
+    pub records: RecordSender,
+    /// Gauges that workers move.
+    pub metrics: Arc<Metrics>,
+    /// Serves the paths that are not the data plane's.
+    pub control: Arc<dyn ControlPlane>,
+}
+
+/// Keeps the compiled configuration at the newest revision until the publisher is gone.
+pub async fn follow(shared: Arc<Shared>, mut configurations: sync::Subscriber) {
+    while let Some(configuration) = configurations.next().await {
+        let catalog = Catalog::compile(&configuration, &shared.settings.default_limits);
+        let revision = catalog.revision;
+        shared.catalog.store(Arc::new(catalog));
+        shared.metrics.config_applied(revision, shared.clock.now_ms());
+        tracing::info!(revision, "configuration applied");
+    }
+}

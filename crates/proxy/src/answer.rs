@@ -1,0 +1,146 @@
+//! Builds answers to callers: ids and limits in the headers, errors in the caller's dialect.
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, Response, StatusCode};
+use llm::Envelope;
+use model::{Rejection, RequestId, TraceId};
+use state::limits::Taken;
+
+use crate::body::Outgoing;
+use crate::exchange::{Ending, Exchange};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+/// The header that carries our code in every dialect.
+pub(crate) const X_YUMEN_CODE: HeaderName = HeaderName::from_static("x-yumen-code");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Writes the ids into the headers of an answer, and the limits where a permit was taken.
+pub(crate) fn stamp(exchange: &Exchange, headers: &mut HeaderMap) {
+    stamp_ids(
+        exchange.record.request_id,
+        exchange.record.trace_id,
+        exchange.envelope,
+        headers,
+    );
+    if let Some(taken) = &exchange.permit {
+        stamp_limits(taken, headers);
+    }
+}
+
+/// Writes the ids into the headers of an answer.
+pub(crate) fn stamp_ids(
+    request_id: RequestId,
+    trace_id: TraceId,
+    envelope: Envelope,
+    headers: &mut HeaderMap,
+) {
+    let Ok(id) = HeaderValue::from_bytes(&request_id.text()) else {
+        return;
+    };
+    let trace = HeaderValue::from_str(&trace_id.to_string()).unwrap_or_else(|_| id.clone());
+    if envelope == Envelope::Anthropic {
+        headers.insert(REQUEST_ID, id.clone());
+    }
+    headers.insert(X_REQUEST_ID, id);
+    headers.insert(X_TRACE_ID, trace);
+}
+
+/// The limits of the tightest level, as they stand after this request.
+fn stamp_limits(taken: &Taken, headers: &mut HeaderMap) {
+    const REQUESTS: [&str; 3] = ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"];
+    const TOKENS: [&str; 3] = [
+        "x-ratelimit-limit-tokens",
+        "x-ratelimit-remaining-tokens",
+        "x-ratelimit-reset-tokens",
+    ];
+    for (names, window) in [(REQUESTS, taken.requests()), (TOKENS, taken.tokens())] {
+        let Some(window) = window else { continue };
+        for (name, number) in names
+            .into_iter()
+            .zip([window.limit, window.remaining, window.reset_at_s])
+        {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from(number));
+        }
+    }
+}
+
+/// A JSON answer of our own with status 200.
+pub(crate) fn json(exchange: Exchange, body: Vec<u8>) -> Response<Outgoing> {
+    let mut response = Response::new(Outgoing::ready(body));
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    complete(exchange, response)
+}
+
+/// Ends an exchange whose answer is all here.
+pub(crate) fn complete(mut exchange: Exchange, mut response: Response<Outgoing>) -> Response<Outgoing> {
+    stamp(&exchange, response.headers_mut());
+    exchange.answering(response.status().as_u16());
+    exchange.finish(&Ending::Complete);
+    response
+}
+
+/// Ends an exchange with a rejection, dressed for the caller.
+pub(crate) fn refuse(mut exchange: Exchange, rejection: &Rejection) -> Response<Outgoing> {
+    let (request_id, trace_id) = (exchange.record.request_id, exchange.record.trace_id);
+    let mut response = rejected(exchange.envelope, rejection, request_id, trace_id);
+    stamp(&exchange, response.headers_mut());
+    let status = response.status().as_u16();
+    exchange.answering(status);
+    exchange.record.bytes_out = body_len(&response);
+    exchange.finish(&Ending::Failed(rejection, status));
+    response
+}
+
+/// A rejection as an answer, without an exchange to end.
+pub(crate) fn rejected(
+    envelope: Envelope,
+    rejection: &Rejection,
+    request_id: RequestId,
+    trace_id: TraceId,
+) -> Response<Outgoing> {
+    let (status, body) = llm::rejection::body(envelope, rejection, &request_id, &trace_id);
+    let mut response = Response::new(Outgoing::ready(body));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, JSON);
+    headers.insert(X_YUMEN_CODE, HeaderValue::from_static(rejection.code.name()));
+    stamp_ids(request_id, trace_id, envelope, headers);
+    if let Some(seconds) = rejection.retry_after {
+        headers.insert(http::header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if let Some(at) = rejection.resets_at
+        && let Ok(value) = HeaderValue::from_str(&model::clock::rfc3339(at))
+    {
+        headers.insert(HeaderName::from_static("x-yumen-resets-at"), value);
+    }
+    if rejection.code == model::Code::NotSupported {
+        // Official SDKs obey this header; without it they repeat what can never succeed.
+        headers.insert(
+            HeaderName::from_static("x-should-retry"),
+            HeaderValue::from_static("false"),
+        );
+    }
+    response
+}
+
+fn body_len(response: &Response<Outgoing>) -> u64 {
+    match response.body() {
+        Outgoing::Ready(Some(bytes)) => bytes.len() as u64,
+        _ => 0,
+    }
+}
+
+/// An empty answer with status 200, outside any exchange: probes are not recorded.
+pub(crate) fn empty_ok() -> Response<Outgoing> {
+    Response::new(Outgoing::Ready(None))
+}
+
+/// A short JSON answer outside any exchange.
+pub(crate) fn static_json(body: &'static str) -> Response<Outgoing> {
+    let mut response = Response::new(Outgoing::ready(Bytes::from_static(body.as_bytes())));
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}

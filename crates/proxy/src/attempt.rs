@@ -1,0 +1,296 @@
+//! One call to one account, judged: an answer has begun, or what went wrong.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http::Response;
+use http_body_util::BodyExt;
+use llm::{Edits, Scanner};
+use model::record::Attempt;
+use model::{Code, Rejection};
+use state::blocks::Punishment;
+use tokio::time::{Instant, timeout_at};
+
+use crate::catalog::{Model, Offer};
+use crate::dispatch::{Begun, Chosen, Passed, Stopped};
+use crate::exchange::{Exchange, Serving};
+use crate::failure::{self, Class, Failure};
+use crate::request::Outbound;
+use crate::upstream;
+
+/// An error answer is read up to here; what is longer is no error answer.
+const ERROR_BODY_BYTES: usize = 64 << 10;
+/// What is held back before an answer is committed: enough for any stream's prelude, and for most whole
+/// answers, so that one which breaks off can still be answered with a status of its own.
+const HELD_BYTES: usize = 64 << 10;
+
+/// How an attempt ended.
+pub(crate) enum Outcome {
+    /// There is an answer.
+    Begun(Begun),
+    /// The request must not be sent again.
+    Stop(Stopped),
+    /// Another account may be tried.
+    Switch(Failure),
+}
+
+/// Calls the chosen account.
+pub(crate) async fn run(
+    exchange: &mut Exchange,
+    model: &Model,
+    outbound: &Outbound<'_>,
+    chosen: Chosen,
+) -> Outcome {
+    let offer = &model.offers[chosen.offer];
+    open(exchange, offer, chosen);
+    let request = match write(offer, outbound) {
+        Ok(request) => request,
+        Err(rejection) => return judged(exchange, offer, failure::refused(rejection)),
+    };
+    let pool = std::rc::Rc::clone(&exchange.worker.pool);
+    let timers = exchange.worker.shared.settings.upstream;
+    let sent = Instant::now();
+    let answered = pool.send(&offer.upstream.target, request, &timers).await;
+    exchange.waited += sent.elapsed();
+    match answered {
+        Err(error) => judged(exchange, offer, failure::of_send(&error)),
+        Ok(response) => {
+            note_head(exchange, &response, sent);
+            if response.status().is_success() {
+                return begin(exchange, offer, outbound, response).await;
+            }
+            refused(exchange, offer, response).await
+        }
+    }
+}
+
+fn open(exchange: &mut Exchange, offer: &Offer, chosen: Chosen) {
+    exchange.record.upstream = Some(Arc::clone(&offer.upstream.name));
+    exchange.record.upstream_model = Some(Arc::clone(&offer.upstream_model));
+    exchange.record.attempts.push(Attempt {
+        account: Arc::clone(&offer.upstream.name),
+        status: None,
+        class: "cancelled",
+        error: None,
+        upstream_request_id: None,
+        reused: false,
+        first_byte_ms: None,
+        total_ms: 0,
+    });
+    exchange.serving = Some(Serving {
+        offer: chosen.offer,
+        _slot: chosen.slot,
+        ticket: Some(chosen.ticket),
+        since: Instant::now(),
+    });
+}
+
+/// The caller's request as this account is to receive it.
+fn write(offer: &Offer, outbound: &Outbound<'_>) -> Result<upstream::Request, Rejection> {
+    let call = outbound.call;
+    let mapped = *offer.upstream_model != *call.model;
+    let edits = Edits {
+        model: mapped.then(|| Box::from(&*offer.upstream_model)),
+        ask_usage: asks_usage(offer, outbound),
+    };
+    upstream::request(offer, outbound, llm::splice(call, outbound.body, &edits))
+}
+
+/// Whether the gateway asks for the usage that the caller did not ask for.
+fn asks_usage(offer: &Offer, outbound: &Outbound<'_>) -> bool {
+    let call = outbound.call;
+    call.stream
+        && !call.include_usage
+        && offer.upstream.preset.quirks.takes_include_usage
+        && matches!(
+            call.surface,
+            llm::Surface::ChatCompletions | llm::Surface::Completions
+        )
+}
+
+fn note_head(exchange: &mut Exchange, response: &Response<egress::Answer>, sent: Instant) {
+    let reused = response.body().reused();
+    let status = response.status().as_u16();
+    let id = upstream::request_id(response.headers()).map(Box::from);
+    if let Some(attempt) = exchange.attempt() {
+        attempt.status = Some(status);
+        attempt.reused = reused;
+        attempt.upstream_request_id = id;
+        attempt.first_byte_ms = u32::try_from(sent.elapsed().as_millis()).ok();
+    }
+}
+
+/// Holds the answer back until it is known that there is one: a stream until its first content, any
+/// other answer until it is whole; at most 64 KiB, and at most until the caller has waited ten seconds.
+async fn begin(
+    exchange: &mut Exchange,
+    offer: &Offer,
+    outbound: &Outbound<'_>,
+    response: Response<egress::Answer>,
+) -> Outcome {
+    let (head, mut answer) = response.into_parts();
+    if let Err(rejection) = upstream::check_encoding(&head.headers) {
+        return judged(exchange, offer, failure::ambiguous(rejection));
+    }
+    exchange.upstream_may_have_worked = true;
+    let call = outbound.call;
+    let quirks = &offer.upstream.preset.quirks;
+    let mut scanner = if call.stream {
+        Scanner::stream(call.surface, quirks, asks_usage(offer, outbound), call.choices)
+    } else {
+        Scanner::unary(call.surface, quirks)
+    };
+    let deadline = exchange.started + exchange.worker.shared.settings.client.keep_alive_comment;
+    let waiting = Instant::now();
+    let held = hold(&mut answer, &mut scanner, call.stream, deadline).await;
+    exchange.waited += waiting.elapsed();
+    let failed = scanner
+        .failure()
+        .filter(|_| !scanner.content_begun() || !call.stream)
+        .cloned();
+    exchange.scanner = Some(scanner);
+    if let Some(failed) = failed {
+        exchange.scanner = None;
+        exchange.upstream_may_have_worked = false;
+        let failure = failure::of_answer(failed.status.unwrap_or(502), &failed).before_content();
+        return judged(exchange, offer, failure);
+    }
+    match held {
+        Ok((held, ended)) => Outcome::Begun(Begun {
+            head,
+            held,
+            answer: (!ended).then_some(answer),
+        }),
+        Err(failure) => judged(exchange, offer, failure),
+    }
+}
+
+/// What was held back, and whether it is the whole answer.
+async fn hold(
+    answer: &mut egress::Answer,
+    scanner: &mut Scanner,
+    stream: bool,
+    deadline: Instant,
+) -> Result<(Vec<Bytes>, bool), Failure> {
+    let mut held = Vec::new();
+    let mut bytes = 0;
+    loop {
+        // A frame that is already here is taken even after the deadline; only waiting is bounded by it.
+        let Ok(next) = timeout_at(deadline, answer.frame()).await else {
+            return Ok((held, false));
+        };
+        match next {
+            Some(Ok(frame)) => {
+                let Ok(data) = frame.into_data() else { continue };
+                let data = scanner.push(data).map_err(failure::ambiguous)?;
+                bytes += data.len();
+                if !data.is_empty() {
+                    held.push(data);
+                }
+            }
+            Some(Err(error)) => return Err(failure::of_break(&error)),
+            None => {
+                let tail = scanner.flush();
+                if !tail.is_empty() {
+                    held.push(tail);
+                }
+                if scanner.is_complete() || scanner.failure().is_some() {
+                    return Ok((held, true));
+                }
+                return Err(failure::ambiguous(failure::truncated()));
+            }
+        }
+        if scanner.failure().is_some() && stream {
+            return Ok((held, false));
+        }
+        if (stream && scanner.content_begun()) || bytes > HELD_BYTES {
+            return Ok((held, false));
+        }
+    }
+}
+
+/// Reads a complete error answer and judges it.
+async fn refused(exchange: &mut Exchange, offer: &Offer, response: Response<egress::Answer>) -> Outcome {
+    let (head, mut answer) = response.into_parts();
+    let mut body = BytesMut::new();
+    while let Some(frame) = answer.frame().await {
+        let data = match frame {
+            Ok(frame) => frame.into_data().unwrap_or_default(),
+            // The status is known; what is missing of the words is not worth another failure.
+            Err(_) => break,
+        };
+        body.extend_from_slice(&data);
+        if body.len() > ERROR_BODY_BYTES {
+            body.truncate(ERROR_BODY_BYTES);
+            break;
+        }
+    }
+    let status = head.status.as_u16();
+    let surface = llm::Surface::ALL
+        .into_iter()
+        .find(|s| s.name() == exchange.record.surface);
+    let surface = surface.unwrap_or(llm::Surface::ChatCompletions);
+    let failed = llm::classify(surface, status, &head.headers, &body);
+    let failure = failure::of_answer(status, &failed);
+    if failure.class != Class::Caller {
+        return judged(exchange, offer, failure);
+    }
+    close(exchange, offer, &failure);
+    Outcome::Stop(Stopped::Passed(Passed {
+        status: head.status,
+        headers: head.headers,
+        body: body.freeze(),
+        rejection: failure.rejection,
+    }))
+}
+
+/// Closes a failed attempt and says what comes next.
+fn judged(exchange: &mut Exchange, offer: &Offer, failure: Failure) -> Outcome {
+    close(exchange, offer, &failure);
+    if failure.class == Class::Ambiguous {
+        exchange.upstream_may_have_worked = true;
+    }
+    match failure.class {
+        Class::Refused => Outcome::Switch(failure),
+        Class::Ambiguous | Class::Caller => Outcome::Stop(Stopped::Rejected(failure.rejection)),
+    }
+}
+
+fn close(exchange: &mut Exchange, offer: &Offer, failure: &Failure) {
+    let now_ms = exchange.now_ms();
+    let account = &offer.upstream.account.id;
+    if let Some(punishment) = failure.punishment {
+        let blocks = &exchange.worker.shared.blocks;
+        match punishment {
+            Punishment::ModelMissing => blocks.punish_model(account, &offer.upstream_model, now_ms),
+            other => blocks.punish(account, other, failure.rejection.retry_after, now_ms),
+        };
+    }
+    if let Some(ticket) = exchange
+        .serving
+        .as_mut()
+        .and_then(|serving| serving.ticket.take())
+    {
+        match failure.class {
+            // The request was at fault; the upstream answered as it should.
+            Class::Caller => ticket.report(true, now_ms),
+            _ if failure.trips_circuit => ticket.report(false, now_ms),
+            _ => drop(ticket),
+        }
+    }
+    let rejection = &failure.rejection;
+    let cause = rejection
+        .cause
+        .clone()
+        .unwrap_or_else(|| rejection.message.to_string());
+    exchange.end_attempt(failure.class.name(), Some(cause));
+}
+
+/// The code of an account that cannot be called as it is configured.
+pub(crate) fn misconfigured(what: &str) -> Rejection {
+    Rejection::because(
+        Code::UpstreamError,
+        "The upstream account is not configured correctly.",
+    )
+    .caused_by(what)
+}

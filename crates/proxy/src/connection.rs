@@ -1,0 +1,87 @@
+//! Serves one caller's connection: HTTP/1.1, one request after the other.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+
+use http::Request;
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use crate::body::Outgoing;
+use crate::caller::{Busy, CallerSocket};
+use crate::request;
+use crate::worker::Worker;
+
+/// Bytes that hyper may buffer each way. Larger than the largest head that is taken, so that a head which
+/// is too large is refused in the caller's dialect; small enough that a caller who stops reading costs
+/// less than 256 KiB together with the upstream's buffer.
+const BUFFER_BYTES: usize = 96 << 10;
+/// Headers that hyper parses; above the number that is taken, for the same reason.
+const PARSED_HEADERS: usize = 512;
+
+/// Serves a connection until it ends, or until the request in progress ends after the order to stop.
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    mut stop: watch::Receiver<bool>,
+) {
+    let (socket, activity) = CallerSocket::new(stream, worker.shared.settings.client);
+    let service = service_fn(move |incoming: Request<Incoming>| {
+        let busy = activity.serve();
+        let worker = Rc::clone(&worker);
+        async move {
+            let response = request::serve(worker, incoming, peer.ip()).await;
+            Ok::<_, Infallible>(response.map(|body| UntilEnd { body, _busy: busy }))
+        }
+    });
+    let connection = http1::Builder::new()
+        .max_buf_size(BUFFER_BYTES)
+        .max_headers(PARSED_HEADERS)
+        .serve_connection(socket, service);
+    let mut connection = pin!(connection);
+    let stopped = async move {
+        // An error means that the sender is gone, which also is the order to stop.
+        let _ = stop.wait_for(|stop| *stop).await;
+    };
+    // Whatever ended the connection, its requests have been settled and recorded by then.
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        () = stopped => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+}
+
+/// An answer's body, at whose end the connection waits for the next request again.
+struct UntilEnd {
+    body: Outgoing,
+    _busy: Busy,
+}
+
+impl Body for UntilEnd {
+    type Data = bytes::Bytes;
+    type Error = crate::body::CutOff;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Self::Data>, Self::Error>>> {
+        std::pin::Pin::new(&mut self.get_mut().body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,304 @@
+//! Chooses an account, calls it, and goes to the next one when that is allowed: one loop for every
+//! dialect.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use llm::Surface;
+use model::record::{Candidate, CandidateReason};
+use model::{Code, Rejection};
+use policy::choose::{Standing, weighted};
+use state::circuits::{CircuitDecision, CircuitState, Circuits};
+use state::in_flight::Slot;
+
+use crate::attempt::{self, Outcome};
+use crate::catalog::{Model, Offer};
+use crate::exchange::Exchange;
+use crate::failure::Failure;
+use crate::request::Outbound;
+
+/// How often a request goes on to another account (accounts contract, §3).
+const MAX_SWITCHES: usize = 3;
+
+/// An answer of which the first part is here.
+pub(crate) struct Begun {
+    /// The upstream's status and headers.
+    pub head: http::response::Parts,
+    /// What was held back until it was known that there is an answer.
+    pub held: Vec<Bytes>,
+    /// The rest; `None` when all of it is in `held`.
+    pub answer: Option<egress::Answer>,
+}
+
+/// Why there is no answer to relay.
+pub(crate) enum Stopped {
+    /// Refused or failed.
+    Rejected(Rejection),
+    /// The upstream's own refusal, which the caller gets as it came.
+    Passed(Passed),
+}
+
+impl From<Rejection> for Stopped {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+/// An upstream's error answer, passed on as it came.
+pub(crate) struct Passed {
+    /// Its status.
+    pub status: http::StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+    /// What the record says of it.
+    pub rejection: Rejection,
+}
+
+/// A place at an account, taken.
+pub(crate) struct Chosen {
+    /// Which offer of the model.
+    pub offer: usize,
+    /// The place among the account's requests in flight.
+    pub slot: Slot,
+    /// The permission of its circuit.
+    pub ticket: Ticket,
+}
+
+/// Calls accounts until one answers, the request may not be sent again, or none is left.
+///
+/// # Errors
+/// [`Stopped`] says what the caller gets instead of an answer.
+pub(crate) async fn call_upstream(
+    exchange: &mut Exchange,
+    outbound: &Outbound<'_>,
+) -> Result<Begun, Stopped> {
+    let model = exchange
+        .model
+        .clone()
+        .ok_or_else(|| Rejection::new(Code::InternalError))?;
+    let mut tried: Vec<usize> = Vec::new();
+    let mut last: Option<Failure> = None;
+    while tried.len() <= MAX_SWITCHES {
+        let Some(chosen) = choose(exchange, &model, outbound.call.surface, &tried) else {
+            break;
+        };
+        tried.push(chosen.offer);
+        match attempt::run(exchange, &model, outbound, chosen).await {
+            Outcome::Begun(begun) => return Ok(begun),
+            Outcome::Stop(stopped) => return Err(stopped),
+            Outcome::Switch(failure) => last = Some(after(last, failure)),
+        }
+    }
+    Err(exhausted(exchange, &model, outbound.call.surface, last).into())
+}
+
+/// The later failure, with the smaller of the two times to come back.
+fn after(earlier: Option<Failure>, mut later: Failure) -> Failure {
+    let before = earlier.and_then(|failure| failure.rejection.retry_after);
+    later.rejection.retry_after = match (before, later.rejection.retry_after) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    };
+    later
+}
+
+/// Chooses among the accounts that can be called now and takes a place at one.
+fn choose(exchange: &mut Exchange, model: &Model, surface: Surface, tried: &[usize]) -> Option<Chosen> {
+    let now_ms = exchange.now_ms();
+    let standings = |exchange: &Exchange, lost: &[usize]| -> Vec<Standing> {
+        let mut standings = Vec::with_capacity(model.offers.len());
+        for (index, offer) in model.offers.iter().enumerate() {
+            let out = tried.contains(&index) || lost.contains(&index);
+            let eligible = !out && reason(exchange, offer, surface, now_ms) == CandidateReason::Eligible;
+            let account = &offer.upstream.account;
+            standings.push(Standing {
+                priority: account.priority,
+                weight: if eligible { account.weight } else { 0 },
+            });
+        }
+        standings
+    };
+    if exchange.record.candidates.is_empty() {
+        let candidates: Vec<Candidate> = model
+            .offers
+            .iter()
+            .map(|offer| {
+                let reason = reason(exchange, offer, surface, now_ms);
+                let eligible = reason == CandidateReason::Eligible;
+                Candidate {
+                    account: Arc::clone(&offer.upstream.name),
+                    eligible,
+                    reason,
+                }
+            })
+            .collect();
+        exchange.considered(candidates.into_iter());
+    }
+    // Between looking and taking, another worker may have taken the last place: then look again.
+    let mut lost: Vec<usize> = Vec::new();
+    loop {
+        let field = standings(exchange, &lost);
+        let index = exchange.worker.with_rng(|rng| weighted(&field, rng))?;
+        match take_place(exchange, &model.offers[index], now_ms) {
+            Some((slot, ticket)) => {
+                return Some(Chosen {
+                    offer: index,
+                    slot,
+                    ticket,
+                });
+            }
+            None => lost.push(index),
+        }
+    }
+}
+
+fn take_place(exchange: &Exchange, offer: &Offer, now_ms: u64) -> Option<(Slot, Ticket)> {
+    let shared = &exchange.worker.shared;
+    let account = &offer.upstream.account;
+    let slot = shared.in_flight.enter(&account.id, account.concurrency)?;
+    let probe = match shared.circuits.admit(&offer.circuit, now_ms) {
+        CircuitDecision::Allow => false,
+        CircuitDecision::AllowProbe => true,
+        CircuitDecision::Refuse { .. } => return None,
+    };
+    let ticket = Ticket {
+        circuits: Arc::clone(&shared.circuits),
+        name: Arc::clone(&offer.circuit),
+        probe,
+    };
+    Some((slot, ticket))
+}
+
+/// Why an account can or cannot be called now.
+fn reason(exchange: &Exchange, offer: &Offer, surface: Surface, now_ms: u64) -> CandidateReason {
+    let shared = &exchange.worker.shared;
+    let account = &offer.upstream.account;
+    if !account.enabled {
+        return CandidateReason::Disabled;
+    }
+    if offer.uri(surface).is_none() {
+        return CandidateReason::OtherDialect;
+    }
+    if account.weight == 0 {
+        return CandidateReason::Drained;
+    }
+    if shared
+        .blocks
+        .blocked(&account.id, &offer.upstream_model, now_ms)
+        .is_some()
+    {
+        return CandidateReason::Cooling;
+    }
+    if shared.circuits.state(&offer.circuit, now_ms) == CircuitState::Open {
+        return CandidateReason::CircuitOpen;
+    }
+    let full = account
+        .concurrency
+        .is_some_and(|limit| shared.in_flight.running(&account.id) >= limit);
+    if full {
+        CandidateReason::AtCapacity
+    } else {
+        CandidateReason::Eligible
+    }
+}
+
+/// What the caller is told when no account is left.
+fn exhausted(exchange: &Exchange, model: &Model, surface: Surface, last: Option<Failure>) -> Rejection {
+    if let Some(failure) = last {
+        return failure.rejection;
+    }
+    let now_ms = exchange.now_ms();
+    let reasons: Vec<CandidateReason> = model
+        .offers
+        .iter()
+        .map(|offer| reason(exchange, offer, surface, now_ms))
+        .collect();
+    let all = |wanted: CandidateReason| !reasons.is_empty() && reasons.iter().all(|r| *r == wanted);
+    if all(CandidateReason::OtherDialect) {
+        return spoken_elsewhere(model, surface);
+    }
+    let code = if all(CandidateReason::CircuitOpen) {
+        Code::CircuitOpen
+    } else {
+        Code::NoAvailableUpstream
+    };
+    let mut names: Vec<&str> = reasons.iter().map(|reason| reason.name()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let message = format!(
+        "{} Accounts for `{}`: {}.",
+        code.info().message,
+        model.name,
+        names.join(", ")
+    );
+    let rejection = Rejection::because(code, message);
+    match soonest(exchange, model, now_ms) {
+        Some(until_ms) => rejection.retry_after(until_ms.saturating_sub(now_ms).div_ceil(1_000)),
+        None => rejection,
+    }
+}
+
+/// When the first block of a time ends.
+fn soonest(exchange: &Exchange, model: &Model, now_ms: u64) -> Option<u64> {
+    let shared = &exchange.worker.shared;
+    let ends = model.offers.iter().filter_map(|offer| {
+        let block = shared
+            .blocks
+            .blocked(&offer.upstream.account.id, &offer.upstream_model, now_ms);
+        let circuit = open_until(&shared.circuits, &offer.circuit, now_ms);
+        block.map(|block| block.until_ms).or(circuit)
+    });
+    // An account in error state is blocked until somebody resets it: no time to name.
+    ends.filter(|until_ms| *until_ms < u64::MAX).min()
+}
+
+/// When an open circuit lets a probe through.
+fn open_until(circuits: &Circuits, name: &str, now_ms: u64) -> Option<u64> {
+    match circuits.admit(name, now_ms) {
+        CircuitDecision::Refuse { until_ms } => Some(until_ms),
+        CircuitDecision::AllowProbe => {
+            circuits.cancel_probe(name);
+            None
+        }
+        CircuitDecision::Allow => None,
+    }
+}
+
+fn spoken_elsewhere(model: &Model, surface: Surface) -> Rejection {
+    let name = &model.name;
+    if surface == Surface::CountTokens {
+        let message = format!("The accounts that offer `{name}` cannot count tokens.");
+        return Rejection::because(Code::NotSupported, message);
+    }
+    let message = format!(
+        "No account that offers `{name}` speaks the dialect of {}.",
+        surface.route()
+    );
+    Rejection::because(Code::UnsupportedFeature, message).at("model")
+}
+
+/// The permission of a circuit to make one call. A probe that is never reported is given back.
+pub(crate) struct Ticket {
+    circuits: Arc<Circuits>,
+    name: Arc<str>,
+    probe: bool,
+}
+
+impl Ticket {
+    /// Reports how the call went.
+    pub fn report(mut self, ok: bool, now_ms: u64) {
+        self.probe = false;
+        self.circuits.report(&self.name, ok, now_ms);
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.probe {
+            self.circuits.cancel_probe(&self.name);
+        }
+    }
+}

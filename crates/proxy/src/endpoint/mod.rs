@@ -1,0 +1,4 @@
+//! Steps and answers that belong to one kind of endpoint.
+
+pub(crate) mod identify;
+pub(crate) mod models;

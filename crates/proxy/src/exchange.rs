@@ -1,0 +1,315 @@
+//! What one request carries from its acceptance to its settlement.
+//!
+//! The exchange is settled exactly once: by [`Exchange::finish`], or, when the caller's connection is
+//! gone and everything is dropped, by `Drop`. No path through the data plane can leave it open.
+
+use std::net::IpAddr;
+use std::ops::{Deref, DerefMut};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use ledger::meter::Hold;
+use llm::{Call, Envelope, Scanner, Surface};
+use model::record::{Attempt, Candidate, Check, RequestRecord};
+use model::{Rejection, RequestId, TraceId, Usage};
+use state::in_flight::Slot;
+use state::limits::Taken;
+use tokio::time::Instant;
+
+use crate::catalog::{Catalog, Key, Model, Offer};
+use crate::dispatch::Ticket;
+use crate::price::price_of;
+use crate::worker::Worker;
+
+/// At most this many candidates, and as many attempts, are written into a record.
+const RECORDED_CANDIDATES: usize = 32;
+
+/// Output tokens by which a hold is extended at least.
+const COVERED_AT_ONCE: u64 = 256;
+
+/// One request. Dropping it settles it: the caller has left.
+pub(crate) struct Exchange(Option<Box<Belongings>>);
+
+/// What one request carries.
+pub(crate) struct Belongings {
+    /// The worker that serves it.
+    pub worker: Rc<Worker>,
+    /// The configuration that decides, the same from start to end.
+    pub catalog: Arc<Catalog>,
+    /// How errors are dressed for this caller.
+    pub envelope: Envelope,
+    /// When it was accepted.
+    pub started: Instant,
+    /// What will be kept of it.
+    pub record: Box<RequestRecord>,
+    /// The caller's key.
+    pub key: Option<Arc<Key>>,
+    /// The model asked for.
+    pub model: Option<Arc<Model>>,
+    /// What was taken from the limits; given back or corrected at the end.
+    pub permit: Option<Taken>,
+    /// What is held of the payer's money.
+    pub hold: Option<Hold>,
+    /// Reads the answer as it passes.
+    pub scanner: Option<Scanner>,
+    /// The account in use.
+    pub serving: Option<Serving>,
+    /// Whether an upstream may have done work for this request.
+    pub upstream_may_have_worked: bool,
+    /// Output tokens that the hold covers.
+    pub covered: u64,
+    /// Time spent waiting for upstreams.
+    pub waited: std::time::Duration,
+}
+
+/// The account that serves the request, and the place taken at it.
+pub(crate) struct Serving {
+    /// Which model of which account, by its place in [`Model::offers`].
+    pub offer: usize,
+    /// The place taken; given back when dropped.
+    pub _slot: Slot,
+    /// The permission of its circuit, until the outcome is reported.
+    pub ticket: Option<Ticket>,
+    /// When the attempt began.
+    pub since: Instant,
+}
+
+/// How an exchange ends.
+pub(crate) enum Ending<'a> {
+    /// The answer was relayed whole.
+    Complete,
+    /// A refusal or failure, with the status that the caller saw.
+    Failed(&'a Rejection, u16),
+    /// The caller left first.
+    ClientGone,
+}
+
+impl Exchange {
+    /// Opens an exchange for a request accepted now.
+    pub fn open(worker: &Rc<Worker>, headers: &HeaderMap, path: &str, client: IpAddr) -> Self {
+        let now_ms = worker.shared.clock.now_ms();
+        let request_id = worker.mint(now_ms);
+        let catalog = worker.shared.catalog.load_full();
+        worker.gauges.in_flight.inc();
+        Self(Some(Box::new(Belongings {
+            record: Box::new(blank_record(
+                request_id,
+                trace_id(headers, request_id),
+                now_ms,
+                client,
+                &catalog,
+            )),
+            worker: Rc::clone(worker),
+            catalog,
+            envelope: Envelope::of_path(path, headers),
+            started: Instant::now(),
+            key: None,
+            model: None,
+            permit: None,
+            hold: None,
+            scanner: None,
+            serving: None,
+            upstream_may_have_worked: false,
+            covered: 0,
+            waited: std::time::Duration::ZERO,
+        })))
+    }
+
+    /// Settles the exchange.
+    pub fn finish(mut self, ending: &Ending<'_>) {
+        if let Some(belongings) = self.0.take() {
+            belongings.settle(ending);
+        }
+    }
+
+    /// Ends an exchange that keeps no record: administration has an audit trail of its own.
+    pub fn leave_unrecorded(mut self) {
+        if let Some(belongings) = self.0.take() {
+            belongings.worker.gauges.in_flight.dec();
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if let Some(belongings) = self.0.take() {
+            belongings.settle(&Ending::ClientGone);
+        }
+    }
+}
+
+impl Deref for Exchange {
+    type Target = Belongings;
+
+    fn deref(&self) -> &Belongings {
+        self.0
+            .as_deref()
+            .expect("belongings leave only when the exchange is consumed")
+    }
+}
+
+impl DerefMut for Exchange {
+    fn deref_mut(&mut self) -> &mut Belongings {
+        self.0
+            .as_deref_mut()
+            .expect("belongings leave only when the exchange is consumed")
+    }
+}
+
+impl Belongings {
+    /// The request's id.
+    pub fn request_id(&self) -> RequestId {
+        self.record.request_id
+    }
+
+    /// The time now, in milliseconds since the epoch.
+    pub fn now_ms(&self) -> u64 {
+        self.worker.shared.clock.now_ms()
+    }
+
+    /// Names the route that was matched.
+    pub fn routed(&mut self, surface: Surface) {
+        self.record.route = surface.route();
+        self.record.surface = surface.name();
+    }
+
+    /// Notes the numbers that a check looked at.
+    pub fn checked(&mut self, name: &'static str, passed: bool, limit: Option<u64>, used: Option<u64>) {
+        self.record.checks.push(Check {
+            name,
+            passed,
+            limit,
+            used,
+        });
+    }
+
+    /// Notes the candidates of the first choice.
+    pub fn considered(&mut self, candidates: impl Iterator<Item = Candidate>) {
+        if self.record.candidates.is_empty() {
+            self.record
+                .candidates
+                .extend(candidates.take(RECORDED_CANDIDATES));
+        }
+    }
+
+    /// The offer in use.
+    pub fn offer(&self) -> Option<&Offer> {
+        self.model.as_ref()?.offers.get(self.serving.as_ref()?.offer)
+    }
+
+    /// The attempt in progress.
+    pub fn attempt(&mut self) -> Option<&mut Attempt> {
+        self.record.attempts.last_mut()
+    }
+
+    /// Milliseconds since acceptance.
+    pub fn elapsed_ms(&self) -> u32 {
+        u32::try_from(self.started.elapsed().as_millis()).unwrap_or(u32::MAX)
+    }
+
+    /// Notes that the first byte of the answer goes out now.
+    pub fn answering(&mut self, status: u16) {
+        self.record.status = status;
+        let elapsed = self.started.elapsed();
+        self.record.first_byte_ms = Some(u32::try_from(elapsed.as_millis()).unwrap_or(u32::MAX));
+        let own = elapsed.saturating_sub(self.waited);
+        self.record.own_us = u32::try_from(own.as_micros()).unwrap_or(u32::MAX);
+    }
+
+    /// Makes sure that what was relayed so far is covered by the hold.
+    ///
+    /// # Errors
+    /// What the meter says when the payer cannot cover more.
+    pub fn cover(&mut self) -> Result<(), Rejection> {
+        let Some(scanner) = self.scanner.as_ref() else {
+            return Ok(());
+        };
+        let relayed = llm::estimate_tokens(scanner.content_bytes());
+        if relayed <= self.covered {
+            return Ok(());
+        }
+        // In portions, so that a frame costs a comparison and not a call.
+        let portion = (relayed - self.covered).max(COVERED_AT_ONCE);
+        self.covered += portion;
+        let usage = Usage {
+            output: portion,
+            ..Usage::default()
+        };
+        let amount = self
+            .model
+            .as_deref()
+            .zip(self.offer())
+            .and_then(|(model, offer)| price_of(&usage, model, offer));
+        let (Some(amount), Some(hold)) = (amount, self.hold.as_mut()) else {
+            return Ok(());
+        };
+        self.worker.shared.meter.extend(hold, amount)
+    }
+
+    /// Ends the attempt in progress: its class, its time, and the place at the account given back.
+    pub fn end_attempt(&mut self, class: &'static str, error: Option<String>) {
+        let Some(serving) = self.serving.take() else {
+            return;
+        };
+        let total_ms = u32::try_from(serving.since.elapsed().as_millis()).unwrap_or(u32::MAX);
+        if let Some(attempt) = self.record.attempts.last_mut() {
+            attempt.class = class;
+            attempt.total_ms = total_ms;
+            attempt.error = error.map(String::into_boxed_str);
+        }
+    }
+
+    /// Remembers what peeking found out, for the record.
+    pub fn called(&mut self, call: &Call, body_bytes: usize) {
+        self.record.stream = call.stream;
+        self.record.bytes_in = body_bytes as u64;
+        self.record.model = policy::authorize::shown(&call.model).into();
+    }
+}
+
+fn trace_id(headers: &HeaderMap, request_id: RequestId) -> TraceId {
+    headers
+        .get("traceparent")
+        .and_then(|value| value.to_str().ok())
+        .and_then(TraceId::from_traceparent)
+        .unwrap_or_else(|| request_id.into())
+}
+
+fn blank_record(
+    request_id: RequestId,
+    trace_id: TraceId,
+    at: u64,
+    client: IpAddr,
+    catalog: &Catalog,
+) -> RequestRecord {
+    RequestRecord {
+        request_id,
+        trace_id,
+        at,
+        route: "",
+        surface: "",
+        key_id: None,
+        user_id: None,
+        tenant_id: Arc::clone(&catalog.no_tenant),
+        client_ip: Some(client),
+        model: Arc::clone(&catalog.no_model),
+        upstream_model: None,
+        upstream: None,
+        stream: false,
+        status: 0,
+        code: None,
+        cause: None,
+        checks: Vec::new(),
+        candidates: Vec::new(),
+        attempts: Vec::new(),
+        usage: Usage::default(),
+        cost: None,
+        bytes_in: 0,
+        bytes_out: 0,
+        first_byte_ms: None,
+        latency_ms: 0,
+        own_us: 0,
+        revision: catalog.revision,
+    }
+}

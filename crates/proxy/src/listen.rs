@@ -1,0 +1,211 @@
+//! One listening socket, one accept loop, and the workers: each connection goes to the worker with the
+//! fewest open ones.
+//!
+//! Not `SO_REUSEPORT`: with few long connections it leaves a worker idle, and it drops queued
+//! connections when a worker closes.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use std::{io, thread};
+
+use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::{JoinHandle, LocalSet};
+
+use crate::Shared;
+use crate::connection;
+use crate::worker::Worker;
+
+/// Accepted connections that may wait for a worker's attention.
+const HANDED_OVER: usize = 1_024;
+/// Pause after an accept that failed for want of file descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A connection on its way to a worker.
+struct Accepted {
+    stream: std::net::TcpStream,
+    peer: SocketAddr,
+    permit: OwnedSemaphorePermit,
+}
+
+/// One worker, as the accept loop sees it.
+struct Place {
+    sender: mpsc::Sender<Accepted>,
+    open: Arc<AtomicUsize>,
+}
+
+/// The running data plane.
+pub struct Listening {
+    stop: watch::Sender<bool>,
+    accepting: JoinHandle<()>,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+/// Starts the workers and begins to accept.
+///
+/// # Errors
+/// A thread or runtime cannot be created, or the socket cannot be used.
+pub fn start(
+    shared: &Arc<Shared>,
+    listener: std::net::TcpListener,
+    control: &Handle,
+    seeds: impl Fn() -> u64,
+) -> io::Result<Listening> {
+    listener.set_nonblocking(true)?;
+    let (stop, stopping) = watch::channel(false);
+    let mut places = Vec::new();
+    let mut threads = Vec::new();
+    for index in 0..shared.settings.workers.max(1) {
+        let (sender, receiver) = mpsc::channel(HANDED_OVER);
+        let open = Arc::new(AtomicUsize::new(0));
+        places.push(Place {
+            sender,
+            open: Arc::clone(&open),
+        });
+        let (shared, stopping, seed) = (Arc::clone(shared), stopping.clone(), seeds());
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let work = move || {
+            let worker = Rc::new(Worker::new(shared, index, seed));
+            LocalSet::new().block_on(&runtime, serve_connections(worker, receiver, open, stopping));
+        };
+        threads.push(
+            thread::Builder::new()
+                .name(format!("worker-{index}"))
+                .spawn(work)?,
+        );
+    }
+    let connections = Arc::new(Semaphore::new(shared.settings.sizes.connections));
+    let accepting = control.spawn(async move {
+        match tokio::net::TcpListener::from_std(listener) {
+            Ok(listener) => accept(&listener, &places, &connections, stopping).await,
+            Err(error) => tracing::error!(%error, "the public socket cannot be used"),
+        }
+    });
+    Ok(Listening {
+        stop,
+        accepting,
+        threads,
+    })
+}
+
+impl Listening {
+    /// Stops accepting, lets open exchanges end within the drain time, and waits for the workers.
+    pub async fn drain(self) {
+        let _ = self.stop.send(true);
+        let _ = self.accepting.await;
+        for thread in self.threads {
+            let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+            if !matches!(joined, Ok(Ok(()))) {
+                tracing::error!("a worker ended in a panic");
+            }
+        }
+    }
+}
+
+async fn accept(
+    listener: &tokio::net::TcpListener,
+    places: &[Place],
+    connections: &Arc<Semaphore>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut next = 0;
+    loop {
+        let Ok(permit) = Arc::clone(connections).acquire_owned().await else {
+            return;
+        };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        match accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
+            Ok((stream, peer)) => {
+                hand_over(places, &mut next, Accepted { stream, peer, permit }).await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Hands a connection to the worker with the fewest open ones; among equals in turn.
+async fn hand_over(places: &[Place], next: &mut usize, accepted: Accepted) {
+    let turn = *next;
+    *next = turn.wrapping_add(1);
+    let order = (0..places.len()).map(|i| (turn.wrapping_add(i)) % places.len());
+    let Some(least) = order.min_by_key(|i| places[*i].open.load(Ordering::Relaxed)) else {
+        return;
+    };
+    places[least].open.fetch_add(1, Ordering::Relaxed);
+    // A worker that is gone took its receiver with it: the connection closes, as at any stop.
+    let _ = places[least].sender.send(accepted).await;
+}
+
+async fn serve_connections(
+    worker: Rc<Worker>,
+    mut receiver: mpsc::Receiver<Accepted>,
+    open: Arc<AtomicUsize>,
+    stop: watch::Receiver<bool>,
+) {
+    let mut stopping = stop.clone();
+    loop {
+        let accepted = tokio::select! {
+            accepted = receiver.recv() => accepted,
+            _ = stopping.wait_for(|stop| *stop) => None,
+        };
+        let Some(accepted) = accepted else { break };
+        let guard = Open {
+            open: Arc::clone(&open),
+            worker: Rc::clone(&worker),
+            _permit: accepted.permit,
+        };
+        guard.worker.gauges.connections.inc();
+        let (stream, peer, stop) = (accepted.stream, accepted.peer, stop.clone());
+        let worker = Rc::clone(&worker);
+        tokio::task::spawn_local(async move {
+            let _guard = guard;
+            if let Ok(stream) = ready(stream) {
+                connection::serve(worker, stream, peer, stop).await;
+            }
+        });
+    }
+    let ended = async {
+        while open.load(Ordering::Relaxed) > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let drain = worker.shared.settings.client.drain;
+    if tokio::time::timeout(drain, ended).await.is_err() {
+        tracing::warn!(
+            open = open.load(Ordering::Relaxed),
+            "connections cut at the end of the drain time"
+        );
+    }
+}
+
+/// Without `TCP_NODELAY` each event of a stream would wait 40 ms for the last one's acknowledgement.
+fn ready(stream: std::net::TcpStream) -> io::Result<TcpStream> {
+    stream.set_nodelay(true)?;
+    TcpStream::from_std(stream)
+}
+
+/// Counts a connection until it ends.
+struct Open {
+    open: Arc<AtomicUsize>,
+    worker: Rc<Worker>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        self.worker.gauges.connections.dec();
+    }
+}

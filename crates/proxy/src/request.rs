@@ -1,0 +1,114 @@
+//! THE path of a request, readable from top to bottom.
+//!
+//! Nothing here waits for a database. Whatever goes wrong falls out as a [`Rejection`], which is
+//! dressed for the caller in one place; whatever is taken on the way is given back by `Exchange`.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use llm::{Call, Surface};
+use model::{Code, Rejection};
+
+use crate::body::Outgoing;
+use crate::dispatch::{self, Begun, Stopped};
+use crate::endpoint::{identify, models};
+use crate::exchange::Exchange;
+use crate::route::{Route, find_route};
+use crate::worker::Worker;
+use crate::{admission, answer, handover, intake, linger, relay};
+
+/// Serves one request, whatever it is.
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    request: Request<Incoming>,
+    peer: IpAddr,
+) -> Response<Outgoing> {
+    let route = find_route(request.method(), request.uri().path());
+    match route {
+        Route::Probe => return answer::empty_ok(),
+        Route::Alive => return answer::static_json(r#"{"ok":true}"#),
+        _ => {}
+    }
+    let client = worker
+        .shared
+        .settings
+        .trusted_proxies
+        .client(peer, request.headers());
+    let mut exchange = Exchange::open(&worker, request.headers(), request.uri().path(), client);
+    if let Err(rejection) = intake::check_head(&exchange, &request) {
+        return linger::refuse(exchange, &rejection, request);
+    }
+    match route {
+        Route::Call(surface) => carry(exchange, surface, request).await,
+        Route::Models | Route::Model(_) => models::answer(exchange, &request, &route),
+        Route::Control => handover::to_control(exchange, request, None).await,
+        Route::Usage => match identify::key_of(&mut exchange, request.headers(), request.uri().query()) {
+            Ok(key) => handover::to_control(exchange, request, Some(key.key.id.clone())).await,
+            Err(rejection) => linger::refuse(exchange, &rejection, request),
+        },
+        Route::Unknown | Route::Probe | Route::Alive => {
+            linger::refuse(exchange, &Rejection::new(Code::NotFound), request)
+        }
+        Route::WrongMethod(allow) => {
+            let mut response = linger::refuse(exchange, &Rejection::new(Code::MethodNotAllowed), request);
+            response
+                .headers_mut()
+                .insert(http::header::ALLOW, http::HeaderValue::from_static(allow));
+            response
+        }
+    }
+}
+
+/// Carries a call to a model and its answer back.
+async fn carry(mut exchange: Exchange, surface: Surface, request: Request<Incoming>) -> Response<Outgoing> {
+    exchange.routed(surface);
+    let (head, body) = request.into_parts();
+    let mut unread = Some(body);
+    match path(&mut exchange, surface, &head, &mut unread).await {
+        Ok(begun) => relay::begin(exchange, begun),
+        Err(Stopped::Rejected(rejection)) => {
+            linger::drain(&head, unread);
+            answer::refuse(exchange, &rejection)
+        }
+        Err(Stopped::Passed(passed)) => relay::pass(exchange, passed),
+    }
+}
+
+/// Every step of a call, in order.
+async fn path(
+    exchange: &mut Exchange,
+    surface: Surface,
+    head: &Parts,
+    unread: &mut Option<Incoming>,
+) -> Result<Begun, Stopped> {
+    // Before the body is read, so that a stranger cannot make us hold one.
+    identify::key_of(exchange, &head.headers, head.uri.query())?;
+    let received = intake::read_call(exchange, surface, head, unread).await?;
+    let call = &received.call;
+    admission::find_model(exchange, call)?;
+    admission::admit(exchange, call)?;
+    admission::reserve(exchange, call)?;
+    dispatch::call_upstream(
+        exchange,
+        &Outbound {
+            call,
+            body: &received.body,
+            head,
+        },
+    )
+    .await
+}
+
+/// What the dispatch loop sends, as the caller sent it.
+pub(crate) struct Outbound<'a> {
+    /// What was read of the body.
+    pub call: &'a Call,
+    /// The body as received.
+    pub body: &'a Bytes,
+    /// The head as received.
+    pub head: &'a Parts,
+}

@@ -1,0 +1,114 @@
+//! Numbers that the data plane is started with. They are fixed for the life of the process.
+
+use std::time::Duration;
+
+use egress::Timers;
+use policy::identify::TrustedProxies;
+
+/// Everything that the data plane is told at start.
+pub struct Settings {
+    /// Runtimes that serve requests, one thread each.
+    pub workers: usize,
+    /// Timers towards upstreams.
+    pub upstream: Timers,
+    /// Timers towards callers.
+    pub client: ClientTimers,
+    /// Sizes that are refused when exceeded.
+    pub sizes: Sizes,
+    /// Limits of keys that have none of their own, by channel.
+    pub default_limits: DefaultLimits,
+    /// Networks whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: TrustedProxies,
+    /// Whether the control plane's paths are answered on the public socket.
+    pub serve_control: bool,
+}
+
+/// Timers towards callers.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientTimers {
+    /// From the first byte of a request to the end of its headers; also how long an idle connection waits.
+    pub header_read: Duration,
+    /// Between two reads of a request's body.
+    pub body_idle: Duration,
+    /// Without progress in writing an answer: then the caller has stopped reading.
+    pub write: Duration,
+    /// Silence on a stream before a comment keeps it alive; also how long a waiting stream commits nothing.
+    pub keep_alive_comment: Duration,
+    /// How long open exchanges may go on after the order to stop.
+    pub drain: Duration,
+}
+
+impl ClientTimers {
+    /// The values of the decisions page.
+    #[must_use]
+    pub fn standard() -> Self {
+        Self {
+            header_read: Duration::from_secs(10),
+            body_idle: Duration::from_secs(30),
+            write: Duration::from_secs(30),
+            keep_alive_comment: Duration::from_secs(10),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Sizes that are refused when exceeded.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// Bytes of a request body.
+    pub body: usize,
+    /// Bytes of all request headers together.
+    pub headers: usize,
+    /// Number of request headers.
+    pub header_count: usize,
+    /// Bytes of the request URI.
+    pub uri: usize,
+    /// Connections open at one time; further ones wait in the kernel's queue.
+    pub connections: usize,
+    /// Bytes of request bodies held at one time by all requests together.
+    pub bodies: usize,
+}
+
+impl Sizes {
+    /// The values of the decisions page and of `reliability.md` R9.
+    #[must_use]
+    pub fn standard() -> Self {
+        Self {
+            body: 32 << 20,
+            headers: 32 << 10,
+            header_count: 100,
+            uri: 8 << 10,
+            connections: 16_384,
+            bodies: 1 << 30,
+        }
+    }
+}
+
+/// Requests and tokens per minute of keys without limits of their own (access contract, §1).
+#[derive(Clone, Copy, Debug)]
+pub struct DefaultLimits {
+    /// Requests per minute on the open channel.
+    pub open_rpm: Option<u64>,
+    /// Tokens per minute on the open channel.
+    pub open_tpm: Option<u64>,
+    /// Requests in flight on the open channel.
+    pub open_concurrent: Option<u64>,
+    /// Requests per minute of internal keys.
+    pub internal_rpm: Option<u64>,
+    /// Tokens per minute of internal keys.
+    pub internal_tpm: Option<u64>,
+}
+
+impl DefaultLimits {
+    /// The values of the access contract.
+    #[must_use]
+    pub fn standard() -> Self {
+        Self {
+            open_rpm: Some(60),
+            open_tpm: Some(100_000),
+            open_concurrent: None,
+            internal_rpm: Some(600),
+            internal_tpm: Some(1_000_000),
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Requests to upstreams and the heads of their answers: which headers pass, and which never do.
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http_body_util::Full;
+use llm::Family;
+use llm::provider;
+use model::{Code, Rejection};
+
+use crate::attempt::misconfigured;
+use crate::catalog::Offer;
+use crate::request::Outbound;
+
+/// A request to an upstream.
+pub(crate) type Request = http::Request<Full<Bytes>>;
+
+/// The version that Anthropic's API demands, for callers that name none.
+const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+
+/// Headers of a caller that never reach an upstream: hop-by-hop (RFC 9110 §7.6.1), what is set anew for
+/// this hop, credentials, cookies, and what proxies add about the caller. All others pass: the vendors'
+/// lists of headers are open.
+const WITHHELD: [&str; 30] = [
+    "host",
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "content-length",
+    "expect",
+    "accept-encoding",
+    "authorization",
+    "x-api-key",
+    "x-goog-api-key",
+    "api-key",
+    "x-trial-key",
+    "cookie",
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-forwarded-port",
+    "x-real-ip",
+    "idempotency-key",
+    "x-signature",
+    "x-nonce",
+    "x-timestamp",
+];
+
+/// Headers of an answer that reach the caller, besides `anthropic-*` (accounts contract, §1).
+const PASSED_ON: [&str; 6] = [
+    "content-type",
+    "content-length",
+    "retry-after",
+    "retry-after-ms",
+    "openai-processing-ms",
+    "x-should-retry",
+];
+
+/// The request that this account is to receive.
+///
+/// # Errors
+/// The account cannot be called as it is configured.
+pub(crate) fn request(offer: &Offer, outbound: &Outbound<'_>, body: Bytes) -> Result<Request, Rejection> {
+    let uri = offer
+        .uri(outbound.call.surface)
+        .ok_or_else(|| misconfigured("no endpoint for this surface"))?;
+    let mut request = http::Request::new(Full::new(body));
+    *request.method_mut() = http::Method::POST;
+    *request.uri_mut() = uri.clone();
+    let headers = request.headers_mut();
+    *headers = passed_headers(&outbound.head.headers);
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    if !headers.contains_key(header::CONTENT_TYPE) {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    if outbound.call.surface.family() == Family::Anthropic && !headers.contains_key(ANTHROPIC_VERSION) {
+        headers.insert(
+            ANTHROPIC_VERSION,
+            HeaderValue::from_static(provider::ANTHROPIC_VERSION),
+        );
+    }
+    let upstream = &offer.upstream;
+    if let Some(secret) = &upstream.secret {
+        let key = secret
+            .for_origin(&upstream.target.origin)
+            .ok_or_else(|| misconfigured("another origin"))?;
+        if let Some((name, value)) = provider::authorize(upstream.preset, key) {
+            headers.insert(name, value);
+        }
+    }
+    Ok(request)
+}
+
+/// The caller's headers, without those that are withheld or named by `Connection`.
+fn passed_headers(from: &HeaderMap) -> HeaderMap {
+    let named: Vec<&str> = from
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(|value| value.to_str().unwrap_or("").split(','))
+        .map(str::trim)
+        .filter(|token| !token.is_empty())
+        .collect();
+    let mut headers = HeaderMap::with_capacity(from.len() + 4);
+    for (name, value) in from {
+        let text = name.as_str();
+        let withheld = WITHHELD.contains(&text) || text.starts_with("x-yumen-");
+        if !withheld && !named.iter().any(|token| token.eq_ignore_ascii_case(text)) {
+            headers.append(name, value.clone());
+        }
+    }
+    headers
+}
+
+/// The headers of an upstream's answer that the caller sees.
+pub(crate) fn answer_headers(from: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(8);
+    for (name, value) in from {
+        let text = name.as_str();
+        let open_list = text.starts_with("anthropic-")
+            && !text.starts_with("anthropic-ratelimit-")
+            && text != "anthropic-organization-id";
+        if open_list || PASSED_ON.contains(&text) {
+            headers.append(name, value.clone());
+        }
+    }
+    if let Some(id) = from.get("x-request-id").or_else(|| from.get("request-id")) {
+        headers.insert(HeaderName::from_static("x-upstream-request-id"), id.clone());
+    }
+    headers
+}
+
+/// The upstream's own id of the request, bounded for the record.
+pub(crate) fn request_id(headers: &HeaderMap) -> Option<&str> {
+    let id = headers
+        .get("x-request-id")
+        .or_else(|| headers.get("request-id"))?;
+    id.to_str().ok().filter(|text| text.len() <= 128)
+}
+
+/// Refuses an answer in an encoding that was not asked for: it could be neither read nor metered.
+///
+/// # Errors
+/// `UPSTREAM_INVALID_RESPONSE`, naming the encoding.
+pub(crate) fn check_encoding(headers: &HeaderMap) -> Result<(), Rejection> {
+    let Some(encoding) = headers.get(header::CONTENT_ENCODING) else {
+        return Ok(());
+    };
+    if encoding.as_bytes().eq_ignore_ascii_case(b"identity") {
+        return Ok(());
+    }
+    Err(Rejection::because(
+        Code::UpstreamInvalidResponse,
+        "The upstream answered in a content encoding although none was asked for.",
+    )
+    .caused_by(format!("content-encoding: {encoding:?}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(headers: &[(&'static str, &'static str)]) -> HeaderMap {
+        headers
+            .iter()
+            .map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v)))
+            .collect()
+    }
+
+    #[test]
+    fn open_lists_pass_and_credentials_do_not() {
+        let passed = passed_headers(&map(&[
+            ("authorization", "Bearer k"),
+            ("x-api-key", "k"),
+            ("cookie", "c"),
+            ("x-forwarded-for", "1.2.3.4"),
+            ("x-yumen-debug", "1"),
+            ("connection", "keep-alive, x-hop"),
+            ("x-hop", "1"),
+            ("anthropic-beta", "a,b"),
+            ("x-stainless-lang", "python"),
+            ("user-agent", "u"),
+        ]));
+        let mut names: Vec<&str> = passed.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["anthropic-beta", "user-agent", "x-stainless-lang"]);
+    }
+
+    #[test]
+    fn answers_show_nothing_of_the_account() {
+        let passed = answer_headers(&map(&[
+            ("content-type", "application/json"),
+            ("set-cookie", "c"),
+            ("server", "s"),
+            ("openai-organization", "o"),
+            ("anthropic-organization-id", "o"),
+            ("anthropic-ratelimit-requests-limit", "1"),
+            ("anthropic-beta-note", "n"),
+            ("x-ratelimit-limit-requests", "1"),
+            ("x-request-id", "theirs"),
+        ]));
+        let mut names: Vec<&str> = passed.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(
+            names,
+            ["anthropic-beta-note", "content-type", "x-upstream-request-id"]
+        );
+    }
+}

@@ -1,0 +1,53 @@
+//! One worker: a thread with a single-threaded runtime that serves its own connections, with its own
+//! upstream connections. What workers share is immutable or sharded by owner.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use egress::Pool;
+use fastrand::Rng;
+use model::RequestId;
+use telemetry::metric::WorkerGauges;
+use telemetry::queue::RecordSender;
+
+use crate::Shared;
+
+/// What the requests of one worker use.
+pub(crate) struct Worker {
+    /// What all workers share.
+    pub shared: Arc<Shared>,
+    /// This worker's upstream connections.
+    pub pool: Rc<Pool>,
+    /// Where finished requests are reported.
+    pub records: RecordSender,
+    /// The gauges that this worker moves.
+    pub gauges: WorkerGauges,
+    rng: RefCell<Rng>,
+}
+
+impl Worker {
+    /// Worker number `index`, whose chance starts from `seed`.
+    pub fn new(shared: Arc<Shared>, index: usize, seed: u64) -> Self {
+        let pool = Pool::new(Arc::clone(&shared.egress));
+        Self {
+            pool,
+            records: shared.records.clone(),
+            gauges: shared.metrics.worker(index),
+            rng: RefCell::new(Rng::with_seed(seed)),
+            shared,
+        }
+    }
+
+    /// Lends the worker's source of chance.
+    pub fn with_rng<T>(&self, use_it: impl FnOnce(&mut Rng) -> T) -> T {
+        use_it(&mut self.rng.borrow_mut())
+    }
+
+    /// Mints the id of a request accepted now.
+    pub fn mint(&self, now_ms: u64) -> RequestId {
+        let mut chance = [0_u8; 10];
+        self.with_rng(|rng| rng.fill(&mut chance));
+        RequestId::mint(now_ms, chance)
+    }
+}

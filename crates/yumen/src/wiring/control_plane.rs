@@ -1,0 +1,205 @@
+//! The control plane's parts, and the bridge over which workers hand requests to it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use control::{AccountControl, CallerKey, Circuit, ControlState, LoginThrottle, Passwords, Readiness};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Incoming;
+use model::{Clock, ResourceId, Secret};
+use proxy::{ControlBody, ControlPlane, HandedOver};
+use store::Store;
+use telemetry::log::LevelHandle;
+use telemetry::metric::{self, Metrics};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tower::ServiceExt;
+
+use crate::config::Settings;
+use crate::entropy;
+use crate::problem::Problem;
+use crate::wiring::data_plane::Memory;
+use crate::wiring::keys;
+
+/// Serves the paths that are not the data plane's, on the control runtime.
+#[derive(Clone)]
+pub struct Bridge {
+    router: Router,
+    runtime: Handle,
+    readiness: Arc<Readiness>,
+    scrape: Arc<Scrape>,
+}
+
+/// What a scrape of the metrics needs.
+struct Scrape {
+    metrics: Arc<Metrics>,
+    memory: Memory,
+    clock: Arc<dyn Clock>,
+    token: Option<Secret<String>>,
+}
+
+/// Puts the control plane together.
+///
+/// # Errors
+/// The keys that sign access tokens cannot be loaded.
+pub fn build(
+    settings: &Settings,
+    (store, clock, log): (&Arc<Store>, &Arc<dyn Clock>, &LevelHandle),
+    passwords: Passwords,
+    (memory, metrics): (&Memory, &Arc<Metrics>),
+) -> Result<Bridge, Problem> {
+    let readiness = Arc::new(Readiness::default());
+    let level = log.clone();
+    let state = ControlState {
+        store: Arc::clone(store),
+        clock: Arc::clone(clock),
+        entropy: entropy::fill,
+        set_log_level: Arc::new(move |name| level.set(name).map_err(|error| error.to_string())),
+        accounts: Arc::new(Accounts {
+            memory: memory.clone(),
+            clock: Arc::clone(clock),
+        }),
+        jwt_keys: keys::jwt_keys(&settings.data, &**clock)?,
+        admin_token: settings.admin_token.clone(),
+        passwords,
+        throttle: LoginThrottle::default(),
+        readiness: Arc::clone(&readiness),
+    };
+    let scrape = Scrape {
+        metrics: Arc::clone(metrics),
+        memory: memory.clone(),
+        clock: Arc::clone(clock),
+        token: settings.metrics_token.clone(),
+    };
+    Ok(Bridge {
+        router: control::router(Arc::new(state)),
+        runtime: Handle::current(),
+        readiness,
+        scrape: Arc::new(scrape),
+    })
+}
+
+impl Bridge {
+    /// Whether this process should get traffic.
+    pub fn readiness(&self) -> &Readiness {
+        &self.readiness
+    }
+
+    /// Answers a request on the control runtime.
+    pub async fn answer(&self, mut request: Request<Incoming>, known: HandedOver) -> Response<ControlBody> {
+        if request.uri().path() == "/metrics" {
+            return self.scrape.answer(&request, known.client).map(boxed);
+        }
+        let extensions = request.extensions_mut();
+        extensions.insert(known.request_id);
+        extensions.insert(known.client);
+        if let Some(key) = known.key {
+            extensions.insert(CallerKey(key));
+        }
+        match self.router.clone().oneshot(request.map(Body::new)).await {
+            Ok(response) => response.map(boxed),
+            Err(never) => match never {},
+        }
+    }
+}
+
+fn boxed<B>(body: B) -> ControlBody
+where
+    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    UnsyncBoxBody::new(body.map_err(Into::into))
+}
+
+impl ControlPlane for Bridge {
+    fn serve(
+        &self,
+        request: Request<Incoming>,
+        known: HandedOver,
+    ) -> oneshot::Receiver<Response<ControlBody>> {
+        let (sender, receiver) = oneshot::channel();
+        let bridge = self.clone();
+        self.runtime.spawn(async move {
+            // A worker that no longer waits has lost its caller.
+            let _ = sender.send(bridge.answer(request, known).await);
+        });
+        receiver
+    }
+}
+
+impl Scrape {
+    /// The metrics: for loopback, or for whoever has the metrics token.
+    fn answer(
+        &self,
+        request: &Request<Incoming>,
+        client: IpAddr,
+    ) -> Response<http_body_util::Full<bytes::Bytes>> {
+        let sent = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
+        let allowed = match &self.token {
+            Some(token) => {
+                client.is_loopback() || sent == Some(format!("Bearer {}", token.expose()).as_bytes())
+            }
+            None => client.is_loopback(),
+        };
+        let mut response = Response::new(http_body_util::Full::default());
+        if !allowed {
+            *response.status_mut() = StatusCode::UNAUTHORIZED;
+            return response;
+        }
+        let circuits = self.memory.circuits.list(self.clock.now_ms());
+        self.metrics.set_circuits(
+            circuits
+                .iter()
+                .map(|(name, state)| (name.as_str(), state.metric())),
+        );
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static(metric::CONTENT_TYPE));
+        *response.body_mut() = self.metrics.render().into();
+        response
+    }
+}
+
+/// The control plane's hand on what the data plane remembers of accounts.
+struct Accounts {
+    memory: Memory,
+    clock: Arc<dyn Clock>,
+}
+
+impl AccountControl for Accounts {
+    fn reset_account(&self, account: &ResourceId) {
+        self.memory.blocks.reset(account);
+        let own = format!("account-{account}:");
+        for (name, _) in self.memory.circuits.list(self.clock.now_ms()) {
+            if name.starts_with(&own) {
+                self.memory.circuits.reset(&name);
+            }
+        }
+    }
+
+    fn circuits(&self) -> Vec<Circuit> {
+        let list = self.memory.circuits.list(self.clock.now_ms());
+        list.into_iter()
+            .map(|(id, state)| Circuit {
+                id,
+                state: state.name(),
+            })
+            .collect()
+    }
+
+    fn reset_circuit(&self, key: &str) -> bool {
+        let known = self
+            .memory
+            .circuits
+            .list(self.clock.now_ms())
+            .iter()
+            .any(|(name, _)| name == key);
+        self.memory.circuits.reset(key);
+        known
+    }
+}

@@ -1,0 +1,114 @@
+//! The data plane's parts, from the settings.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::thread::available_parallelism;
+
+use arc_swap::ArcSwap;
+use egress::Egress;
+use ledger::meter::MemoryMeter;
+use model::Clock;
+use model::resource::Configuration;
+use policy::identify::{Pepper, TrustedProxies};
+use proxy::settings::{ClientTimers, DefaultLimits, Sizes};
+use proxy::{Catalog, ControlPlane, Shared};
+use state::blocks::Blocks;
+use state::circuits::Circuits;
+use state::in_flight::InFlight;
+use state::limits::Limits;
+use store::Store;
+use telemetry::metric::Metrics;
+use telemetry::queue::RecordSender;
+
+use crate::config::Settings;
+use crate::demo::Demo;
+use crate::entropy::random_bytes;
+use crate::wiring::demo;
+
+/// What the process remembers of its upstreams and callers, shared by both planes.
+#[derive(Clone, Default)]
+pub struct Memory {
+    /// Which upstreams are failing.
+    pub circuits: Arc<Circuits>,
+    /// Which accounts are blocked.
+    pub blocks: Arc<Blocks>,
+}
+
+/// What the data plane is built from besides the settings.
+pub struct Parts<'a> {
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Holds the pepper.
+    pub store: &'a Store,
+    /// What the process remembers.
+    pub memory: Memory,
+    /// Where finished requests are reported.
+    pub records: RecordSender,
+    /// Gauges that workers move.
+    pub metrics: Arc<Metrics>,
+    /// Serves the other paths.
+    pub control: Arc<dyn ControlPlane>,
+}
+
+/// What all workers share.
+pub fn shared(settings: &Settings, parts: Parts<'_>, first: &Configuration) -> Arc<Shared> {
+    let settings = plane_settings(settings);
+    let egress = Egress::new(Arc::new(egress::SystemResolver))
+        .with_in_process(demo::NAME, Arc::new(Demo::on(tokio::runtime::Handle::current())));
+    let catalog = Catalog::compile(first, &settings.default_limits);
+    parts.metrics.config_applied(first.revision, parts.clock.now_ms());
+    Arc::new(Shared {
+        catalog: ArcSwap::from_pointee(catalog),
+        settings,
+        clock: parts.clock,
+        pepper: Pepper::new(parts.store.key_ring().pepper()),
+        egress: Arc::new(egress),
+        circuits: parts.memory.circuits,
+        blocks: parts.memory.blocks,
+        limits: Arc::new(Limits::new()),
+        in_flight: Arc::new(InFlight::new()),
+        bodies: AtomicUsize::new(0),
+        meter: Arc::new(MemoryMeter::default()),
+        records: parts.records,
+        metrics: parts.metrics,
+        control: parts.control,
+    })
+}
+
+/// A start for a worker's chance.
+pub fn seed() -> u64 {
+    u64::from_le_bytes(random_bytes())
+}
+
+fn plane_settings(settings: &Settings) -> proxy::Settings {
+    let cores = || available_parallelism().map_or(1, std::num::NonZero::get);
+    let timers = &settings.timers;
+    let client = ClientTimers::standard();
+    proxy::Settings {
+        workers: settings.workers.map_or_else(cores, std::num::NonZero::get),
+        upstream: egress::Timers {
+            connect: timers.connect,
+            tls: timers.tls,
+            first_byte: timers.first_byte,
+            idle: timers.idle,
+            total: timers.total,
+            write: timers.write,
+            keep_alive: timers.upstream_keep_alive,
+        },
+        client: ClientTimers {
+            header_read: timers.header_read,
+            write: timers.write,
+            drain: timers.drain,
+            ..client
+        },
+        sizes: Sizes {
+            body: settings.sizes.body_bytes,
+            headers: settings.sizes.header_bytes,
+            header_count: settings.sizes.header_count,
+            ..Sizes::standard()
+        },
+        default_limits: DefaultLimits::standard(),
+        trusted_proxies: TrustedProxies::new(settings.trusted_proxies.clone()),
+        serve_control: settings.admin_listen.is_none(),
+    }
+}

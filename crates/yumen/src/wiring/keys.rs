@@ -1,0 +1,112 @@
+//! What has to be opened before anything is served: the log, the keys, the first administrator, the
+//! first configuration.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use control::Passwords;
+use control::bootstrap;
+use model::Clock;
+use store::{KeyRing, Store};
+use telemetry::log::{Format, LevelHandle};
+
+use crate::banner::FirstAdministrator;
+use crate::config::{LogFormat, Settings};
+use crate::entropy;
+use crate::problem::Problem;
+use crate::startup;
+
+/// Starts the log.
+///
+/// # Errors
+/// The process already has one.
+pub fn start_log(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<LevelHandle, Problem> {
+    telemetry::log::init(log_format(settings), settings.log.level, Arc::clone(clock))
+        .map_err(|error| Problem::new("cannot start the log", error.to_string(), "set log.level to info"))
+}
+
+/// The form of log lines and of the digest.
+#[must_use]
+pub fn log_format(settings: &Settings) -> Format {
+    match settings.log.format {
+        LogFormat::Text => Format::Text,
+        LogFormat::Json => Format::Json,
+    }
+}
+
+/// The keys that secrets are hashed and sealed under: derived from `ENCRYPTION_KEY`, or kept beside the data.
+///
+/// # Errors
+/// A key file is missing, unreadable, or readable by others.
+pub fn key_ring(settings: &Settings) -> Result<KeyRing, Problem> {
+    let ring = match &settings.encryption_key {
+        Some(key) => KeyRing::derive(*key.expose()),
+        None => KeyRing::load_or_create(&settings.data),
+    };
+    ring.map_err(|error| startup::store_problem(&error))
+}
+
+/// Hashes and checks passwords.
+///
+/// # Errors
+/// The operating system gives no randomness.
+pub fn passwords() -> Result<Passwords, Problem> {
+    Passwords::new().map_err(|error| {
+        Problem::new(
+            "cannot prepare password hashing",
+            error.to_string(),
+            "check /dev/urandom",
+        )
+    })
+}
+
+/// Makes the first administrator when nobody could sign in otherwise.
+///
+/// # Errors
+/// The store refuses.
+pub async fn first_administrator(
+    store: &Store,
+    passwords: &Passwords,
+    clock: &dyn Clock,
+) -> Result<Option<FirstAdministrator>, Problem> {
+    let made =
+        bootstrap::first_administrator(store, passwords, (clock, entropy::fill), bootstrap::FIRST_EMAIL);
+    let made = made.await.map_err(|error| {
+        Problem::new(
+            "cannot make the first administrator",
+            error.to_string(),
+            "check the data directory",
+        )
+    })?;
+    Ok(made.map(|made| FirstAdministrator {
+        email: made.email,
+        password: made.password,
+    }))
+}
+
+/// Loads the configuration as it stands and the way for its successors.
+///
+/// # Errors
+/// It cannot be read.
+pub async fn first_configuration(store: &Store) -> Result<(sync::Publisher, sync::Subscriber), Problem> {
+    let configuration = store
+        .configuration()
+        .await
+        .map_err(|error| startup::store_problem(&error))?;
+    Ok(sync::local(Arc::new(configuration)))
+}
+
+/// The keys that sign access tokens.
+///
+/// # Errors
+/// A key file cannot be read or made.
+pub fn jwt_keys(data: &Path, clock: &dyn Clock) -> Result<control::JwtKeys, Problem> {
+    let folder = data.join("keys");
+    control::JwtKeys::load_or_create(&folder, clock.now_ms()).map_err(|error| {
+        Problem::new(
+            "cannot load the signing keys",
+            error.to_string(),
+            format!("check {}", folder.display()),
+        )
+    })
+}

@@ -1,0 +1,8 @@
+//! The parts of `serve`, each put together in one place. No logic of the planes is here.
+
+pub mod control_plane;
+pub mod data_plane;
+pub mod demo;
+pub mod keys;
+pub mod side_listener;
+pub mod signals;
