@@ -12,7 +12,7 @@ const KEY_LIMIT: usize = 64;
 const BLOCK: usize = 32;
 
 /// The top level of an object as far as it has passed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Outline {
     wanted: &'static [&'static str],
     content: &'static [&'static str],

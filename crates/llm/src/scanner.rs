@@ -15,10 +15,10 @@ use crate::surface::Surface;
 
 /// Reads one answer. Feed it every piece of the body with [`Scanner::push`] and end with
 /// [`Scanner::flush`]; ask the rest at any time.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Scanner(Mode);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Mode {
     Stream(Box<stream::Stream>),
     Unary(Box<unary::Unary>),

@@ -29,7 +29,7 @@ pub(crate) struct Event<'a> {
 pub(crate) struct TooLong;
 
 /// Splits a stream; keeps what is needed of an event whose end has not come.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Splitter {
     line: Vec<u8>,
     data: Vec<u8>,

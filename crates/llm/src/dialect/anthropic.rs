@@ -6,7 +6,7 @@ use crate::failure::UpstreamFailure;
 use crate::members;
 
 /// Reads event after event.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Reader;
 
 /// The members of an event that matter, as raw values.

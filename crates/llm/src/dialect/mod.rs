@@ -12,7 +12,7 @@ use crate::surface::{Family, Surface};
 use crate::usage::Counts;
 
 /// What an answer has said so far, in any dialect.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Findings {
     /// Something was generated, or the answer was finished.
     pub content_begun: bool,
@@ -36,7 +36,7 @@ pub(crate) enum Verdict {
 }
 
 /// Reads the events of one stream.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Reader {
     /// Chat Completions and Completions.
     Chat(openai_chat::Reader),

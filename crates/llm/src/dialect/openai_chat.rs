@@ -25,7 +25,7 @@ const GENERATED: [&str; 11] = [
 ];
 
 /// Reads chunk after chunk.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Reader {
     ends_without_done: bool,
     choices: usize,

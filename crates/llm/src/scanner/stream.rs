@@ -17,7 +17,7 @@ use crate::usage::Conventions;
 const HELD_LIMIT: usize = 64 << 10;
 
 /// Reads one stream.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Stream {
     splitter: Splitter,
     reader: Reader,
@@ -114,7 +114,7 @@ impl Ends {
 }
 
 /// Cuts events out of the stream.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Cutter {
     /// The beginning of an event that has not ended.
     held: Vec<u8>,

@@ -21,7 +21,7 @@ const WANTED: &[&str] = &[
 ];
 
 /// Reads one unary answer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Unary {
     surface: Surface,
     conventions: Conventions,

@@ -1,0 +1,345 @@
+//! Replays recorded exchanges of real providers, wherever they lie on this machine. They are not
+//! part of this project; without them the test says that it was skipped.
+
+#[cfg(test)]
+mod replay;
+
+#[cfg(test)]
+mod recorded {
+    use std::path::{Path, PathBuf};
+
+    use bytes::Bytes;
+    use http::HeaderMap;
+    use llm::{Edits, Surface, provider};
+    use model::Usage;
+    use serde_json::Value;
+
+    use crate::replay::{Answer, Outcome};
+
+    const DIALECTS: [&str; 7] = [
+        "openai-chat",
+        "openai-completions",
+        "openai-embeddings",
+        "anthropic-messages",
+        "openai-compat",
+        "azure-openai",
+        "openai-other",
+    ];
+
+    /// Recordings under one of our dialects' folders that are another API's.
+    const FOREIGN: [(&str, &str); 2] = [
+        ("openai-completions-006", "the writer's own event shape"),
+        ("anthropic-messages-061", "OpenAI's assistants threads"),
+    ];
+
+    struct Recording {
+        id: String,
+        dialect: String,
+        preset: &'static provider::Preset,
+        status: u16,
+        path: Option<String>,
+        request: Value,
+        response: Value,
+    }
+
+    fn corpus() -> Option<PathBuf> {
+        let given = std::env::var_os("YUMEN_CORPUS").map(PathBuf::from);
+        let folder =
+            given.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus"));
+        folder.join("index.json").exists().then_some(folder)
+    }
+
+    fn recordings(folder: &Path) -> Vec<Recording> {
+        let read = |path: PathBuf| -> Value {
+            serde_json::from_slice(&std::fs::read(path).expect("a listed file is there")).expect("it is JSON")
+        };
+        let index = read(folder.join("index.json"));
+        let items = index["items"].as_array().expect("a list of recordings");
+        let ours = items.iter().filter(|item| {
+            DIALECTS
+                .iter()
+                .any(|d| item["dialect"].as_str().unwrap().starts_with(d))
+        });
+        ours.map(|item| {
+            let text = |name: &str| item[name].as_str().unwrap_or_default().to_owned();
+            let mut file = read(folder.join(text("file")));
+            Recording {
+                id: text("id"),
+                dialect: text("dialect"),
+                preset: preset_of(&text("vendor")),
+                status: u16::try_from(item["status"].as_u64().unwrap()).unwrap(),
+                path: item["path"].as_str().map(str::to_owned),
+                request: file["request"].take(),
+                response: file["response"].take(),
+            }
+        })
+        .collect()
+    }
+
+    fn preset_of(vendor: &str) -> &'static provider::Preset {
+        let id = if vendor == "google" { "gemini" } else { vendor };
+        let known = provider::preset(id).filter(|preset| !preset.families.is_empty());
+        known.unwrap_or_else(|| provider::preset("openai-compatible").unwrap())
+    }
+
+    impl Recording {
+        /// The surface that was called, or why it is none of ours.
+        fn surface(&self) -> Result<Surface, String> {
+            if let Some((_, why)) = FOREIGN.iter().find(|(id, _)| *id == self.id) {
+                return Err((*why).to_owned());
+            }
+            let Some(path) = &self.path else {
+                let anthropic = self.dialect.starts_with("anthropic");
+                return Ok(if anthropic {
+                    Surface::Messages
+                } else {
+                    Surface::ChatCompletions
+                });
+            };
+            let path = path.split('?').next().unwrap_or_default();
+            // "/chat/completions" ends like "/completions": the longest tail counts.
+            let found = Surface::ALL
+                .into_iter()
+                .filter(|surface| path.ends_with(surface.tail()));
+            found
+                .max_by_key(|surface| surface.tail().len())
+                .ok_or_else(|| path.to_owned())
+        }
+
+        fn answer(&self, surface: Surface) -> Answer {
+            let stream = self.response["sse"].as_str();
+            let bytes = match stream {
+                Some(text) => Bytes::copy_from_slice(text.as_bytes()),
+                None => Bytes::from(serde_json::to_vec(&self.response["body"]).unwrap()),
+            };
+            Answer {
+                name: self.id.clone(),
+                surface,
+                quirks: self.preset.quirks,
+                choices: self.request["body"]["n"]
+                    .as_u64()
+                    .map_or(1, |n| u32::try_from(n).unwrap()),
+                streamed: stream.is_some(),
+                bytes,
+            }
+        }
+    }
+
+    /// The data objects of a stream, read the simple way.
+    fn data_objects(stream: &str) -> Vec<Value> {
+        let lines = stream.lines().filter_map(|line| line.strip_prefix("data:"));
+        lines
+            .filter_map(|data| serde_json::from_str(data.trim()).ok())
+            .collect()
+    }
+
+    /// Every usage object that the answer states, in order.
+    fn stated_usage(answer: &Answer) -> Vec<Value> {
+        let text = std::str::from_utf8(&answer.bytes).unwrap();
+        let objects = if answer.streamed {
+            data_objects(text)
+        } else {
+            vec![serde_json::from_str(text).unwrap()]
+        };
+        let places = ["/usage", "/message/usage", "/x_groq/usage", "/choices/0/usage"];
+        let all = objects
+            .iter()
+            .flat_map(|o| places.iter().filter_map(|place| o.pointer(place)));
+        all.filter(|usage| usage.is_object()).cloned().collect()
+    }
+
+    /// What the usage should be, from an independent and plain reading.
+    fn expected_usage(answer: &Answer) -> Option<[u64; 5]> {
+        let mut usage = Value::Null;
+        for stated in stated_usage(answer) {
+            for (name, value) in stated.as_object().unwrap() {
+                if !value.is_null() {
+                    usage[name] = value.clone();
+                }
+            }
+        }
+        if usage.is_null() || answer.surface == Surface::CountTokens {
+            return None;
+        }
+        let at = |place: &str| usage.pointer(place).and_then(Value::as_u64);
+        if answer.surface == Surface::Messages {
+            let written = at("/cache_creation_input_tokens").unwrap_or(0);
+            let read = at("/cache_read_input_tokens").unwrap_or(0);
+            let reasoning = at("/output_tokens_details/thinking_tokens").unwrap_or(0);
+            return Some([
+                at("/input_tokens")?,
+                read,
+                written,
+                at("/output_tokens")?,
+                reasoning,
+            ]);
+        }
+        let (prompt, output) = (
+            at("/prompt_tokens").unwrap_or(0),
+            at("/completion_tokens").unwrap_or(0),
+        );
+        let cached = [
+            "/prompt_tokens_details/cached_tokens",
+            "/cached_tokens",
+            "/num_cached_tokens",
+        ]
+        .iter()
+        .find_map(|place| at(place))
+        .unwrap_or(0);
+        let written = at("/prompt_tokens_details/cache_write_tokens").unwrap_or(0);
+        let reasoning = at("/completion_tokens_details/reasoning_tokens").unwrap_or(0);
+        let total = at("/total_tokens").unwrap_or(prompt + output);
+        let hidden = total - prompt - output;
+        let input = if cached > prompt {
+            prompt
+        } else {
+            prompt - cached - written
+        };
+        let google = answer.quirks == provider::preset("gemini").unwrap().quirks;
+        let reasoning = if google { hidden } else { reasoning };
+        Some([input, cached, written, output + hidden, reasoning])
+    }
+
+    fn figures(usage: Usage) -> [u64; 5] {
+        [
+            usage.input,
+            usage.cache_read,
+            usage.cache_write(),
+            usage.output,
+            usage.reasoning,
+        ]
+    }
+
+    /// Whether the data says that the stream is whole.
+    fn is_whole(answer: &Answer) -> bool {
+        let text = std::str::from_utf8(&answer.bytes).unwrap();
+        let objects = data_objects(text);
+        if answer.surface == Surface::Messages {
+            return objects.iter().any(|event| event["type"] == "message_stop");
+        }
+        let finished = |chunk: &Value| {
+            chunk["choices"][0]["finish_reason"]
+                .as_str()
+                .is_some_and(|r| !r.is_empty())
+        };
+        text.contains("data: [DONE]") || answer.quirks.ends_without_done && objects.iter().any(finished)
+    }
+
+    /// The stream without the chunks that carry usage and nothing else.
+    fn without_usage_chunks(stream: &str) -> String {
+        let usage_only = |event: &str| {
+            data_objects(event).iter().any(|chunk| {
+                chunk["choices"].as_array().is_some_and(Vec::is_empty) && chunk["usage"].is_object()
+            })
+        };
+        stream
+            .split_inclusive("\n\n")
+            .filter(|event| !usage_only(event))
+            .collect()
+    }
+
+    fn check_answer(answer: &Answer) -> Outcome {
+        let outcome = answer.check(false);
+        assert_eq!(
+            outcome.usage.map(figures),
+            expected_usage(answer),
+            "{}",
+            answer.name
+        );
+        if !answer.streamed {
+            assert!(outcome.complete && outcome.content_begun, "{}", answer.name);
+            return outcome;
+        }
+        assert_eq!(outcome.complete, is_whole(answer), "{}", answer.name);
+        assert!(
+            outcome.complete || outcome.failure.is_some(),
+            "{}: cut short",
+            answer.name
+        );
+        assert!(outcome.content_begun, "{}", answer.name);
+        if answer.surface != Surface::Messages {
+            let text = std::str::from_utf8(&answer.bytes).unwrap();
+            let stripped = answer.check(true);
+            assert!(
+                stripped.out == without_usage_chunks(text).as_bytes(),
+                "{}",
+                answer.name
+            );
+        }
+        outcome
+    }
+
+    fn check_refusal(recording: &Recording, surface: Surface) {
+        let body = &recording.response["body"];
+        let bytes = serde_json::to_vec(body).unwrap();
+        let failure = llm::classify(surface, recording.status, &HeaderMap::new(), &bytes);
+        assert_eq!(failure.status, Some(recording.status), "{}", recording.id);
+        let places = ["/error/message", "/message", "/detail", "/error"];
+        let stated = places.iter().find_map(|place| body.pointer(place)?.as_str());
+        assert_eq!(
+            stated.map(str::trim),
+            Some(failure.message.as_str()),
+            "{}",
+            recording.id
+        );
+    }
+
+    fn check_request(recording: &Recording, surface: Surface) {
+        if !recording.request["body"]["model"].is_string() {
+            return;
+        }
+        let body = Bytes::from(serde_json::to_vec_pretty(&recording.request["body"]).unwrap());
+        let call = llm::peek(surface, &body).unwrap_or_else(|r| panic!("{}: {}", recording.id, r.message));
+        assert_eq!(
+            recording.request["body"]["model"], *call.model,
+            "{}",
+            recording.id
+        );
+        let edits = Edits {
+            model: Some("another".into()),
+            ask_usage: true,
+        };
+        let spliced: Value = serde_json::from_slice(&llm::splice(&call, &body, &edits)).unwrap();
+        let mut expected = recording.request["body"].clone();
+        expected["model"] = "another".into();
+        let asks = matches!(surface, Surface::ChatCompletions | Surface::Completions) && call.stream;
+        if asks {
+            expected["stream_options"]["include_usage"] = true.into();
+        }
+        assert_eq!(spliced, expected, "{}", recording.id);
+    }
+
+    #[test]
+    fn recorded_exchanges_are_read_right_however_they_are_cut() {
+        let Some(folder) = corpus() else {
+            println!("skipped: no corpus");
+            return;
+        };
+        let (mut streams, mut unary, mut refusals, mut skipped) = (0, 0, 0, Vec::new());
+        for recording in recordings(&folder) {
+            let surface = match recording.surface() {
+                Ok(surface) => surface,
+                Err(why) => {
+                    skipped.push(format!("{} ({why})", recording.id));
+                    continue;
+                }
+            };
+            check_request(&recording, surface);
+            if recording.status >= 400 {
+                check_refusal(&recording, surface);
+                refusals += 1;
+                continue;
+            }
+            let answer = recording.answer(surface);
+            check_answer(&answer);
+            if answer.streamed {
+                streams += 1;
+            } else {
+                unary += 1;
+            }
+        }
+        println!("{streams} streams, {unary} unary answers and {refusals} refusals read");
+        println!("skipped, no endpoint of ours: {}", skipped.join(", "));
+        assert!(streams > 0 && unary > 0);
+    }
+}
