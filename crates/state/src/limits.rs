@@ -175,6 +175,8 @@ pub struct Taken {
 #[derive(Debug)]
 struct Part {
     owner: LimitOwner,
+    /// Where the owner's shard is.
+    place: usize,
     rate: ResolvedLimits,
     expected_tokens: u64,
     minute: u64,
@@ -200,18 +202,22 @@ impl Limits {
     /// # Errors
     /// The first violated limit, by level, then by dimension.
     pub fn admit(&self, demands: &[Demand], now_ms: EpochMs) -> Result<Taken, Violation> {
-        let mut demands: Vec<&Demand> = demands
+        let mut demands: Vec<Asked<'_>> = demands
             .iter()
             .filter(|demand| demand.rate != ResolvedLimits::default())
+            .map(|demand| Asked {
+                demand,
+                place: self.0.place(&demand.owner),
+            })
             .collect();
-        demands.sort_by_key(|demand| demand.owner.level);
+        demands.sort_by_key(|asked| asked.demand.owner.level);
         let mut locked = Locked::lock(&self.0, &demands);
-        for demand in &demands {
-            locked.check(demand, now_ms)?;
+        for asked in &demands {
+            locked.check(asked, now_ms)?;
         }
-        let parts: Vec<Part> = demands.iter().map(|demand| locked.take(demand, now_ms)).collect();
-        let requests = locked.tightest(&demands, |rate| rate.rpm, |counters| &counters.requests);
-        let tokens = locked.tightest(&demands, |rate| rate.tpm, |counters| &counters.tokens);
+        let (mut requests, mut tokens) = (None, None);
+        let take = |asked| locked.take(asked, now_ms, &mut requests, &mut tokens);
+        let parts: Vec<Part> = demands.iter().map(take).collect();
         drop(locked);
         Ok(Taken {
             owners: Arc::clone(&self.0),
@@ -229,7 +235,7 @@ impl Limits {
             return;
         }
         for part in &taken.parts {
-            if let Some(counters) = self.0.of(&part.owner).get_mut(&part.owner) {
+            if let Some(counters) = self.0.at(part.place).get_mut(&part.owner) {
                 counters.advance(now_ms);
                 settle(counters, part, real);
             }
@@ -260,7 +266,7 @@ impl Taken {
             return;
         }
         for part in self.parts.iter().filter(|part| part.rate.concurrent.is_some()) {
-            if let Some(counters) = self.owners.of(&part.owner).get_mut(&part.owner) {
+            if let Some(counters) = self.owners.at(part.place).get_mut(&part.owner) {
                 counters.running = counters.running.saturating_sub(1);
             }
         }
@@ -273,84 +279,91 @@ impl Drop for Taken {
     }
 }
 
+/// A demand and where its owner's shard is: hashing is most of what a check costs.
+struct Asked<'a> {
+    demand: &'a Demand,
+    place: usize,
+}
+
 /// The shards of all owners of one request, locked together.
 struct Locked<'a> {
-    owners: &'a Owners,
     /// By place, ascending: everybody locks in this order, so nobody waits in a circle.
     shards: Vec<(usize, Shard<'a>)>,
 }
 
 impl<'a> Locked<'a> {
-    fn lock(owners: &'a Owners, demands: &[&Demand]) -> Self {
-        let mut places: Vec<usize> = demands.iter().map(|demand| owners.place(&demand.owner)).collect();
+    fn lock(owners: &'a Owners, demands: &[Asked<'_>]) -> Self {
+        let mut places: Vec<usize> = demands.iter().map(|asked| asked.place).collect();
         places.sort_unstable();
         places.dedup();
-        let shards = places
-            .into_iter()
-            .map(|place| (place, owners.at(place)))
-            .collect();
-        Self { owners, shards }
+        Self {
+            shards: places
+                .into_iter()
+                .map(|place| (place, owners.at(place)))
+                .collect(),
+        }
     }
 
-    fn shard(&mut self, owner: &LimitOwner) -> &mut Shard<'a> {
-        let place = self.owners.place(owner);
+    fn shard(&mut self, place: usize) -> &mut Shard<'a> {
         let at = self.shards.binary_search_by_key(&place, |(place, _)| *place);
         &mut self.shards[at.expect("the shard of every demand was locked")].1
     }
 
-    fn check(&mut self, demand: &Demand, now_ms: EpochMs) -> Result<(), Violation> {
-        let (rate, tokens) = (&demand.rate, demand.expected_tokens);
-        let checked = match self.shard(&demand.owner).get_mut(&demand.owner) {
-            Some(counters) => {
-                counters.advance(now_ms);
-                counters.check(rate, tokens, now_ms)
-            }
-            None => {
-                let mut fresh = Counters::default();
-                fresh.advance(now_ms);
-                fresh.check(rate, tokens, now_ms)
-            }
-        };
-        checked.map_err(|exceeded| violation(demand.owner.level, &exceeded, now_ms))
+    fn check(&mut self, asked: &Asked<'_>, now_ms: EpochMs) -> Result<(), Violation> {
+        let Demand {
+            owner,
+            rate,
+            expected_tokens,
+        } = asked.demand;
+        let mut fresh = Counters::default();
+        let counters = self.shard(asked.place).get_mut(owner).unwrap_or(&mut fresh);
+        counters.advance(now_ms);
+        let checked = counters.check(rate, *expected_tokens, now_ms);
+        checked.map_err(|exceeded| violation(owner.level, &exceeded, now_ms))
     }
 
-    fn take(&mut self, demand: &Demand, now_ms: EpochMs) -> Part {
-        let shard = self.shard(&demand.owner);
-        if shard.len() >= MOST_IN_SHARD && !shard.contains_key(&demand.owner) {
+    /// Takes from one owner, and keeps the tightest standing seen so far.
+    fn take(
+        &mut self,
+        asked: &Asked<'_>,
+        now_ms: EpochMs,
+        requests: &mut Option<WindowState>,
+        tokens: &mut Option<WindowState>,
+    ) -> Part {
+        let Demand {
+            owner,
+            rate,
+            expected_tokens,
+        } = asked.demand;
+        let shard = self.shard(asked.place);
+        if shard.len() >= MOST_IN_SHARD && !shard.contains_key(owner) {
             make_room(shard, now_ms);
         }
-        let counters = shard.entry(demand.owner.clone()).or_default();
+        let counters = shard.entry(owner.clone()).or_default();
         counters.advance(now_ms);
-        counters.take(&demand.rate, demand.expected_tokens, now_ms);
+        counters.take(rate, *expected_tokens, now_ms);
+        tighten(
+            requests,
+            rate.rpm.map(|limit| standing(&counters.requests, limit)),
+        );
+        tighten(tokens, rate.tpm.map(|limit| standing(&counters.tokens, limit)));
         Part {
-            owner: demand.owner.clone(),
-            rate: demand.rate,
-            expected_tokens: demand.expected_tokens,
+            owner: owner.clone(),
+            place: asked.place,
+            rate: *rate,
+            expected_tokens: *expected_tokens,
             minute: counters.tokens.index(),
             day: counters.tokens_today.index(),
         }
     }
+}
 
-    fn tightest(
-        &mut self,
-        demands: &[&Demand],
-        limit: fn(&ResolvedLimits) -> Option<u64>,
-        window: fn(&Counters) -> &crate::window::Minute,
-    ) -> Option<WindowState> {
-        let mut tightest: Option<WindowState> = None;
-        for demand in demands {
-            let Some(limit) = limit(&demand.rate) else {
-                continue;
-            };
-            let Some(counters) = self.shard(&demand.owner).get(&demand.owner) else {
-                continue;
-            };
-            let state = standing(window(counters), limit);
-            if tightest.is_none_or(|other| state.remaining < other.remaining) {
-                tightest = Some(state);
-            }
-        }
-        tightest
+/// Keeps the standing with less left.
+fn tighten(tightest: &mut Option<WindowState>, next: Option<WindowState>) {
+    if let Some(next) = next
+        && tightest.is_none_or(|other| next.remaining < other.remaining)
+    {
+        *tightest = Some(next);
     }
 }
 
