@@ -50,6 +50,8 @@ pub struct SendError {
     pub written: bool,
     /// The timer that ended it: `connect`, `tls`, `write`, `first_byte` or `total`.
     pub timer: Option<&'static str>,
+    /// True when something came back that is not an HTTP head, or one beyond the limits.
+    pub malformed: bool,
     /// What happened, for people; holds no credential.
     pub message: String,
 }
@@ -60,6 +62,7 @@ impl SendError {
             phase,
             written: false,
             timer: None,
+            malformed: false,
             message: message.into(),
         }
     }
@@ -70,6 +73,7 @@ impl SendError {
             phase,
             written: false,
             timer: Some(timer),
+            malformed: false,
             message,
         }
     }

@@ -134,6 +134,7 @@ impl Link {
                 phase: Phase::Head,
                 written: true,
                 timer: None,
+                malformed: true,
                 message,
             }));
         }
@@ -143,7 +144,9 @@ impl Link {
     fn failed(&self, mut error: TrySendError<Outgoing>, before: u64) -> Failure {
         let returned = error.take_message();
         let mut failure = self.broken_off(None, before);
-        failure.message = describe(&error.into_error());
+        let error = error.into_error();
+        failure.malformed = error.is_parse();
+        failure.message = describe(&error);
         match returned {
             Some(request) if !failure.written => Failure::Unbegun(Box::new(request), failure),
             _ => Failure::Failed(failure),

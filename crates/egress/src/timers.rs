@@ -107,3 +107,39 @@ impl Alarm {
         Pin::new(&mut tokio::task::unconstrained(self.sleep.as_mut())).poll(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn fires_although_the_tasks_budget_is_used_up() {
+        let start = Instant::now();
+        let mut alarm = Alarm::new(start);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        std::future::poll_fn(|cx| {
+            while let Poll::Ready(spent) = tokio::task::coop::poll_proceed(cx) {
+                spent.made_progress();
+            }
+            assert!(alarm.poll_at(cx, start).is_ready());
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn follows_a_deadline_in_both_directions() {
+        let start = Instant::now();
+        let second = Duration::from_secs(1);
+        let mut alarm = Alarm::new(start + 50 * second);
+        for deadline in [100, 120, 131] {
+            std::future::poll_fn(|cx| alarm.poll_at(cx, start + deadline * second)).await;
+            assert_eq!(start.elapsed(), deadline * second);
+        }
+        let later = Instant::now() + 500 * second;
+        let polled = std::future::poll_fn(|cx| Poll::Ready(alarm.poll_at(cx, later).is_pending())).await;
+        assert!(polled);
+        std::future::poll_fn(|cx| alarm.poll_at(cx, later - 400 * second)).await;
+        assert_eq!(start.elapsed().as_secs(), 231);
+    }
+}

@@ -135,13 +135,19 @@ async fn reports_a_body_that_stops_early() {
 
 #[tokio::test]
 async fn reports_a_head_that_is_no_head() {
-    for answer in [
-        "",
-        "HTTP/1.1 200 OK\r\ncontent-le",
-        "SSH-2.0-OpenSSH_9.2\r\n\r\n",
-        "HTTP/1.1 200 OK\r\n: nameless\r\n\r\n",
-        "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nok",
-        "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+    for (answer, malformed) in [
+        ("", false),
+        ("HTTP/1.1 200 OK\r\ncontent-le", false),
+        ("SSH-2.0-OpenSSH_9.2\r\n\r\n", true),
+        ("HTTP/1.1 200 OK\r\n: nameless\r\n\r\n", true),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nok",
+            true,
+        ),
+        (
+            "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+            true,
+        ),
     ] {
         let error = play(answer).await.map(|_| ()).unwrap_err();
         assert_eq!(
@@ -149,6 +155,7 @@ async fn reports_a_head_that_is_no_head() {
             (Phase::Head, true, None),
             "{answer}: {error}"
         );
+        assert_eq!(error.malformed, malformed, "{answer}: {error}");
     }
 }
 
@@ -167,6 +174,7 @@ async fn refuses_a_head_beyond_its_limit() {
         .map(|_| ())
         .unwrap_err();
     assert_eq!((error.phase, error.written), (Phase::Head, true), "{error}");
+    assert!(error.malformed, "{error}");
     assert_eq!(pool.idle(), 0);
 }
 

@@ -255,3 +255,36 @@ async fn sweeps_connections_that_the_upstream_closed() {
     pool.sweep();
     assert_eq!(pool.idle(), 0);
 }
+
+#[tokio::test]
+async fn loses_no_wake_up_from_another_thread() {
+    let (egress, pipes) = egress_with_pipes();
+    let pool = Pool::new(egress);
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let mut far = pipes.accept().await;
+            while read_request(&mut far).await.is_some() {
+                far.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+                    .await
+                    .unwrap();
+                for _ in 0..20 {
+                    far.write_all(b"1\r\na\r\n").await.unwrap();
+                }
+                far.write_all(b"0\r\n\r\n").await.unwrap();
+            }
+        });
+    });
+    let demo = target("demo://demo");
+    let hang = Duration::from_secs(10);
+    let timers = Timers {
+        first_byte: hang,
+        idle: hang,
+        ..Timers::standard()
+    };
+    for _ in 0..1000 {
+        let answer = pool.send(&demo, get("/"), &timers).await.unwrap();
+        assert_eq!(text(answer).await.unwrap(), "a".repeat(20));
+    }
+    assert_eq!(pool.idle(), 1);
+}
