@@ -102,6 +102,8 @@ pub struct Figures {
     rounds: BTreeMap<(&'static str, Target, &'static str), Vec<f64>>,
     /// Why a figure is missing.
     pub void: Vec<String>,
+    /// What a reader should know beside the figures.
+    pub notes: Vec<String>,
 }
 
 impl Figures {

@@ -12,11 +12,12 @@ use tokio::time::sleep;
 
 use crate::case::{CASES, Case, Kind};
 use crate::floor::{self, Floor};
-use crate::gateway::{CALLING_KEYS, Gateway, Installation};
+use crate::gateway::{CALLING_KEYS, Gateway, Installation, written_bytes};
 use crate::goal::{Figures, Target};
 use crate::load::{self, Outcome, Work};
 use crate::payload::Behaviour;
 use crate::process::{Processes, Server};
+use crate::wire;
 
 const WARM_UP: Duration = Duration::from_secs(1);
 const SETTLE: Duration = Duration::from_secs(2);
@@ -81,6 +82,7 @@ pub async fn measure(plan: Plan, progress: impl Fn(&str)) -> Result<Figures> {
         progress("waiting 60 s after the load");
         rig.memory_after_load(idle).await?;
     }
+    rig.note_what_was_written().await?;
     Ok(rig.figures)
 }
 
@@ -224,6 +226,29 @@ impl Rig {
             .map_or(0.0, |server| server.rss() as f64);
         self.figures
             .add("memory", Target::Gateway, "growth", after / idle);
+        Ok(())
+    }
+
+    /// Records that were dropped instead of written would flatter the gateway, so they are told.
+    async fn note_what_was_written(&mut self) -> Result<()> {
+        let request = format!("GET /metrics HTTP/1.1\r\nhost: {}\r\n\r\n", self.gateway.address);
+        let (_, page) = wire::call(self.gateway.address, request.as_bytes()).await?;
+        let page = String::from_utf8_lossy(&page).into_owned();
+        let counter = |name: &str| {
+            let value = page
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.split_whitespace().next());
+            value.unwrap_or("an unknown number of").to_owned()
+        };
+        let written = counter("gateway_records_written_total");
+        let dropped = counter("gateway_records_dropped_total");
+        let megabytes = written_bytes(&self.installation.folder) / (1024 * 1024);
+        self.figures.notes.push(format!(
+            "request records since the gateway's last start: {written} written, {dropped} dropped because their queue was full"
+        ));
+        self.figures
+            .notes
+            .push(format!("logs and records on disk at the end: {megabytes} MB"));
         Ok(())
     }
 

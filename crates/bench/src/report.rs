@@ -48,6 +48,12 @@ pub fn page(figures: &Figures, outcomes: &[Outcome], cases: &[Case], around: &Ci
         line(&mut page, &row(outcome));
     }
     page.push_str(&rates(figures, cases));
+    if !figures.notes.is_empty() {
+        line(&mut page, "\nBeside the figures:\n");
+        for note in &figures.notes {
+            line(&mut page, &format!("- {note}"));
+        }
+    }
     if !figures.void.is_empty() {
         line(&mut page, "\nVoid, because an answer failed or was cut:\n");
         for reason in &figures.void {
