@@ -100,10 +100,10 @@ impl Line<'_> {
         self.exact("request_id", record.request_id);
         self.exact("trace_id", record.trace_id);
         if let Some(id) = &record.key_id {
-            self.exact("api_key_id", id.as_str());
+            self.name("api_key_id", id.as_str());
         }
         if let Some(id) = &record.user_id {
-            self.exact("user_id", id.as_str());
+            self.name("user_id", id.as_str());
         }
         self.text("tenant_id", &record.tenant_id);
         if let Some(ip) = record.client_ip {
@@ -123,13 +123,14 @@ impl Line<'_> {
         if let Some(upstream) = &record.upstream {
             self.text("upstream", upstream);
         }
-        self.raw("streamed", record.stream);
+        self.key("streamed");
+        self.out.push_str(if record.stream { "true" } else { "false" });
     }
 
     fn outcome(&mut self, record: &RequestRecord) {
         self.number("status", u64::from(record.status));
         if let Some(code) = record.code {
-            self.exact("error_code", code.name());
+            self.name("error_code", code.name());
         }
         if let Some(cause) = &record.cause {
             self.text("cause", cause);
@@ -162,7 +163,7 @@ impl Line<'_> {
         self.number("cache_write", record.usage.cache_write());
         self.number("output", record.usage.output);
         self.number("reasoning", record.usage.reasoning);
-        self.exact("usage_source", record.usage.source.name());
+        self.name("usage_source", record.usage.source.name());
         if let Some(cost) = record.cost {
             self.exact("cost", cost);
         }
@@ -193,21 +194,37 @@ impl Line<'_> {
         }
     }
 
-    /// A value whose text needs no escaping (an id, an amount, a name from one of our tables) but is a
-    /// string in JSON.
+    /// A name from one of our tables, or an id: needs no escaping.
+    fn name(&mut self, name: &str, value: &str) {
+        self.key(name);
+        let quote = if self.format == Format::Json { "\"" } else { "" };
+        self.out.push_str(quote);
+        self.out.push_str(value);
+        self.out.push_str(quote);
+    }
+
+    /// A value whose text needs no escaping (an id, an address, an amount) but is a string in JSON.
     fn exact(&mut self, name: &str, value: impl Display) {
         self.key(name);
         let quote = if self.format == Format::Json { "\"" } else { "" };
         let _ = write!(self.out, "{quote}{value}{quote}");
     }
 
-    fn raw(&mut self, name: &str, value: impl Display) {
+    fn number(&mut self, name: &str, mut value: u64) {
         self.key(name);
-        let _ = write!(self.out, "{value}");
-    }
-
-    fn number(&mut self, name: &str, value: u64) {
-        self.raw(name, value);
+        // By hand: formatting these through `fmt` is a fifth of the cost of a line.
+        let mut digits = [b'0'; 20];
+        let mut from = digits.len();
+        loop {
+            from -= 1;
+            digits[from] = b'0' + u8::try_from(value % 10).unwrap_or(0);
+            value /= 10;
+            if value == 0 {
+                break;
+            }
+        }
+        self.out
+            .push_str(std::str::from_utf8(&digits[from..]).unwrap_or_default());
     }
 }
 
@@ -306,6 +323,7 @@ pub(crate) mod tests {
     fn the_list_of_fields_is_what_is_written() {
         let mut all = failed();
         all.cost = Some(NanoUsd(1));
+        (all.bytes_in, all.bytes_out) = (0, u64::MAX);
         for format in [Format::Json, Format::Text] {
             let text = line(format, &all);
             let mut from = 0;
@@ -320,6 +338,14 @@ pub(crate) mod tests {
                     .unwrap_or_else(|| panic!("{name} after {from}: {text}"));
                 from += at + 1;
             }
+            let sizes: String = text
+                .chars()
+                .filter(|c| c.is_ascii_alphanumeric() || *c == '_')
+                .collect();
+            assert!(
+                sizes.contains("bytes_in0bytes_out18446744073709551615input"),
+                "{text}"
+            );
         }
     }
 
