@@ -1,0 +1,274 @@
+//! Reads one value into the type that cannot be wrong. A refusal never repeats the value of a secret.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use ipnet::IpNet;
+use model::Secret;
+
+use super::settings::LogFormat;
+
+/// The fewest characters of an administrator's token: 32 of base64 carry 192 bits.
+pub const ADMIN_TOKEN_LENGTH: usize = 32;
+/// The fewest characters of the metrics token.
+const METRICS_TOKEN_LENGTH: usize = 16;
+/// The longest time that a timer may be set to: a day.
+const LONGEST_SECONDS: f64 = 86_400.0;
+/// The largest body that may be allowed: a body is held in memory whole.
+const LARGEST_BODY: usize = 1 << 30;
+
+/// Why a value cannot be used.
+pub struct Refusal {
+    /// Why.
+    pub cause: String,
+    /// What to write instead.
+    pub fix: String,
+}
+
+/// Makes a refusal.
+pub fn refuse<T>(cause: impl Into<String>, fix: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal {
+        cause: cause.into(),
+        fix: fix.into(),
+    })
+}
+
+/// An address to listen on: `127.0.0.1:8787`, `[::1]:8787`, `localhost:8787`, `:8787` (every address), `8787`.
+pub fn address(text: &str) -> Result<SocketAddr, Refusal> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let (host, port_text) = text.rsplit_once(':').unwrap_or(("localhost", text));
+    let ip = match host {
+        "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        "" | "*" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        other => match other.parse() {
+            Ok(ip) => ip,
+            Err(_) => return refuse(format!("`{text}` is not an address and port"), ADDRESS_FIX),
+        },
+    };
+    Ok(SocketAddr::new(ip, port(port_text)?))
+}
+
+const ADDRESS_FIX: &str =
+    "write it like 127.0.0.1:8787 or [::1]:8787 (names other than localhost are not resolved)";
+
+/// `off`, or an address to listen on.
+pub fn address_or_off(text: &str) -> Result<Option<SocketAddr>, Refusal> {
+    if matches!(text.to_ascii_lowercase().as_str(), "off" | "none" | "false") {
+        return Ok(None);
+    }
+    address(text).map(Some)
+}
+
+/// A TCP port; 0 takes any free one.
+pub fn port(text: &str) -> Result<u16, Refusal> {
+    text.parse().or_else(|_| {
+        refuse(
+            format!("`{text}` is not a port"),
+            "write a number from 0 to 65535",
+        )
+    })
+}
+
+/// A switch.
+pub fn truth(text: &str) -> Result<bool, Refusal> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" | "" => Ok(false),
+        _ => refuse(
+            format!("`{text}` is neither true nor false"),
+            "write 1 or true, 0 or false",
+        ),
+    }
+}
+
+/// Seconds, whole or with a decimal point, more than 0 and at most a day.
+pub fn seconds(text: &str) -> Result<Duration, Refusal> {
+    match text.parse::<f64>() {
+        Ok(n) if n > 0.0 && n <= LONGEST_SECONDS => Ok(Duration::from_secs_f64(n)),
+        _ => refuse(
+            format!("`{text}` is not a number of seconds"),
+            "write a number above 0 and at most 86400, such as 30 or 0.5, without a unit",
+        ),
+    }
+}
+
+/// The largest body in bytes, with an optional unit.
+pub fn body_bytes(text: &str) -> Result<usize, Refusal> {
+    bytes(text, 1, LARGEST_BODY)
+}
+
+/// The largest header in bytes: at least what one real client needs, at most what one connection may hold.
+pub fn header_bytes(text: &str) -> Result<usize, Refusal> {
+    bytes(text, 8 << 10, 1 << 20)
+}
+
+/// Bytes as a plain number or with `KiB` or `MiB`.
+fn bytes(text: &str, least: usize, most: usize) -> Result<usize, Refusal> {
+    let lower = text.to_ascii_lowercase();
+    let (digits, unit) = match (lower.strip_suffix("kib"), lower.strip_suffix("mib")) {
+        (Some(digits), _) => (digits, 1 << 10),
+        (_, Some(digits)) => (digits, 1 << 20),
+        _ => (lower.as_str(), 1),
+    };
+    let size = digits
+        .trim()
+        .parse::<usize>()
+        .ok()
+        .and_then(|n| n.checked_mul(unit));
+    match size {
+        Some(n) if (least..=most).contains(&n) => Ok(n),
+        _ => refuse(
+            format!("`{text}` is not a size in bytes from {least} to {most}"),
+            "write a number of bytes, or one with a unit such as 512KiB or 32MiB",
+        ),
+    }
+}
+
+/// A whole number from `least` to `most`.
+pub fn count(text: &str, least: usize, most: usize) -> Result<usize, Refusal> {
+    match text.parse() {
+        Ok(n) if (least..=most).contains(&n) => Ok(n),
+        _ => refuse(
+            format!("`{text}` is not a number from {least} to {most}"),
+            format!("write a whole number from {least} to {most}"),
+        ),
+    }
+}
+
+/// A limit: a number, or `unlimited`.
+pub fn limit(text: &str) -> Result<Option<u64>, Refusal> {
+    if matches!(text.to_ascii_lowercase().as_str(), "unlimited" | "none" | "-1") {
+        return Ok(None);
+    }
+    match text.parse() {
+        Ok(n) => Ok(Some(n)),
+        Err(_) => refuse(
+            format!("`{text}` is not a limit"),
+            "write a whole number, or unlimited",
+        ),
+    }
+}
+
+/// How many workers; 0 and `auto` are one for each core.
+pub fn workers(text: &str) -> Result<Option<NonZeroUsize>, Refusal> {
+    if text.eq_ignore_ascii_case("auto") {
+        return Ok(None);
+    }
+    count(text, 0, 1024).map(NonZeroUsize::new)
+}
+
+/// Networks separated by commas or spaces; a plain address is a network of one.
+pub fn networks(text: &str) -> Result<Vec<IpNet>, Refusal> {
+    let parts = text
+        .split([',', ' '])
+        .map(str::trim)
+        .filter(|part| !part.is_empty());
+    parts
+        .map(|part| match (part.parse::<IpNet>(), part.parse::<IpAddr>()) {
+            (Ok(net), _) => Ok(net),
+            (_, Ok(ip)) => Ok(IpNet::from(ip)),
+            _ => refuse(
+                format!("`{part}` is neither a network nor an address"),
+                "write networks like 10.0.0.0/8, separated by commas",
+            ),
+        })
+        .collect()
+}
+
+/// A log level in any case; `WARNING`, `CRITICAL` and `FATAL` as other systems write them.
+pub fn log_level(text: &str) -> Result<&'static str, Refusal> {
+    Ok(match text.to_ascii_lowercase().as_str() {
+        "trace" => "trace",
+        "debug" => "debug",
+        "info" => "info",
+        "warn" | "warning" => "warn",
+        "error" | "critical" | "fatal" => "error",
+        "off" => "off",
+        _ => {
+            return refuse(
+                format!("`{text}` is not a log level"),
+                "write trace, debug, info, warn, error or off",
+            );
+        }
+    })
+}
+
+/// `text` or `json`.
+pub fn log_format(text: &str) -> Result<LogFormat, Refusal> {
+    match text.to_ascii_lowercase().as_str() {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => refuse(format!("`{text}` is not a log format"), "write text or json"),
+    }
+}
+
+/// An administrator's static token.
+pub fn admin_token(text: &str) -> Result<Secret<String>, Refusal> {
+    token(text, ADMIN_TOKEN_LENGTH)
+}
+
+/// The token for `/metrics`.
+pub fn metrics_token(text: &str) -> Result<Secret<String>, Refusal> {
+    token(text, METRICS_TOKEN_LENGTH)
+}
+
+/// A token that can be sent in a header and is too long to be guessed.
+fn token(text: &str, least: usize) -> Result<Secret<String>, Refusal> {
+    if !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return refuse(
+            "it holds characters that cannot be sent in a header",
+            "use letters, digits and punctuation only",
+        );
+    }
+    if text.len() < least {
+        return refuse(
+            format!(
+                "it has {} characters; fewer than {least} can be guessed",
+                text.len()
+            ),
+            "make one with: openssl rand -base64 36",
+        );
+    }
+    Ok(Secret::new(text.to_owned()))
+}
+
+/// 32 bytes as 64 hexadecimal digits or as base64 of either alphabet, padded or not.
+pub fn encryption_key(text: &str) -> Result<Secret<[u8; 32]>, Refusal> {
+    let unpadded = text.trim().trim_end_matches('=');
+    let bytes = from_hex(unpadded)
+        .or_else(|| STANDARD_NO_PAD.decode(unpadded).ok())
+        .or_else(|| URL_SAFE_NO_PAD.decode(unpadded).ok());
+    let key = bytes.as_deref().and_then(|b| <[u8; 32]>::try_from(b).ok());
+    match (key, bytes) {
+        (Some(key), _) => Ok(Secret::new(key)),
+        (None, Some(bytes)) => refuse(format!("it is {} bytes, not 32", bytes.len()), KEY_FIX),
+        (None, None) => refuse("it is neither hexadecimal nor base64", KEY_FIX),
+    }
+}
+
+const KEY_FIX: &str =
+    "make one with: openssl rand -hex 32 (and keep it: what was sealed with another key stays closed)";
+
+/// 64 hexadecimal digits; any other length is left to base64, whose alphabet holds them too.
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    (0..32)
+        .map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).ok())
+        .collect()
+}
+
+/// A directory's path.
+pub fn directory(text: &str) -> Result<PathBuf, Refusal> {
+    if text.is_empty() || text.contains('\0') {
+        return refuse("it is empty", "name a directory that this user may write to");
+    }
+    Ok(PathBuf::from(text))
+}

@@ -1,0 +1,60 @@
+//! What stops a command, in the three parts an operator needs: what, why, and what to do about it.
+//!
+//! A problem never carries a secret: it is printed.
+
+use std::fmt;
+
+/// Something the operator has to change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What cannot be done, with the value or place it concerns.
+    pub what: String,
+    /// Why.
+    pub cause: String,
+    /// What to do about it.
+    pub fix: String,
+}
+
+impl Problem {
+    /// A problem with its three parts.
+    pub fn new(what: impl Into<String>, cause: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            cause: cause.into(),
+            fix: fix.into(),
+        }
+    }
+
+    /// The form of `--json`.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({ "what": self.what, "cause": self.cause, "fix": self.fix })
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "error: {}\n  cause: {}\n  fix: {}",
+            self.what, self.cause, self.fix
+        )
+    }
+}
+
+impl std::error::Error for Problem {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_what_cause_and_fix_on_lines_of_their_own() {
+        let problem = Problem::new("cannot listen", "the port is taken", "choose another");
+        assert_eq!(
+            problem.to_string(),
+            "error: cannot listen\n  cause: the port is taken\n  fix: choose another"
+        );
+        assert_eq!(problem.to_json()["fix"], "choose another");
+    }
+}

@@ -1,0 +1,232 @@
+//! Start-up checks: each refuses with a named cause and a fix before anything is started.
+//!
+//! Order them as the functions stand here; the store's own checks (keys, schema, other processes)
+//! come with opening it and are put into words by [`store_problem`].
+
+mod holder;
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::Path;
+
+use model::Clock;
+use model::clock::{EpochMs, rfc3339};
+use store::StoreError;
+
+use crate::config::Settings;
+use crate::problem::Problem;
+
+/// No release of this program is older: a clock before it is wrong (2025-01-01T00:00:00Z).
+const EARLIEST_MS: EpochMs = 1_735_689_600_000;
+
+/// Everything that can be judged without opening the store or a socket.
+///
+/// # Errors
+/// The first problem found.
+pub fn check(settings: &Settings, clock: &dyn Clock) -> Result<(), Problem> {
+    check_clock(clock)?;
+    check_exposure(settings)?;
+    prepare_directory(&settings.data)
+}
+
+/// Refuses a clock that cannot be right: expiry, limits and records would all be wrong.
+///
+/// # Errors
+/// The clock stands before 2025.
+pub fn check_clock(clock: &dyn Clock) -> Result<(), Problem> {
+    let now = clock.now_ms();
+    if now >= EARLIEST_MS {
+        return Ok(());
+    }
+    Err(Problem::new(
+        "the clock is wrong",
+        format!("it says {}, before this program was written", rfc3339(now)),
+        "set the clock, for example with: timedatectl set-ntp true",
+    ))
+}
+
+/// Refuses to send administrators' credentials over a network in clear.
+///
+/// # Errors
+/// A socket with the administration's paths is reachable from elsewhere, and nothing speaks TLS.
+pub fn check_exposure(settings: &Settings) -> Result<(), Problem> {
+    let administration = settings.admin_listen.unwrap_or(settings.listen);
+    let ops = settings.ops_listen.filter(|address| !address.ip().is_loopback());
+    if let Some(address) = ops {
+        return Err(Problem::new(
+            format!("refusing to listen for operators on {address}"),
+            "its debugging paths would be reachable from other machines",
+            "set ops_listen to an address such as 127.0.0.1:8788, or to off",
+        ));
+    }
+    if administration.ip().is_loopback() || settings.tls_terminated {
+        return Ok(());
+    }
+    Err(Problem::new(
+        format!("refusing to listen on {administration} without TLS"),
+        "the administration paths would be reachable from other machines, with their credentials in clear",
+        "put a proxy that speaks TLS in front and set YUMEN_TLS_TERMINATED=1, or listen on 127.0.0.1, \
+         or move administration to YUMEN_ADMIN_LISTEN=127.0.0.1:8789",
+    ))
+}
+
+/// Makes the data directory (mode 0700) and finds out whether files can be written there.
+///
+/// # Errors
+/// It cannot be made or written to; the problem names its owner and mode.
+pub fn prepare_directory(path: &Path) -> Result<(), Problem> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| unusable_directory(path, &error))?;
+    let probe = path.join(format!(".write-probe-{}", std::process::id()));
+    let written = fs::write(&probe, b"probe").and_then(|()| fs::remove_file(&probe));
+    written.map_err(|error| unusable_directory(path, &error))
+}
+
+fn unusable_directory(path: &Path, error: &io::Error) -> Problem {
+    // The nearest parent that exists is the one whose owner and mode decide.
+    let existing = path
+        .ancestors()
+        .find_map(|parent| Some((parent, fs::metadata(parent).ok()?)));
+    let owner = existing.map_or_else(String::new, |(parent, metadata)| {
+        let shown = if parent.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            parent
+        };
+        let mode = metadata.mode() & 0o7777;
+        format!(
+            "; {} belongs to user {} with mode {mode:04o}",
+            shown.display(),
+            metadata.uid()
+        )
+    });
+    Problem::new(
+        format!("cannot write to the data directory {}", path.display()),
+        format!("{error}{owner}"),
+        format!(
+            "give another with --data, or make it writable: chown \"$(id -u)\" {}",
+            path.display()
+        ),
+    )
+}
+
+/// Opens a listening socket, ready for tokio. `setting` is the setting that names the address.
+///
+/// # Errors
+/// The address is taken (the problem names the holder when `/proc` tells) or cannot be used.
+pub fn bind(address: SocketAddr, setting: &str) -> Result<TcpListener, Problem> {
+    let bound = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    bound.map_err(|error| bind_problem(address, setting, &error))
+}
+
+/// Puts a failed bind into words.
+#[must_use]
+pub fn bind_problem(address: SocketAddr, setting: &str, error: &io::Error) -> Problem {
+    let what = format!("cannot listen on {address}");
+    let flag = if setting == "listen" {
+        "--listen".to_owned()
+    } else {
+        format!("the setting {setting}")
+    };
+    let elsewhere = format!("choose another port with {flag}");
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            let (cause, fix) = match holder::of(address) {
+                Some(holder) => (
+                    format!("process {} ({}) has it", holder.pid, holder.command),
+                    format!("stop that process, or {elsewhere}"),
+                ),
+                None => (
+                    "another process has it".to_owned(),
+                    format!("stop that process, or {elsewhere}"),
+                ),
+            };
+            Problem::new(what, cause, fix)
+        }
+        io::ErrorKind::PermissionDenied => Problem::new(
+            what,
+            "ports below 1024 are kept for the administrator of the machine",
+            elsewhere,
+        ),
+        io::ErrorKind::AddrNotAvailable => Problem::new(
+            what,
+            "this machine has no such address",
+            format!("name one of its addresses with {flag}"),
+        ),
+        _ => Problem::new(what, error.to_string(), elsewhere),
+    }
+}
+
+/// Puts what the store refused into words.
+#[must_use]
+pub fn store_problem(error: &StoreError) -> Problem {
+    match error {
+        StoreError::Directory { path, reason } => Problem::new(
+            format!("cannot use the data directory, at {}", path.display()),
+            reason.clone(),
+            "give another with --data, or make it writable for this user",
+        ),
+        StoreError::Locked { path, pid } => Problem::new(
+            "cannot open the data directory",
+            format!(
+                "process {pid}{} is using it (lock file {})",
+                holder::command_in_words(pid),
+                path.display()
+            ),
+            "stop that process, or give another directory with --data",
+        ),
+        StoreError::KeyFile { path, reason } => Problem::new(
+            format!("cannot use the key file {}", path.display()),
+            reason.clone(),
+            key_file_fix(path),
+        ),
+        StoreError::WrongKey { sealed_by, at_hand } => Problem::new(
+            "cannot open the stored credentials",
+            format!(
+                "they were sealed with the key {sealed_by}; the key at hand is {at_hand}. Nothing was changed"
+            ),
+            "restore the files in data/keys or the former ENCRYPTION_KEY",
+        ),
+        StoreError::WrongPepper => Problem::new(
+            "cannot recognise the stored API keys",
+            "the pepper is not the one that they were hashed with. Nothing was changed",
+            "restore data/keys/pepper or the former ENCRYPTION_KEY",
+        ),
+        StoreError::NewerSchema { path, version } => Problem::new(
+            format!("cannot open the database {}", path.display()),
+            format!("a newer version of this program wrote it (schema {version})"),
+            "start that newer version, or restore a backup made before it",
+        ),
+        StoreError::Damaged { path } => Problem::new(
+            format!("cannot open the database {}", path.display()),
+            "it is damaged, or not a database",
+            "restore it from a backup, or move it away to start anew",
+        ),
+        other => Problem::new(
+            "the database failed",
+            other.to_string(),
+            "see the cause; then start again",
+        ),
+    }
+}
+
+fn key_file_fix(path: &Path) -> String {
+    if path.is_dir() {
+        return format!("close it to others: chmod 700 {}", path.display());
+    }
+    if path.exists() {
+        return format!(
+            "close it to others: chmod 600 {}; or restore it from a backup",
+            path.display()
+        );
+    }
+    "restore it from a backup, or set the ENCRYPTION_KEY that was used".to_owned()
+}
+
+#[cfg(test)]
+mod tests;
