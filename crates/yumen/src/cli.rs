@@ -1,0 +1,242 @@
+//! The command line: names, flags and their help. What the commands do is in `commands`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::SETTINGS;
+
+/// Yumen, an AI gateway: says who is calling, what they may use, where it goes and what it cost.
+#[derive(Parser)]
+#[command(name = "yumen", version, disable_help_subcommand = true)]
+#[command(after_help = "Example:\n  yumen serve --demo")]
+pub struct Cli {
+    /// Answer in JSON, problems too.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Run the gateway.
+    #[command(
+        after_help = "Examples:\n  yumen serve\n  yumen serve --demo\n  yumen serve --listen 127.0.0.1:9000 --data /var/lib/yumen"
+    )]
+    Serve(Serve),
+    /// Look at the configuration without running anything.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// API keys, while no server runs on the data directory.
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// People who sign in, while no server runs on the data directory.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Print the version.
+    #[command(after_help = "Example:\n  yumen version --json")]
+    Version,
+}
+
+/// Flags of `serve`.
+#[derive(Args, Default)]
+pub struct Serve {
+    /// Configuration file; without it, yumen.toml when there is one.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Add a simulated provider, a ready key, and commands to copy.
+    #[arg(long)]
+    pub demo: bool,
+    /// Print one line of JSON once listening, instead of the banner.
+    #[arg(long)]
+    pub ready_json: bool,
+    /// Address and port to listen on; port 0 takes any free one.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// Directory for keys and databases.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub data: Option<String>,
+    /// What this process is; this version knows only a gateway that does everything.
+    #[arg(long, value_enum, default_value_t)]
+    pub role: Role,
+}
+
+impl Serve {
+    /// The settings given as flags.
+    #[must_use]
+    pub fn settings(&self) -> Vec<(&'static str, String)> {
+        let given = [("listen", &self.listen), ("data", &self.data)];
+        given
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value.clone()?)))
+            .collect()
+    }
+}
+
+/// What a process is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Everything in one process.
+    #[default]
+    All,
+}
+
+/// What to do with the configuration.
+#[derive(Subcommand)]
+pub enum ConfigCommand {
+    /// Check file, .env and environment, and show what is set and where.
+    #[command(after_help = settings_help())]
+    Check {
+        /// Configuration file; without it, yumen.toml when there is one.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+}
+
+/// Where an offline command finds the data.
+#[derive(Args)]
+pub struct Place {
+    /// Configuration file; without it, yumen.toml when there is one.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The data directory; without it, as `serve` would take it.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub data: Option<String>,
+}
+
+/// What to do with keys.
+#[derive(Subcommand)]
+pub enum KeyCommand {
+    /// Make a key; its text is shown once.
+    #[command(after_help = "Example:\n  yumen key create --name laptop --model gpt-4.1 --rpm 60")]
+    Create(KeyCreate),
+    /// List the keys, newest first.
+    #[command(after_help = "Example:\n  yumen key list --json")]
+    List {
+        /// Where the data is.
+        #[command(flatten)]
+        place: Place,
+    },
+    /// End a key for good.
+    #[command(after_help = "Example:\n  yumen key revoke agm4fyq3zxeuxpzr4mwkq2v3ca")]
+    Revoke {
+        /// The key's id: the part of its text after `sk-ym-`.
+        id: String,
+        /// Where the data is.
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// Flags of `key create`.
+#[derive(Args)]
+pub struct KeyCreate {
+    /// What to call it.
+    #[arg(long)]
+    pub name: String,
+    /// A model that it may use; give it again for more; without it, all.
+    #[arg(long = "model", value_name = "MODEL")]
+    pub models: Vec<String>,
+    /// Requests a minute.
+    #[arg(long)]
+    pub rpm: Option<u64>,
+    /// Tokens a minute.
+    #[arg(long)]
+    pub tpm: Option<u64>,
+    /// Where the data is.
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// What to do with people.
+#[derive(Subcommand)]
+pub enum UserCommand {
+    /// Give somebody a new password, shown once, and end their sessions.
+    #[command(after_help = "Example:\n  yumen user reset-password admin@localhost")]
+    ResetPassword {
+        /// The sign-in name.
+        email: String,
+        /// Where the data is.
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// Every setting with its names, below the help of `config check`.
+fn settings_help() -> String {
+    let mut help = "Example:\n  yumen config check --config yumen.toml\n\nSettings, in the file and in the environment:\n".to_owned();
+    for setting in SETTINGS {
+        let plain = setting
+            .plain
+            .iter()
+            .map(|name| format!(", {name}"))
+            .collect::<String>();
+        help += &format!(
+            "  {}: {} ({}{plain})\n",
+            setting.name,
+            setting.about,
+            setting.variable()
+        );
+    }
+    help
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn every_command_has_an_example() {
+        fn check(command: &clap::Command) {
+            if !command.has_subcommands() {
+                let help = command
+                    .get_after_help()
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
+                assert!(help.starts_with("Example"), "{}", command.get_name());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        Cli::command().debug_assert();
+        check(&Cli::command());
+    }
+
+    #[test]
+    fn serve_gives_its_flags_as_settings() {
+        let cli = Cli::try_parse_from([
+            "yumen",
+            "serve",
+            "--demo",
+            "--listen",
+            "127.0.0.1:0",
+            "--data",
+            "d",
+        ])
+        .ok();
+        let Some(Command::Serve(serve)) = cli.map(|cli| cli.command) else {
+            panic!("serve is a command")
+        };
+        assert_eq!(
+            serve.settings(),
+            [("listen", "127.0.0.1:0".to_owned()), ("data", "d".to_owned())]
+        );
+        assert!(serve.demo && !serve.ready_json && serve.role == Role::All);
+    }
+
+    #[test]
+    fn bad_usage_exits_with_two() {
+        for arguments in [
+            &["yumen"][..],
+            &["yumen", "serve", "--role", "gateway"],
+            &["yumen", "sing"],
+        ] {
+            let error = Cli::try_parse_from(arguments).err().expect("bad usage");
+            assert_eq!(error.exit_code(), 2, "{arguments:?}");
+        }
+    }
+}
