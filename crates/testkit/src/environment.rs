@@ -78,3 +78,33 @@ pub fn node_scripts() -> Result<PathBuf> {
 pub fn inherited(name: &str) -> Option<PathBuf> {
     variable(name)
 }
+
+/// Makes sure that this process, and the gateways it starts, may open `count` files.
+///
+/// # Errors
+/// When the limit is lower and cannot be raised.
+pub async fn allow_descriptors(count: u64) -> Result<()> {
+    let limits = std::fs::read_to_string("/proc/self/limits")?;
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .unwrap_or_default();
+    let soft = line
+        .split_whitespace()
+        .nth(3)
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(u64::MAX);
+    if soft >= count {
+        return Ok(());
+    }
+    let pid = std::process::id().to_string();
+    let limit = format!("--nofile={count}:");
+    let raised = tokio::process::Command::new("prlimit")
+        .args(["--pid", &pid, &limit])
+        .status()
+        .await;
+    match raised {
+        Ok(status) if status.success() => Ok(()),
+        _ => bail!("only {soft} open files are allowed, {count} are needed: run ulimit -n {count}"),
+    }
+}

@@ -15,11 +15,11 @@ const STEP: Duration = Duration::from_millis(10);
 ///
 /// # Errors
 /// When the limit passes first; `what` names the thing waited for.
-pub async fn until<T, F, Fut>(what: &str, limit: Duration, mut condition: F) -> Result<T>
-where
-    F: FnMut() -> Fut,
-    Fut: Future<Output = Result<Option<T>>>,
-{
+pub async fn until<T>(
+    what: &str,
+    limit: Duration,
+    mut condition: impl AsyncFnMut() -> Result<Option<T>>,
+) -> Result<T> {
     let deadline = Instant::now() + limit;
     loop {
         if let Some(found) = condition().await? {

@@ -1,0 +1,45 @@
+//! The built gateway as its users meet it: one binary of tests, so that it links once.
+//!
+//! Every test starts gateways of its own and talks to them over 127.0.0.1 only.
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+mod answers;
+#[cfg(test)]
+mod authentication;
+#[cfg(test)]
+mod cancel;
+#[cfg(test)]
+mod configuration;
+#[cfg(test)]
+mod corpus;
+#[cfg(test)]
+mod dispatch;
+#[cfg(test)]
+mod drain;
+#[cfg(test)]
+mod errors;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod memory;
+#[cfg(test)]
+mod records;
+#[cfg(test)]
+mod relay;
+#[cfg(test)]
+mod sdk;
+#[cfg(test)]
+mod secrets;
+#[cfg(test)]
+mod stage;
+#[cfg(test)]
+mod stalls;
+#[cfg(test)]
+mod startup;
+#[cfg(test)]
+mod usage;
+#[cfg(test)]
+mod workers;

@@ -1,0 +1,202 @@
+//! Secrets planted in every slot show up nowhere: not in logs, records, errors, metrics or files.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use testkit::admin::{Admin, account};
+use testkit::canned;
+use testkit::gateway::{Options, Turn};
+use testkit::http::{Answer, Request};
+use testkit::oracle::has_none;
+use testkit::script::Script;
+use testkit::surface::{CHAT, MESSAGES};
+use testkit::upstream::Upstream;
+
+use crate::stage::{IN_FORCE, Stage, with};
+
+const CREDENTIAL: &str = "sk-canary-credential-7Qw3nT9xLmZ";
+const SECOND_CREDENTIAL: &str = "sk-canary-second-credential-4RtY8kPq";
+const PASSWORD: &str = "canary-password-Vb6Hs2dG1jKp";
+const WRONG_PASSWORD: &str = "canary-wrong-password-Xc5Fz8aS";
+const ADMIN_TOKEN: &str = "canary-admin-token-Nm7Lp4wEr2TyUiOp0AsDf";
+const METRICS_TOKEN: &str = "canary-metrics-token-Gh3Jk9lQwErTyUiOp";
+const QUERY_KEY: &str = "sk-ym-canaryquerykey-Zx8Cv2Bn5Mq";
+const JUNK_KEY: &str = "sk-canary-junk-key-Pl6Ok3Ij9Uh";
+const ENCRYPTION_KEY: &str = "c0ffee11c0ffee22c0ffee33c0ffee44c0ffee55c0ffee66c0ffee77c0ffee88";
+
+/// Makes the gateway handle every secret, on good paths and bad, and gives all that it answered.
+async fn exercise(stage: &Stage) -> Result<Vec<Answer>> {
+    let mut answers = Vec::new();
+    for surface in [CHAT, MESSAGES] {
+        let echo = canned::error_body(surface.dialect, "authentication_error", "not this one");
+        let scripts = [
+            ("good", canned::answer(&surface, "m", false)),
+            ("stream", canned::answer(&surface, "m", true)),
+            ("refusing", canned::json_answer(401, &[], &echo)),
+            ("broken", Script::new().send("HTTP/9.7 abc\r\n\r\n").close()),
+            ("gone", Script::new().close()),
+        ];
+        for (name, script) in scripts {
+            let model = format!("{}-{name}", surface.name);
+            let upstream = Upstream::always(script).await?;
+            let body = account(&model, &surface, &upstream.url(), &json!([model]));
+            stage
+                .create(&with(
+                    body,
+                    "credential",
+                    json!({"type": "api_key", "api_key": CREDENTIAL}),
+                ))
+                .await?;
+            let body = surface.request(&model, name == "stream").to_string();
+            for request in attempts(surface.path, &body, &stage.key) {
+                answers.push(stage.gateway.call(&request).await?);
+            }
+        }
+    }
+    answers.extend(administer(stage).await?);
+    Ok(answers)
+}
+
+fn attempts(path: &str, body: &str, key: &str) -> Vec<Request> {
+    let post = |target: &str| Request::post(target, body.to_owned());
+    vec![
+        post(path).bearer(key),
+        post(&format!("{path}?key={key}")),
+        post(&format!("{path}?key={QUERY_KEY}&x=1")),
+        post(path).header("x-api-key", JUNK_KEY),
+        post(path).bearer(key).header("api-key", JUNK_KEY),
+        Request::post(path, "{not json").bearer(key),
+        Request::get(&format!("/v1/nothing?key={key}")),
+        Request::get(&format!("/v1/models?key={QUERY_KEY}"))
+            .header("authorization", &format!("Basic {JUNK_KEY}")),
+    ]
+}
+
+async fn administer(stage: &Stage) -> Result<Vec<Answer>> {
+    let admin = &stage.admin;
+    let user = json!({"email": "canary@example.com", "password": PASSWORD, "role": "viewer"});
+    let created = admin.try_send("POST", "users", Some(&user)).await?;
+    ensure!(created.status() == 201, "{}", created.text());
+    let login = |password: &str| {
+        let body = json!({"email": "canary@example.com", "password": password}).to_string();
+        Request::post("/api/v1/auth/login", body)
+    };
+    Admin::sign_in(stage.gateway.address(), "canary@example.com", PASSWORD).await?;
+    let token = Admin::with_token(stage.gateway.address(), ADMIN_TOKEN);
+    let rotated = json!({"credential": {"type": "api_key", "api_key": SECOND_CREDENTIAL}});
+    let accounts = token.get("accounts").await?;
+    let id = accounts["items"][0]["id"]
+        .as_str()
+        .context("no account")?
+        .to_owned();
+    let bad =
+        json!({"name": "x", "provider": "no-such", "credential": {"type": "api_key", "api_key": CREDENTIAL}});
+    Ok(vec![
+        created,
+        stage.gateway.call(&login(WRONG_PASSWORD)).await?,
+        stage
+            .gateway
+            .call(&Request::post(
+                "/api/v1/auth/login",
+                format!("{{\"password\":\"{PASSWORD}\""),
+            ))
+            .await?,
+        token
+            .try_send("PATCH", &format!("accounts/{id}"), Some(&rotated))
+            .await?,
+        token.try_send("POST", "accounts", Some(&bad)).await?,
+        token.try_send("GET", "accounts", None).await?,
+        token.try_send("GET", "api-keys", None).await?,
+        token.try_send("GET", "users", None).await?,
+        token.try_send("GET", "requests?limit=200", None).await?,
+        stage
+            .gateway
+            .call(&Request::get("/health").header("authorization", &format!("Bearer {METRICS_TOKEN}")))
+            .await?,
+        stage.gateway.call(&Request::get("/metrics")).await?,
+    ])
+}
+
+/// Every file below a folder, but the key files, which hold what they must.
+fn files(folder: &Path, found: &mut Vec<(String, Vec<u8>)>) -> Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files(&path, found)?;
+        } else {
+            found.push((path.display().to_string(), std::fs::read(&path)?));
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn planted_secrets_show_up_nowhere() -> Result<()> {
+    for format in ["text", "json"] {
+        let options = Options::default()
+            .turn(Turn::Shared)
+            .env("LOG_LEVEL", "trace")
+            .env("LOG_FORMAT", format)
+            .env("ADMIN_TOKEN", ADMIN_TOKEN)
+            .env("METRICS_TOKEN", METRICS_TOKEN)
+            .env("ENCRYPTION_KEY", ENCRYPTION_KEY);
+        let mut stage = Stage::start(options).await?;
+        let first_password = stage.gateway.ready()["admin_password"]
+            .as_str()
+            .context("no password")?
+            .to_owned();
+        let answers = exercise(&stage).await?;
+        let secret_part = stage.key.rsplit('-').next().unwrap_or_default().to_owned();
+        let admin_token = stage.admin.token().to_owned();
+        let secrets = [
+            ("the account's credential", CREDENTIAL),
+            ("the account's second credential", SECOND_CREDENTIAL),
+            ("a password", PASSWORD),
+            ("a wrong password", WRONG_PASSWORD),
+            ("the first password", first_password.as_str()),
+            ("the administrator's token", ADMIN_TOKEN),
+            ("the metrics token", METRICS_TOKEN),
+            ("the session's token", admin_token.as_str()),
+            ("the encryption key", ENCRYPTION_KEY),
+            ("a key in the query", QUERY_KEY),
+            ("a junk key", JUNK_KEY),
+            ("the caller's key", secret_part.as_str()),
+        ];
+        for answer in &answers {
+            let head = format!("{:?}", answer.head);
+            has_none("an answer's head", head.as_bytes(), &secrets)?;
+            has_none("an answer", &answer.body, &secrets).with_context(|| answer.text())?;
+        }
+        let records: Value = stage.admin.get("requests?limit=200").await?;
+        ensure!(
+            records["items"].as_array().is_some_and(|items| items.len() > 20),
+            "too few records"
+        );
+        has_none("the records", records.to_string().as_bytes(), &secrets)?;
+        stage.gateway.terminate().await?;
+        let log = stage.gateway.log();
+        ensure!(log.len() > 1_000, "there is hardly any log: {log}");
+        has_none("the log", log.as_bytes(), &secrets)?;
+        let mut kept = Vec::new();
+        files(stage.gateway.data(), &mut kept)?;
+        ensure!(kept.len() >= 2, "no database among {} files", kept.len());
+        for (path, bytes) in &kept {
+            has_none(path, bytes, &secrets)?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_key_is_shown_once_and_never_again() -> Result<()> {
+    let stage = Stage::start(Options::default()).await?;
+    let (id, key) = stage.admin.create_key(&json!({"name": "once"})).await?;
+    stage.gateway.offers(&key, &[], IN_FORCE).await?;
+    let secret = key.rsplit('-').next().unwrap_or_default();
+    for path in [format!("api-keys/{id}"), "api-keys?limit=200".to_owned()] {
+        let answer = stage.admin.get(&path).await?.to_string();
+        ensure!(!answer.contains(secret), "{answer}");
+    }
+    Ok(())
+}

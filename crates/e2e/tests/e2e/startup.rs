@@ -1,0 +1,133 @@
+//! Starts that must be refused: with exit code 1, the cause by name, and a fix.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::ExitStatus;
+
+use anyhow::{Result, ensure};
+use testkit::gateway::{Folder, Gateway, Options, Turn};
+
+fn ensure_refused(status: ExitStatus, said: &str, words: &[&str]) -> Result<()> {
+    ensure!(status.code() == Some(1), "{status}: {said}");
+    let lower = said.to_lowercase();
+    for word in words {
+        ensure!(lower.contains(&word.to_lowercase()), "{word:?} is not in: {said}");
+    }
+    ensure!(!said.contains("panicked"), "{said}");
+    ensure!(
+        !said.contains("\"event\":\"ready\""),
+        "it said it was ready: {said}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named() -> Result<()> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?.to_string();
+    let options = Options::default().argument("--listen").argument(&address);
+    let (status, said) = Gateway::refusal(options).await?;
+    ensure_refused(status, &said, &[&address, "in use"])
+}
+
+#[tokio::test]
+async fn settings_that_cannot_be_are_refused_by_name() -> Result<()> {
+    let cases: [(&str, &str, &[&str]); 7] = [
+        ("ENCRYPTION_KEY", "tooshort", &["ENCRYPTION_KEY"]),
+        ("YUMEN_NO_SUCH_SETTING", "1", &["YUMEN_NO_SUCH_SETTING"]),
+        ("YUMEN_TIMERS__CONECT_SECONDS", "1", &["connect_seconds"]),
+        ("YUMEN_TIMERS__CONNECT_SECONDS", "soon", &["soon"]),
+        ("ADMIN_TOKEN", "short", &["ADMIN_TOKEN", "32"]),
+        ("DATABASE_URL", "mysql://x", &["DATABASE_URL"]),
+        ("LOG_LEVEL", "chatty", &["chatty"]),
+    ];
+    for (name, value, words) in cases {
+        let (status, said) = Gateway::refusal(Options::default().env(name, value)).await?;
+        ensure_refused(status, &said, words)?;
+        ensure!(
+            name != "ADMIN_TOKEN" || !said.contains("\"short\""),
+            "a secret is shown: {said}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_unknown_argument_is_bad_usage() -> Result<()> {
+    let (status, said) = Gateway::refusal(Options::default().argument("--no-such-flag")).await?;
+    ensure!(status.code() == Some(2), "{status}: {said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn administration_on_an_open_address_needs_tls_in_front() -> Result<()> {
+    let open = Options::default().argument("--listen").argument("0.0.0.0:0");
+    let (status, said) = Gateway::refusal(open.clone()).await?;
+    ensure_refused(status, &said, &["TLS", "YUMEN_TLS_TERMINATED"])?;
+    Gateway::start(open.env("YUMEN_TLS_TERMINATED", "1")).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_second_process_on_the_same_data_is_refused() -> Result<()> {
+    let first = Gateway::start(Options::default()).await?;
+    let second = Options::default().data(first.data()).turn(Turn::Held);
+    let (status, said) = Gateway::refusal(second).await?;
+    ensure_refused(status, &said, &[&first.pid().to_string()])?;
+    let alive = first.call(&testkit::http::Request::get("/healthz")).await?;
+    ensure!(alive.status() == 200, "the first was disturbed");
+    Ok(())
+}
+
+#[tokio::test]
+async fn another_encryption_key_than_the_one_that_sealed_the_data_is_refused() -> Result<()> {
+    let folder = Folder::temporary()?;
+    let with = |digit: char| {
+        let key: String = std::iter::repeat_n(digit, 64).collect();
+        Options::default()
+            .data(folder.path())
+            .env("ENCRYPTION_KEY", &key)
+            .turn(Turn::Held)
+    };
+    let mut first = Gateway::start(with('1').turn(Turn::Shared)).await?;
+    let admin = first.admin().await?;
+    let body = testkit::admin::account(
+        "a",
+        &testkit::surface::CHAT,
+        "http://127.0.0.1:9",
+        &serde_json::json!(["m"]),
+    );
+    admin.create_account(&body).await?;
+    first.terminate().await?;
+    let (status, said) = Gateway::refusal(with('2')).await?;
+    ensure_refused(status, &said, &["key"])?;
+    Gateway::start(with('1')).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_written_is_named() -> Result<()> {
+    let folder = Folder::temporary()?;
+    let file = folder.path().join("a-file");
+    std::fs::write(&file, "in the way")?;
+    let inside = file.join("data");
+    let (status, said) = Gateway::refusal(Options::default().data(&inside)).await?;
+    ensure_refused(status, &said, &[&inside.display().to_string()])
+}
+
+#[tokio::test]
+async fn a_key_file_that_others_can_read_is_refused() -> Result<()> {
+    let folder = Folder::temporary()?;
+    let mut first = Gateway::start(Options::default().data(folder.path())).await?;
+    first.terminate().await?;
+    let mut opened = 0;
+    for entry in std::fs::read_dir(folder.path().join("keys"))? {
+        let path = entry?.path();
+        let mode = std::fs::metadata(&path)?.permissions().mode() & 0o777;
+        ensure!(mode == 0o600, "{} has mode {mode:o}", path.display());
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644))?;
+        opened += 1;
+    }
+    ensure!(opened > 0, "there are no key files");
+    let (status, said) = Gateway::refusal(Options::default().data(folder.path()).turn(Turn::Held)).await?;
+    ensure_refused(status, &said, &["keys", "600"])
+}
