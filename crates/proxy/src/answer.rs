@@ -9,6 +9,7 @@ use state::limits::Taken;
 
 use crate::body::Outgoing;
 use crate::exchange::{Ending, Exchange};
+use crate::worker::Worker;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
@@ -134,13 +135,24 @@ fn body_len(response: &Response<Outgoing>) -> u64 {
 }
 
 /// An empty answer with status 200, outside any exchange: probes are not recorded.
-pub(crate) fn empty_ok() -> Response<Outgoing> {
-    Response::new(Outgoing::Ready(None))
+pub(crate) fn empty_ok(worker: &Worker) -> Response<Outgoing> {
+    unrecorded(worker, Response::new(Outgoing::Ready(None)))
 }
 
 /// A short JSON answer outside any exchange.
-pub(crate) fn static_json(body: &'static str) -> Response<Outgoing> {
+pub(crate) fn static_json(worker: &Worker, body: &'static str) -> Response<Outgoing> {
     let mut response = Response::new(Outgoing::ready(Bytes::from_static(body.as_bytes())));
     response.headers_mut().insert(CONTENT_TYPE, JSON);
+    unrecorded(worker, response)
+}
+
+fn unrecorded(worker: &Worker, mut response: Response<Outgoing>) -> Response<Outgoing> {
+    let request_id = worker.mint(worker.shared.clock.now_ms());
+    stamp_ids(
+        request_id,
+        request_id.into(),
+        Envelope::Native,
+        response.headers_mut(),
+    );
     response
 }

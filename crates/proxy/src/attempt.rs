@@ -1,6 +1,7 @@
 //! One call to one account, judged: an answer has begun, or what went wrong.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::Response;
@@ -23,6 +24,9 @@ const ERROR_BODY_BYTES: usize = 64 << 10;
 /// What is held back before an answer is committed: enough for any stream's prelude, and for most whole
 /// answers, so that one which breaks off can still be answered with a status of its own.
 const HELD_BYTES: usize = 64 << 10;
+
+/// How long a stream whose head came late is still held back for its first content.
+const LATE_GRACE: Duration = Duration::from_secs(1);
 
 /// How an attempt ended.
 pub(crate) enum Outcome {
@@ -140,8 +144,10 @@ async fn begin(
     } else {
         Scanner::unary(call.surface, quirks)
     };
-    let deadline = exchange.started + exchange.worker.shared.settings.client.keep_alive_comment;
     let waiting = Instant::now();
+    let commit = exchange.started + exchange.worker.shared.settings.client.keep_alive_comment;
+    // Only a stream has something to gain from an early commit: comments that keep it alive.
+    let deadline = call.stream.then(|| commit.max(waiting + LATE_GRACE));
     let held = hold(&mut answer, &mut scanner, call.stream, deadline).await;
     exchange.waited += waiting.elapsed();
     let failed = scanner
@@ -170,14 +176,18 @@ async fn hold(
     answer: &mut egress::Answer,
     scanner: &mut Scanner,
     stream: bool,
-    deadline: Instant,
+    deadline: Option<Instant>,
 ) -> Result<(Vec<Bytes>, bool), Failure> {
     let mut held = Vec::new();
     let mut bytes = 0;
     loop {
-        // A frame that is already here is taken even after the deadline; only waiting is bounded by it.
-        let Ok(next) = timeout_at(deadline, answer.frame()).await else {
-            return Ok((held, false));
+        let next = match deadline {
+            // A frame that is already here is taken even after the deadline; only waiting is bounded by it.
+            Some(deadline) => match timeout_at(deadline, answer.frame()).await {
+                Ok(next) => next,
+                Err(_) => return Ok((held, false)),
+            },
+            None => answer.frame().await,
         };
         match next {
             Some(Ok(frame)) => {

@@ -25,6 +25,9 @@ const HANDED_OVER: usize = 1_024;
 /// Pause after an accept that failed for want of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How often idle upstream connections are looked through for closed ones.
+const SWEEP: Duration = Duration::from_secs(5);
+
 /// A connection on its way to a worker.
 struct Accepted {
     stream: std::net::TcpStream,
@@ -155,9 +158,14 @@ async fn serve_connections(
     stop: watch::Receiver<bool>,
 ) {
     let mut stopping = stop.clone();
+    let mut sweep = tokio::time::interval(SWEEP);
     loop {
         let accepted = tokio::select! {
             accepted = receiver.recv() => accepted,
+            _ = sweep.tick() => {
+                worker.pool.sweep();
+                continue;
+            }
             _ = stopping.wait_for(|stop| *stop) => None,
         };
         let Some(accepted) = accepted else { break };

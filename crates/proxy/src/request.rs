@@ -29,8 +29,8 @@ pub(crate) async fn serve(
 ) -> Response<Outgoing> {
     let route = find_route(request.method(), request.uri().path());
     match route {
-        Route::Probe => return answer::empty_ok(),
-        Route::Alive => return answer::static_json(r#"{"ok":true}"#),
+        Route::Probe => return answer::empty_ok(&worker),
+        Route::Alive => return answer::static_json(&worker, r#"{"ok":true}"#),
         _ => {}
     }
     let client = worker

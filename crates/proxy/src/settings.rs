@@ -98,17 +98,3 @@ pub struct DefaultLimits {
     /// Tokens per minute of internal keys.
     pub internal_tpm: Option<u64>,
 }
-
-impl DefaultLimits {
-    /// The values of the access contract.
-    #[must_use]
-    pub fn standard() -> Self {
-        Self {
-            open_rpm: Some(60),
-            open_tpm: Some(100_000),
-            open_concurrent: None,
-            internal_rpm: Some(600),
-            internal_tpm: Some(1_000_000),
-        }
-    }
-}

@@ -107,7 +107,13 @@ fn plane_settings(settings: &Settings) -> proxy::Settings {
             header_count: settings.sizes.header_count,
             ..Sizes::standard()
         },
-        default_limits: DefaultLimits::standard(),
+        default_limits: DefaultLimits {
+            open_rpm: settings.rate_limit.rpm,
+            open_tpm: settings.rate_limit.tpm,
+            open_concurrent: settings.rate_limit.concurrent,
+            internal_rpm: settings.rate_limit.internal_rpm,
+            internal_tpm: settings.rate_limit.internal_tpm,
+        },
         trusted_proxies: TrustedProxies::new(settings.trusted_proxies.clone()),
         serve_control: settings.admin_listen.is_none(),
     }
