@@ -1,0 +1,21 @@
+//! `POST /api/v1/admin/accounts/{id}/enable`.
+
+use axum::response::IntoResponse;
+
+use super::{View, change};
+use crate::answer::{Answer, ok};
+use crate::api::body::Id;
+use crate::api::context::Context;
+
+/// Lets a disabled account be chosen again.
+///
+/// # Errors
+/// `NOT_FOUND`.
+pub async fn handler(context: Context, Id(id): Id) -> Answer<impl IntoResponse> {
+    let account = change(&context, &id, "account.enable", |account| {
+        account.enabled = true;
+        Ok(())
+    })
+    .await?;
+    Ok(ok(View::from(account)))
+}

@@ -1,0 +1,95 @@
+//! Accounts at model providers: one credential each.
+
+pub mod create;
+pub mod delete;
+pub mod disable;
+pub mod enable;
+pub mod list;
+mod plan;
+pub mod reset;
+pub mod show;
+pub mod update;
+
+use model::clock::rfc3339;
+use model::resource::{Account, ModelEntry};
+use model::{Code, ResourceId};
+use serde::Serialize;
+use store::accounts::credential_hint;
+
+use super::context::Context;
+use crate::answer::{Answer, Refusal, abandon};
+
+/// An account as answers show it: whether it has a credential, never the credential.
+#[derive(Serialize)]
+pub struct View {
+    id: ResourceId,
+    name: String,
+    provider: String,
+    base_url: Option<String>,
+    api_version: Option<String>,
+    has_credential: bool,
+    /// The last characters of the credential, to recognise it by.
+    credential_hint: Option<String>,
+    models: Vec<ModelEntry>,
+    priority: u32,
+    weight: u32,
+    concurrency: Option<u32>,
+    allow_private: bool,
+    enabled: bool,
+    tenant_id: String,
+    group_id: String,
+    created_at: String,
+    updated_at: String,
+}
+
+impl From<Account> for View {
+    fn from(account: Account) -> Self {
+        Self {
+            has_credential: account.credential.is_some(),
+            credential_hint: credential_hint(&account),
+            id: account.id,
+            name: account.name,
+            provider: account.provider,
+            base_url: account.base_url,
+            api_version: account.api_version,
+            models: account.models,
+            priority: account.priority,
+            weight: account.weight,
+            concurrency: account.concurrency,
+            allow_private: account.allow_private,
+            enabled: account.enabled,
+            tenant_id: account.tenant_id,
+            group_id: account.group_id,
+            created_at: rfc3339(account.created_at),
+            updated_at: rfc3339(account.updated_at),
+        }
+    }
+}
+
+/// The account `id`, if there is one.
+async fn find(context: &Context, id: &ResourceId) -> Answer<Account> {
+    let account = context.store().find_account(&context.scope, id).await?;
+    account.ok_or_else(|| Refusal::new(Code::NotFound))
+}
+
+/// Changes an account and says so in the audit.
+async fn change(
+    context: &Context,
+    id: &ResourceId,
+    verb: &'static str,
+    edit: impl FnOnce(&mut Account) -> Answer<()> + Send,
+) -> Answer<Account> {
+    let mut refusal = None;
+    let changed = context
+        .store()
+        .update_account(&context.scope, id, context.now_ms(), |account| {
+            edit(account).map_err(|why| abandon(&mut refusal, why))
+        })
+        .await;
+    if let Some(refusal) = refusal {
+        return Err(refusal);
+    }
+    let account = changed?.ok_or_else(|| Refusal::new(Code::NotFound))?;
+    context.audit(verb, id.as_str());
+    Ok(account)
+}

@@ -1,0 +1,16 @@
+//! `GET /api/v1/admin/accounts/{id}`: one account.
+
+use axum::response::IntoResponse;
+
+use super::{View, find};
+use crate::answer::{Answer, ok};
+use crate::api::body::Id;
+use crate::api::context::Context;
+
+/// Shows the account.
+///
+/// # Errors
+/// `NOT_FOUND`.
+pub async fn handler(context: Context, Id(id): Id) -> Answer<impl IntoResponse> {
+    Ok(ok(View::from(find(&context, &id).await?)))
+}

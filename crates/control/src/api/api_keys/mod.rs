@@ -1,0 +1,152 @@
+//! API keys of callers. The text of a key is shown once, at creation and at rotation.
+
+pub mod create;
+pub mod disable;
+pub mod enable;
+pub mod limit;
+pub mod list;
+pub mod revoke;
+pub mod rotate;
+pub mod show;
+#[cfg(test)]
+mod tests;
+pub mod update;
+pub mod usage;
+
+use model::clock::rfc3339;
+use model::key_text::{self, KeyForm};
+use model::resource::key::KeyStatus;
+use model::resource::{ApiKey, KeyKind, RateLimit};
+use model::{Code, ResourceId, Secret};
+use serde::Serialize;
+use store::StoreError;
+
+use super::check;
+use super::context::Context;
+use crate::answer::{Answer, Refusal, abandon};
+
+/// A key as answers show it: never its secret.
+#[derive(Serialize)]
+pub struct View {
+    id: ResourceId,
+    name: String,
+    /// The key with its secret left out but for the last characters.
+    masked: String,
+    kind: KeyKind,
+    status: KeyStatus,
+    user_id: Option<ResourceId>,
+    tenant_id: String,
+    group_id: String,
+    expires_at: Option<String>,
+    models: Vec<String>,
+    allowed_ips: Vec<String>,
+    rate_limit: RateLimit,
+    signing: &'static str,
+    created_at: String,
+    updated_at: String,
+}
+
+impl From<ApiKey> for View {
+    fn from(key: ApiKey) -> Self {
+        let (start, separator) = match KeyForm::of(key.kind) {
+            KeyForm::User => ("sk-ym-", '-'),
+            KeyForm::Trial => ("trial_", '_'),
+        };
+        Self {
+            masked: format!("{start}{}{separator}…{}", key.id, key.hint),
+            id: key.id,
+            name: key.name,
+            kind: key.kind,
+            status: key.status,
+            user_id: key.user_id,
+            tenant_id: key.tenant_id,
+            group_id: key.group_id,
+            expires_at: check::written(key.expires_at),
+            models: key.models,
+            allowed_ips: key.allowed_ips,
+            rate_limit: key.rate_limit,
+            signing: "none",
+            created_at: rfc3339(key.created_at),
+            updated_at: rfc3339(key.updated_at),
+        }
+    }
+}
+
+/// A key with its text, as shown once.
+#[derive(Serialize)]
+pub struct Revealed {
+    key: String,
+    #[serde(flatten)]
+    view: View,
+}
+
+/// A new secret for the key `id`: its text, its keyed hash and its hint.
+struct NewSecret {
+    text: Secret<String>,
+    hmac: [u8; 32],
+    hint: String,
+}
+
+impl NewSecret {
+    fn mint(context: &Context, kind: KeyKind, id: &ResourceId) -> Answer<Self> {
+        let text = key_text::mint(kind, id, context.state().chance());
+        let parsed = key_text::parse(text.expose());
+        let parsed = parsed.ok_or_else(|| Refusal::internal("a new key does not read back"))?;
+        let hmac = context.store().key_ring().hmac_secret(parsed.secret);
+        let hint = key_text::hint(text.expose());
+        Ok(Self { text, hmac, hint })
+    }
+
+    fn reveal(self, key: ApiKey) -> Revealed {
+        Revealed {
+            key: self.text.expose().clone(),
+            view: key.into(),
+        }
+    }
+}
+
+/// The key `id`, if it is there and the caller may see it.
+async fn find(context: &Context, id: &ResourceId) -> Answer<ApiKey> {
+    let key = context.store().find_key(&context.scope, id).await?;
+    let visible = key.filter(|key| match context.only_of() {
+        Some(user) => key.user_id.as_ref() == Some(&user),
+        None => true,
+    });
+    visible.ok_or_else(|| Refusal::new(Code::NotFound))
+}
+
+/// Changes a key and says so in the audit.
+async fn change(
+    context: &Context,
+    id: &ResourceId,
+    verb: &'static str,
+    edit: impl FnOnce(&mut ApiKey) -> Answer<()> + Send,
+) -> Answer<ApiKey> {
+    let mut refusal = None;
+    let changed = context
+        .store()
+        .update_key(&context.scope, id, context.now_ms(), |key| {
+            if key.status == KeyStatus::Revoked {
+                return Err(StoreError::Refused(
+                    "the key is revoked, which is final; create a new one",
+                ));
+            }
+            edit(key).map_err(|why| abandon(&mut refusal, why))
+        })
+        .await;
+    if let Some(refusal) = refusal {
+        return Err(refusal);
+    }
+    let key = changed?.ok_or_else(|| Refusal::new(Code::NotFound))?;
+    context.audit(verb, id.as_str());
+    Ok(key)
+}
+
+/// Checks that the owner named in a body exists.
+async fn owner(context: &Context, text: &str) -> Answer<ResourceId> {
+    let id = check::id("user_id", text)?;
+    match context.store().find_user(&context.scope, &id).await? {
+        Some(_) => Ok(id),
+        None => Err(Refusal::invalid("user_id", "`user_id` names no user.")),
+    }
+}

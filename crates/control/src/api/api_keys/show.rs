@@ -1,0 +1,16 @@
+//! `GET /api/v1/admin/api-keys/{id}`: one key.
+
+use axum::response::IntoResponse;
+
+use super::{View, find};
+use crate::answer::{Answer, ok};
+use crate::api::body::Id;
+use crate::api::context::Context;
+
+/// Shows the key.
+///
+/// # Errors
+/// `NOT_FOUND`, also when it is somebody else's and the caller is a plain user.
+pub async fn handler(context: Context, Id(id): Id) -> Answer<impl IntoResponse> {
+    Ok(ok(View::from(find(&context, &id).await?)))
+}

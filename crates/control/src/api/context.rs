@@ -1,0 +1,182 @@
+//! The one extractor that authorises: without it a handler has no store.
+//!
+//! The layer that [`super::route::Route`] puts around every handler identifies the caller, checks the
+//! route's own permission and leaves the [`Context`]; the extractor only picks it up. So an endpoint
+//! cannot forget to authorise, and none can authorise differently.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use model::clock::EpochMs;
+use model::resource::Role;
+use model::{Code, Rejection, ResourceId};
+use store::{Scope, Store};
+use subtle::ConstantTimeEq;
+
+use super::permission::{Actor, Permission};
+use crate::answer::{Refusal, capitalised};
+use crate::session::TokenFault;
+use crate::state::ControlState;
+
+/// The API key that the data plane identified before it handed the request over. Inserted by the data
+/// plane only, as a request extension; it cannot come from the wire.
+#[derive(Clone, Debug)]
+pub struct CallerKey(pub ResourceId);
+
+/// An authorised request: who asks, and what they may work with.
+#[derive(Clone)]
+pub struct Context {
+    state: Arc<ControlState>,
+    /// Who asks.
+    pub actor: Actor,
+    /// For whom and by whom the store is read and changed.
+    pub scope: Scope,
+    /// From which address, as far as known.
+    pub peer: Option<IpAddr>,
+}
+
+impl Context {
+    /// Identifies the caller and checks `permission`.
+    ///
+    /// # Errors
+    /// 401 `TOKEN_INVALID` or `TOKEN_EXPIRED`; 403 `SCOPE_DENIED`.
+    pub async fn authorise(
+        state: Arc<ControlState>,
+        permission: Permission,
+        request: &Parts,
+    ) -> Result<Self, Refusal> {
+        let actor = match permission {
+            Permission::Public => Actor::Anonymous,
+            Permission::CallerKey => {
+                let key = request.extensions.get::<CallerKey>();
+                Actor::Key(key.ok_or_else(|| Refusal::new(Code::InvalidApiKey))?.0.clone())
+            }
+            _ => signed_in(&state, bearer(request)?).await?,
+        };
+        if !permission.roles().is_empty() {
+            permission.allow(actor.role().unwrap_or_default())?;
+        }
+        let extensions = &request.extensions;
+        let peer = extensions.get::<IpAddr>().copied();
+        let peer = peer.or_else(|| extensions.get::<SocketAddr>().map(SocketAddr::ip));
+        let scope = Scope::new(actor.tenant(), &actor.name());
+        Ok(Self {
+            state,
+            actor,
+            scope,
+            peer,
+        })
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.state.store
+    }
+
+    /// Everything else that handlers work with.
+    #[must_use]
+    pub fn state(&self) -> &ControlState {
+        &self.state
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now_ms(&self) -> EpochMs {
+        self.state.clock.now_ms()
+    }
+
+    /// A new resource id.
+    #[must_use]
+    pub fn mint_id(&self) -> ResourceId {
+        self.state.mint_id()
+    }
+
+    /// The user whose things alone may be seen; `None` when everything may.
+    #[must_use]
+    pub fn only_of(&self) -> Option<ResourceId> {
+        match &self.actor {
+            Actor::User { user, .. } if user.role == Role::User => Some(user.id.clone()),
+            _ => None,
+        }
+    }
+
+    /// Writes one audit line. `object` is an id or a name, never a secret.
+    pub fn audit(&self, verb: &'static str, object: &str) {
+        let actor = self.actor.name();
+        tracing::info!(target: "audit", actor, verb, object, "audit");
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Context {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Refusal> {
+        let context = parts.extensions.get::<Self>().cloned();
+        context.ok_or_else(|| Refusal::internal("a handler ran outside the table of routes"))
+    }
+}
+
+/// The bearer token of the request.
+fn bearer(request: &Parts) -> Result<&str, Refusal> {
+    let value = request.headers.get(AUTHORIZATION);
+    let (scheme, token) = value
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.trim().split_once(' '))
+        .unwrap_or_default();
+    let token = token.trim();
+    if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {
+        let message = "Send `Authorization: Bearer <access token>`; POST /api/v1/auth/login gives one.";
+        return Err(Refusal::because(Code::TokenInvalid, message));
+    }
+    Ok(token)
+}
+
+async fn signed_in(state: &ControlState, token: &str) -> Result<Actor, Refusal> {
+    if let Some(expected) = &state.admin_token
+        && bool::from(expected.expose().as_bytes().ct_eq(token.as_bytes()))
+    {
+        tracing::info!(target: "audit", actor = "admin-token", verb = "use", object = "admin-token", "audit");
+        return Ok(Actor::AdminToken);
+    }
+    let claims = state
+        .jwt_keys
+        .verify(token, state.clock.now_ms())
+        .map_err(refuse_token)?;
+    let stale = || {
+        Refusal::because(
+            Code::TokenInvalid,
+            "The user of this access token may no longer sign in.",
+        )
+    };
+    let user = ResourceId::parse(&claims.sub).ok_or_else(stale)?;
+    let session = ResourceId::parse(&claims.sid).ok_or_else(stale)?;
+    // Read each time: a disabled user or a lesser role takes effect at once, not when the token ends.
+    let scope = Scope::new(&claims.tid, &claims.sub);
+    let user = state.store.find_user(&scope, &user).await?.ok_or_else(stale)?;
+    if !user.enabled {
+        return Err(stale());
+    }
+    Ok(Actor::User {
+        user: Box::new(user),
+        session,
+    })
+}
+
+fn refuse_token(fault: TokenFault) -> Refusal {
+    let code = match fault {
+        TokenFault::Expired { .. } => Code::TokenExpired,
+        TokenFault::UnknownKey | TokenFault::WrongAlgorithm | TokenFault::Malformed => Code::TokenInvalid,
+    };
+    let message = match fault {
+        TokenFault::Expired { at_s } => format!(
+            "The access token expired at {}.",
+            model::clock::rfc3339(at_s.saturating_mul(1_000))
+        ),
+        other => format!("{}.", capitalised(&other.to_string())),
+    };
+    Rejection::because(code, message).into()
+}

@@ -1,0 +1,3 @@
+//! Models that callers can ask for.
+
+pub mod list;

@@ -1,0 +1,3 @@
+//! Providers that accounts can be at.
+
+pub mod list;

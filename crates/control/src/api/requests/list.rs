@@ -1,0 +1,158 @@
+//! `GET /api/v1/admin/requests`: searches the request records, newest first.
+
+use axum::response::IntoResponse;
+use model::clock::rfc3339;
+use model::{Code, ResourceId, Usage};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use store::{RecordFilter, StoredRecord};
+
+use crate::answer::{Answer, Refusal, ok};
+use crate::api::body::QueryString;
+use crate::api::check;
+use crate::api::context::Context;
+use crate::api::page::{self, List};
+
+/// Which requests; all that is given must hold.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filter {
+    request_id: Option<String>,
+    trace_id: Option<String>,
+    key_id: Option<String>,
+    model: Option<String>,
+    status: Option<u16>,
+    code: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+    cursor: Option<String>,
+    limit: Option<u32>,
+}
+
+/// A request as answers show it. Money is a decimal string, `null` when the model had no price.
+#[derive(Serialize)]
+struct View {
+    request_id: String,
+    trace_id: String,
+    at: String,
+    status: u16,
+    code: Option<String>,
+    model: String,
+    upstream: Option<String>,
+    key_id: Option<ResourceId>,
+    user_id: Option<ResourceId>,
+    usage: UsageView,
+    cost: Option<String>,
+    latency_ms: u32,
+    first_byte_ms: Option<u32>,
+    attempts: Value,
+    candidates: Value,
+    checks: Value,
+    /// The rest of the story: route, surface, bytes, own time, configuration revision and so on.
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+/// Tokens by kind, and how the figures are known.
+#[derive(Serialize)]
+struct UsageView {
+    input: u64,
+    output: u64,
+    cache_read: u64,
+    cache_write: u64,
+    reasoning: u64,
+    source: &'static str,
+}
+
+impl From<Usage> for UsageView {
+    fn from(usage: Usage) -> Self {
+        Self {
+            input: usage.input,
+            output: usage.output,
+            cache_read: usage.cache_read,
+            cache_write: usage.cache_write(),
+            reasoning: usage.reasoning,
+            source: usage.source.name(),
+        }
+    }
+}
+
+impl From<StoredRecord> for View {
+    fn from(record: StoredRecord) -> Self {
+        let mut rest = match record.detail {
+            Value::Object(rest) => rest,
+            _ => Map::new(),
+        };
+        let mut list = |name| rest.remove(name).unwrap_or_else(|| Value::Array(Vec::new()));
+        let (attempts, candidates, checks) = (list("attempts"), list("candidates"), list("checks"));
+        Self {
+            request_id: record.request_id,
+            trace_id: record.trace_id,
+            at: rfc3339(record.at),
+            status: record.status,
+            code: record.code,
+            model: record.model,
+            upstream: record.upstream,
+            key_id: record.key_id,
+            user_id: record.user_id,
+            usage: record.usage.into(),
+            cost: record.cost.map(|cost| cost.to_string()),
+            latency_ms: record.latency_ms,
+            first_byte_ms: record.first_byte_ms,
+            attempts,
+            candidates,
+            checks,
+            rest,
+        }
+    }
+}
+
+/// Searches the records.
+///
+/// # Errors
+/// `INVALID_REQUEST` names the filter that is not one.
+pub async fn handler(
+    context: Context,
+    QueryString(mut filter): QueryString<Filter>,
+) -> Answer<impl IntoResponse> {
+    let page = page::request(filter.cursor.take(), filter.limit)?;
+    let found = context
+        .store()
+        .search_records(&context.scope, &checked(filter)?, &page)
+        .await?;
+    Ok(ok(List::of(found, View::from)))
+}
+
+fn checked(filter: Filter) -> Answer<RecordFilter> {
+    if let Some(code) = filter.code.as_deref().filter(|code| Code::named(code).is_none()) {
+        return Err(Refusal::invalid(
+            "code",
+            format!("`code`: {code:?} is not a code."),
+        ));
+    }
+    Ok(RecordFilter {
+        request_id: filter
+            .request_id
+            .map(|id| request_id("request_id", id))
+            .transpose()?,
+        trace_id: filter.trace_id.map(|id| request_id("trace_id", id)).transpose()?,
+        key_id: filter.key_id.map(|id| check::id("key_id", &id)).transpose()?,
+        model: filter.model,
+        status: filter.status,
+        code: filter.code,
+        from: filter.from.map(|text| check::time("from", &text)).transpose()?,
+        to: filter.to.map(|text| check::time("to", &text)).transpose()?,
+    })
+}
+
+/// `req-` and 32 hex digits, as headers and envelopes show them.
+fn request_id(field: &str, text: String) -> Answer<String> {
+    let digits = text.strip_prefix("req-").unwrap_or_default();
+    if digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err(Refusal::invalid(
+        field,
+        format!("`{field}` must be `req-` and 32 hex digits."),
+    ))
+}

@@ -1,0 +1,3 @@
+//! What became of requests.
+
+pub mod list;

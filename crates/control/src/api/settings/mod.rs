@@ -1,0 +1,3 @@
+//! Settings of the running process.
+
+pub mod log_level;

@@ -1,0 +1,18 @@
+//! `POST /api/v1/admin/users/{id}/enable`.
+
+use axum::response::IntoResponse;
+
+use super::{View, change, check_rank, find};
+use crate::answer::{Answer, ok};
+use crate::api::body::Id;
+use crate::api::context::Context;
+
+/// Lets a disabled user sign in again.
+///
+/// # Errors
+/// `NOT_FOUND`; `SCOPE_DENIED` for an owner.
+pub async fn handler(context: Context, Id(id): Id) -> Answer<impl IntoResponse> {
+    check_rank(&context, find(&context, &id).await?.role)?;
+    let user = change(&context, &id, "user.enable", |user| user.enabled = true).await?;
+    Ok(ok(View::from(user)))
+}

@@ -1,0 +1,31 @@
+//! `GET /api/v1/admin/users`: everybody, newest first.
+
+use axum::response::IntoResponse;
+use serde::Deserialize;
+
+use super::View;
+use crate::answer::{Answer, ok};
+use crate::api::body::QueryString;
+use crate::api::context::Context;
+use crate::api::page::{self, List};
+
+/// Which page.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filter {
+    cursor: Option<String>,
+    limit: Option<u32>,
+}
+
+/// Lists the users.
+///
+/// # Errors
+/// `INVALID_REQUEST` for a page that is none.
+pub async fn handler(
+    context: Context,
+    QueryString(filter): QueryString<Filter>,
+) -> Answer<impl IntoResponse> {
+    let page = page::request(filter.cursor, filter.limit)?;
+    let found = context.store().list_users(&context.scope, &page).await?;
+    Ok(ok(List::of(found, View::from)))
+}

@@ -1,0 +1,117 @@
+//! People who sign in.
+
+pub mod create;
+pub mod disable;
+pub mod enable;
+pub mod list;
+pub mod show;
+pub mod update;
+
+use model::clock::rfc3339;
+use model::resource::{Role, User};
+use model::{Code, ResourceId, Secret};
+use serde::Serialize;
+
+use super::context::Context;
+use super::permission::Actor;
+use crate::answer::{Answer, Refusal, abandon};
+use crate::session::PasswordFault;
+use crate::session::password::{LONGEST_PASSWORD, SHORTEST_PASSWORD};
+
+/// A user as answers show it.
+#[derive(Serialize)]
+pub struct View {
+    id: ResourceId,
+    email: String,
+    name: String,
+    role: Role,
+    enabled: bool,
+    tenant_id: String,
+    created_at: String,
+    updated_at: String,
+}
+
+impl From<User> for View {
+    fn from(user: User) -> Self {
+        Self {
+            id: user.id,
+            email: user.email,
+            name: user.name,
+            role: user.role,
+            enabled: user.enabled,
+            tenant_id: user.tenant_id,
+            created_at: rfc3339(user.created_at),
+            updated_at: rfc3339(user.updated_at),
+        }
+    }
+}
+
+/// The user `id`, if there is one.
+async fn find(context: &Context, id: &ResourceId) -> Answer<User> {
+    let user = context.store().find_user(&context.scope, id).await?;
+    user.ok_or_else(|| Refusal::new(Code::NotFound))
+}
+
+/// Changes a user, whose rank is checked again within the transaction, and says so in the audit.
+async fn change(
+    context: &Context,
+    id: &ResourceId,
+    verb: &'static str,
+    edit: impl FnOnce(&mut User) + Send,
+) -> Answer<User> {
+    let mut refusal = None;
+    let changed = context
+        .store()
+        .update_user(&context.scope, id, context.now_ms(), |user| {
+            check_rank(context, user.role).map_err(|why| abandon(&mut refusal, why))?;
+            edit(user);
+            Ok(())
+        })
+        .await;
+    if let Some(refusal) = refusal {
+        return Err(refusal);
+    }
+    let user = changed?.ok_or_else(|| Refusal::new(Code::NotFound))?;
+    context.audit(verb, id.as_str());
+    Ok(user)
+}
+
+/// Only an owner makes or changes owners.
+fn check_rank(context: &Context, role: Role) -> Answer<()> {
+    if role != Role::Owner || context.actor.role() == Some(Role::Owner) {
+        return Ok(());
+    }
+    let message = "Only a user with the role `owner` makes or changes owners.";
+    Err(Refusal::because(Code::ScopeDenied, message))
+}
+
+/// Nobody locks themselves out, so there is always an owner who can undo a change.
+fn check_not_self(context: &Context, id: &ResourceId) -> Answer<()> {
+    match &context.actor {
+        Actor::User { user, .. } if user.id == *id => {
+            let message = "You cannot disable yourself or change your own role.";
+            Err(Refusal::because(Code::Conflict, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks and hashes a new password.
+async fn hashed(context: &Context, password: String) -> Answer<String> {
+    let password = Secret::new(password);
+    let length = password.expose().len();
+    if !(SHORTEST_PASSWORD..=LONGEST_PASSWORD).contains(&length) {
+        let message = format!("`password` must have {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} bytes.");
+        return Err(Refusal::invalid("password", message));
+    }
+    Ok(context.state().passwords.hash(password).await?)
+}
+
+impl From<PasswordFault> for Refusal {
+    fn from(fault: PasswordFault) -> Self {
+        match fault {
+            PasswordFault::Busy => model::Rejection::new(Code::Overloaded).retry_after(1).into(),
+            PasswordFault::Failed => Self::internal(fault),
+        }
+    }
+}

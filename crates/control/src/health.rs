@@ -1,0 +1,134 @@
+//! Whether this process works and whether it should get traffic.
+//!
+//! `/health` is for people (what is wrong), `/health/ready` for load balancers (200 or 503). Both are
+//! public and therefore cheap: components are told to [`Readiness`], only the database is asked, and
+//! that at most once a second.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::answer::{Json, ok};
+use crate::api::context::Context;
+
+/// The database answers within this, or counts as down.
+const DATABASE_PATIENCE: Duration = Duration::from_secs(2);
+/// How long the database's answer is good for.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// What the parts of the process have said about themselves. Shared with whoever drains it.
+#[derive(Default)]
+pub struct Readiness {
+    draining: AtomicBool,
+    faults: Mutex<BTreeMap<&'static str, Option<String>>>,
+    database: tokio::sync::Mutex<Option<(Instant, Option<String>)>>,
+}
+
+impl Readiness {
+    /// From now on no new traffic is wanted.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether [`Self::drain`] was called.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Says how a component is: `None` is well, otherwise what is wrong (never a secret).
+    pub fn report(&self, component: &'static str, fault: Option<String>) {
+        self.faults.lock().insert(component, fault);
+    }
+}
+
+/// How the process or one of its parts is.
+#[derive(Serialize)]
+struct Component {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'static str>,
+    components: BTreeMap<&'static str, Component>,
+}
+
+/// `GET /health`: always 200, with every component.
+pub async fn health(context: Context) -> impl IntoResponse {
+    let components = components(&context).await;
+    let well = components.values().all(|component| component.status == "UP");
+    ok(Health {
+        status: if well { "ok" } else { "degraded" },
+        version: Some(env!("CARGO_PKG_VERSION")),
+        components,
+    })
+}
+
+/// `GET /health/ready` and `GET /actuator/readiness`: 200, or 503 while draining or without a database.
+pub async fn ready(context: Context) -> Response {
+    let components = components(&context).await;
+    let is_up = |name| {
+        components
+            .get(name)
+            .is_some_and(|component: &Component| component.status == "UP")
+    };
+    let ready = is_up("database") && is_up("gateway");
+    let (http, status) = if ready {
+        (StatusCode::OK, "UP")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "DOWN")
+    };
+    let body = Health {
+        status,
+        version: None,
+        components,
+    };
+    Json(http, body).into_response()
+}
+
+async fn components(context: &Context) -> BTreeMap<&'static str, Component> {
+    let readiness = &context.state().readiness;
+    let mut faults = readiness.faults.lock().clone();
+    let draining = readiness.is_draining().then(|| "draining".to_owned());
+    faults.insert("gateway", draining);
+    faults.insert("database", database(context).await);
+    let component = |fault: Option<String>| Component {
+        status: if fault.is_none() { "UP" } else { "DOWN" },
+        detail: fault,
+    };
+    faults
+        .into_iter()
+        .map(|(name, fault)| (name, component(fault)))
+        .collect()
+}
+
+/// What is wrong with the database. One caller asks, those beside it wait for its answer.
+async fn database(context: &Context) -> Option<String> {
+    let mut last = context.state().readiness.database.lock().await;
+    if let Some((at, fault)) = last.as_ref()
+        && at.elapsed() < FRESH
+    {
+        return fault.clone();
+    }
+    let fault = match tokio::time::timeout(DATABASE_PATIENCE, context.store().ping()).await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => {
+            tracing::warn!(cause = %error, "the database does not answer the health check");
+            Some("does not answer".to_owned())
+        }
+        Err(_) => Some(format!("no answer within {DATABASE_PATIENCE:?}")),
+    };
+    *last = Some((Instant::now(), fault.clone()));
+    fault
+}

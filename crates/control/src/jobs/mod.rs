@@ -1,0 +1,5 @@
+//! Work beside requests. Each job is one async function that `yumen` starts and awaits at the end.
+
+pub mod publisher;
+pub mod recorder;
+pub mod retention;

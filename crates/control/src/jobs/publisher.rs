@@ -1,0 +1,89 @@
+//! Carries every committed change to the data plane.
+//!
+//! Woken by the store; loads the whole configuration and publishes it. Changes that arrive while a load
+//! runs are covered by one further load, so a burst of writes costs a handful of loads.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::resource::Configuration;
+use store::Store;
+use tokio::sync::watch;
+
+/// Takes the newest configuration, such as `sync::Publisher::publish`.
+pub type Publish = Arc<dyn Fn(Arc<Configuration>) + Send + Sync>;
+
+/// Changes within this of the first one are published together.
+const GATHER: Duration = Duration::from_millis(20);
+/// Pause before a failed load is repeated; doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Runs until `stop` turns true or the store is gone.
+pub async fn run(store: Arc<Store>, publish: Publish, mut stop: watch::Receiver<bool>) {
+    let mut changes = store.changes();
+    loop {
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return },
+            _ = stop.wait_for(|stopped| *stopped) => return,
+        }
+        tokio::time::sleep(GATHER).await;
+        changes.mark_unchanged();
+        tokio::select! {
+            () = load_and_publish(&store, &publish) => {}
+            _ = stop.wait_for(|stopped| *stopped) => return,
+        }
+    }
+}
+
+async fn load_and_publish(store: &Store, publish: &Publish) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match store.configuration().await {
+            Ok(configuration) => {
+                tracing::debug!(revision = configuration.revision, "configuration published");
+                publish(Arc::new(configuration));
+                return;
+            }
+            Err(error) => {
+                tracing::error!(cause = %error, "the configuration could not be loaded; trying again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Fixture;
+    use serde_json::json;
+    use tokio::sync::mpsc;
+
+    #[tokio::test]
+    async fn a_burst_of_changes_arrives_whole_and_the_job_ends_when_told() {
+        let fixture = Fixture::empty().await;
+        let (sender, mut published) = mpsc::unbounded_channel();
+        let (stop, stopped) = watch::channel(false);
+        let publish: Publish = Arc::new(move |configuration| sender.send(configuration).unwrap());
+        let job = tokio::spawn(run(Arc::clone(&fixture.state.store), publish, stopped));
+        tokio::task::yield_now().await;
+        for n in 0..5 {
+            fixture
+                .created("/api/v1/admin/api-keys", json!({"name": format!("k{n}")}))
+                .await;
+        }
+        let mut loads = 0;
+        loop {
+            let configuration = published.recv().await.unwrap();
+            loads += 1;
+            if configuration.keys.len() == 5 {
+                break;
+            }
+        }
+        assert!(loads <= 5, "{loads}");
+        stop.send(true).unwrap();
+        job.await.unwrap();
+    }
+}

@@ -1,0 +1,16 @@
+//! Who is signed in: passwords, access tokens, refresh tokens, and the throttle before them.
+//!
+//! Nothing here knows a route; the endpoints are in `api/auth`.
+
+pub mod jwt_keys;
+pub mod password;
+pub mod throttle;
+
+pub use jwt_keys::{Claims, JwtKeys, JwtKeysError, TokenFault};
+pub use password::{PasswordFault, Passwords};
+pub use throttle::LoginThrottle;
+
+/// How long an access token lasts, in seconds (access.md §3: 15 minutes).
+pub const ACCESS_TOKEN_SECONDS: u64 = 15 * 60;
+/// How long a refresh token can be used, in milliseconds (access.md §3: 30 days).
+pub const REFRESH_TOKEN_MS: u64 = 30 * 24 * 3_600 * 1_000;

@@ -1,0 +1,80 @@
+//! What the control plane works with, put together by `yumen`.
+
+use std::sync::Arc;
+
+use model::{Clock, RequestId, ResourceId, Secret};
+use store::Store;
+
+use crate::health::Readiness;
+use crate::session::{JwtKeys, LoginThrottle, Passwords};
+
+/// Fills a buffer with chance from the operating system, fit for secrets.
+pub type Entropy = fn(&mut [u8]);
+
+/// Changes the log level while the process runs; the error says why a name is not a level.
+pub type SetLogLevel = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+
+/// The control plane's hand on the data plane's memory of its accounts.
+pub trait AccountControl: Send + Sync {
+    /// Forgets the blocks of an account and closes its circuits.
+    fn reset_account(&self, account: &ResourceId);
+    /// Every circuit that is known, with its state.
+    fn circuits(&self) -> Vec<Circuit>;
+    /// Closes one circuit; `false` when there is none of that name.
+    fn reset_circuit(&self, key: &str) -> bool;
+}
+
+/// A circuit as an administrator sees it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Circuit {
+    /// Its name.
+    pub id: String,
+    /// `CLOSED`, `OPEN` or `HALF_OPEN`.
+    pub state: &'static str,
+}
+
+/// Everything the control plane needs.
+pub struct ControlState {
+    /// The database.
+    pub store: Arc<Store>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance for ids and secrets.
+    pub entropy: Entropy,
+    /// Changes the log level.
+    pub set_log_level: SetLogLevel,
+    /// The data plane's memory of its accounts.
+    pub accounts: Arc<dyn AccountControl>,
+    /// The keys of access tokens.
+    pub jwt_keys: JwtKeys,
+    /// The static administration token (`ADMIN_TOKEN`), when one is configured.
+    pub admin_token: Option<Secret<String>>,
+    /// Hashes and checks passwords.
+    pub passwords: Passwords,
+    /// Brakes the guessing of passwords.
+    pub throttle: LoginThrottle,
+    /// Whether this process should get traffic.
+    pub readiness: Arc<Readiness>,
+}
+
+impl ControlState {
+    /// A new resource id.
+    #[must_use]
+    pub fn mint_id(&self) -> ResourceId {
+        ResourceId::mint(self.clock.now_ms(), self.chance())
+    }
+
+    /// A new request id, for callers inside the process.
+    #[must_use]
+    pub fn mint_request_id(&self) -> RequestId {
+        RequestId::mint(self.clock.now_ms(), self.chance())
+    }
+
+    /// `N` random bytes.
+    #[must_use]
+    pub fn chance<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        (self.entropy)(&mut bytes);
+        bytes
+    }
+}
