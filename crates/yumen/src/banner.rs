@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use model::Secret;
-use serde_json::json;
+use serde::Serialize;
 
 /// A first administrator that this start created.
 pub struct FirstAdministrator {
@@ -26,6 +26,19 @@ pub struct Banner {
     pub administrator: Option<FirstAdministrator>,
 }
 
+/// The line of `--ready-json`, its members in this order.
+#[derive(Serialize)]
+struct Ready<'a> {
+    event: &'a str,
+    url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admin_email: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admin_password: Option<&'a str>,
+}
+
 impl Banner {
     /// The address as a URL; for a socket on every address, the one by which this machine reaches it.
     #[must_use]
@@ -42,14 +55,15 @@ impl Banner {
     /// The line of `--ready-json`, with its line feed.
     #[must_use]
     pub fn ready_line(&self) -> String {
-        let mut line = json!({"event": "ready", "url": self.url()});
-        if let Some(key) = &self.demo_key {
-            line["key"] = json!(key.expose());
-        }
-        if let Some(administrator) = &self.administrator {
-            line["admin_email"] = json!(administrator.email);
-            line["admin_password"] = json!(administrator.password.expose());
-        }
+        let administrator = self.administrator.as_ref();
+        let ready = Ready {
+            event: "ready",
+            url: self.url(),
+            key: self.demo_key.as_ref().map(|key| key.expose().as_str()),
+            admin_email: administrator.map(|administrator| administrator.email.as_str()),
+            admin_password: administrator.map(|administrator| administrator.password.expose().as_str()),
+        };
+        let line = serde_json::to_string(&ready).expect("texts always serialise");
         format!("{line}\n")
     }
 
@@ -104,6 +118,8 @@ fn first_steps(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn banner(address: &str, full: bool) -> Banner {
