@@ -85,6 +85,15 @@ pub(crate) fn is_empty_array(text: &str) -> bool {
 /// The position of the quote that ends the string whose text begins at `at` of `json`, or the
 /// length of `json` when it does not end there.
 pub(crate) fn string_end(json: &[u8], mut at: usize) -> usize {
+    // Most strings are short, and for those a plain loop beats a search.
+    let near = json.len().min(at.saturating_add(16));
+    while at < near {
+        match json[at] {
+            b'"' => return at,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
     while let Some(found) = json.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
         at += found;
         if json[at] == b'"' {

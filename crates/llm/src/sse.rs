@@ -187,6 +187,10 @@ impl Splitter {
 
 /// A line's name and value; a comment has an empty name.
 fn field(line: &[u8]) -> (&[u8], &[u8]) {
+    // Nearly every line, and it need not be searched.
+    if let Some(value) = line.strip_prefix(b"data:") {
+        return (b"data", value.strip_prefix(b" ").unwrap_or(value));
+    }
     let Some(colon) = memchr::memchr(b':', line) else {
         return (line, b"");
     };

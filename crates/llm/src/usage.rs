@@ -245,6 +245,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "a table of one entry per case")]
     fn reads_the_shapes_of_every_provider() {
         use CacheConvention::{BesideInput, InInput};
         use ReasoningConvention::{BesideOutput, InOutput, OnlyInTotal};

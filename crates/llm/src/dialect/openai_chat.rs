@@ -62,7 +62,7 @@ impl Reader {
             findings.terminal = true;
             return Verdict::Pass;
         }
-        findings.content_bytes += generated_bytes(data);
+        findings.content_bytes += self.generated_bytes(data);
         if findings.content_begun && !self.needs_parsing(name, data) {
             return Verdict::Pass;
         }
@@ -70,6 +70,18 @@ impl Reader {
             Ok(text) => self.chunk(name, text, findings),
             Err(_) => Verdict::Pass,
         }
+    }
+
+    /// Bytes generated in a chunk: of the deltas, or of the texts where it has none (Completions).
+    fn generated_bytes(&self, data: &[u8]) -> u64 {
+        let mut deltas = DELTA.values(data);
+        let Some(first) = deltas.next().map(text_bytes) else {
+            return TEXT.values(data).map(text_bytes).sum();
+        };
+        if self.choices <= 1 {
+            return first;
+        }
+        first + deltas.map(text_bytes).sum::<u64>()
     }
 
     fn needs_parsing(&self, name: &[u8], data: &[u8]) -> bool {
@@ -166,15 +178,6 @@ pub(crate) fn failed_base_response(raw: &str) -> Option<UpstreamFailure> {
     });
     let status: i64 = status;
     (status != 0).then(|| UpstreamFailure::of_error(raw))
-}
-
-/// Bytes generated in a chunk: of the deltas, or of the texts where it has none (Completions).
-fn generated_bytes(data: &[u8]) -> u64 {
-    let mut deltas = DELTA.values(data).peekable();
-    if deltas.peek().is_some() {
-        return deltas.map(text_bytes).sum();
-    }
-    TEXT.values(data).map(text_bytes).sum()
 }
 
 fn is_generated(delta: &str) -> bool {

@@ -101,6 +101,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "a table of one entry per case")]
     fn addresses_are_what_the_vendors_sdk_would_call() {
         use Surface::{ChatCompletions, CountTokens, Embeddings, Messages, Rerank};
         for (id, base, surface, version, expected) in [
