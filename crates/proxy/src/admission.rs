@@ -5,7 +5,7 @@ use std::sync::Arc;
 use llm::{Call, Surface};
 use model::{Code, NanoUsd, Rejection, Usage};
 use policy::authorize;
-use state::limits::{Demand, Dimension, Level, LimitOwner, Violation};
+use state::limits::{Demand, Dimension, Violation};
 
 use crate::exchange::Exchange;
 use crate::price::price_of;
@@ -23,23 +23,29 @@ pub(crate) fn find_model(exchange: &mut Exchange, call: &Call) -> Result<(), Rej
         .clone()
         .ok_or_else(|| Rejection::new(Code::InternalError))?;
     let catalog = Arc::clone(&exchange.catalog);
-    if !catalog.knows_model(&call.model) {
-        exchange.checked("model", false, None, None);
-        let message = format!(
-            "The model `{}` is not configured here.",
-            authorize::shown(&call.model)
-        );
-        return Err(Rejection::because(Code::ModelNotFound, message).at("model"));
-    }
-    let allowed = authorize::check_model(&key.key, &call.model).and_then(|()| {
-        let model = catalog.model(&key.key.group_id, &call.model);
-        model.ok_or_else(|| authorize::model_not_allowed(&call.model))
-    });
+    let allowed = match catalog.model(&key.key.group_id, &call.model) {
+        Some(model) => authorize::check_model(&key.key, &call.model).map(|()| model),
+        None if catalog.knows_model(&call.model) => Err(authorize::model_not_allowed(&call.model)),
+        None => {
+            let message = format!(
+                "The model `{}` is not configured here.",
+                authorize::shown(&call.model)
+            );
+            Err(Rejection::because(Code::ModelNotFound, message).at("model"))
+        }
+    };
     exchange.checked("model", allowed.is_ok(), None, None);
-    let model = allowed?;
-    exchange.record.model = Arc::clone(&model.name);
-    exchange.model = Some(Arc::clone(model));
-    Ok(())
+    match allowed {
+        Ok(model) => {
+            exchange.record.model = Arc::clone(&model.name);
+            exchange.model = Some(Arc::clone(model));
+            Ok(())
+        }
+        Err(rejection) => {
+            exchange.record.model = authorize::shown(&call.model).into();
+            Err(rejection)
+        }
+    }
 }
 
 /// Checks the caller's limits and takes from them, all in one step.
@@ -52,10 +58,7 @@ pub(crate) fn admit(exchange: &mut Exchange, call: &Call) -> Result<(), Rejectio
         .clone()
         .ok_or_else(|| Rejection::new(Code::InternalError))?;
     let demand = Demand {
-        owner: LimitOwner {
-            level: Level::Key,
-            id: Arc::from(key.key.id.as_str()),
-        },
+        owner: key.owner.clone(),
         rate: key.limits,
         expected_tokens: expected(exchange, call).total(),
     };

@@ -79,6 +79,7 @@ pub(crate) fn json(exchange: Exchange, body: Vec<u8>) -> Response<Outgoing> {
 pub(crate) fn complete(mut exchange: Exchange, mut response: Response<Outgoing>) -> Response<Outgoing> {
     stamp(&exchange, response.headers_mut());
     exchange.answering(response.status().as_u16());
+    exchange.record.bytes_out = body_len(&response);
     exchange.finish(&Ending::Complete);
     response
 }

@@ -13,7 +13,7 @@ use llm::provider::{self, Preset};
 use model::ResourceId;
 use model::resource::key::DEFAULT_TENANT;
 use model::resource::{Account, ApiKey, Configuration, KeyKind, ModelEntry, PriceLines};
-use state::limits::ResolvedLimits;
+use state::limits::{Level, LimitOwner, ResolvedLimits};
 
 use crate::settings::DefaultLimits;
 
@@ -37,6 +37,8 @@ pub struct Key {
     pub tenant: Arc<str>,
     /// Networks it may be used from.
     pub networks: Vec<IpNet>,
+    /// The key as an owner of limits.
+    pub owner: LimitOwner,
     /// Its limits, with the channel's defaults filled in.
     pub limits: ResolvedLimits,
 }
@@ -157,6 +159,10 @@ fn compile_key(key: &Arc<ApiKey>, defaults: &DefaultLimits) -> Key {
     Key {
         tenant: key.tenant_id.as_str().into(),
         networks: key.allowed_ips.iter().filter_map(|text| network(text)).collect(),
+        owner: LimitOwner {
+            level: Level::Key,
+            id: key.id.as_str().into(),
+        },
         limits: ResolvedLimits {
             rpm: own.rpm.resolve(rpm),
             tpm: own.tpm.resolve(tpm),
