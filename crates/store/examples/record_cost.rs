@@ -1,6 +1,6 @@
 //! Measures what writing request records costs: microseconds of CPU time and of wall time per row.
 //!
-//! `cargo run --profile quick -p store --example record_cost [rows] [rows per batch]`. CPU time is that
+//! `cargo run --profile quick -p store --example record_cost [rows] [rows per batch] [keys]`. CPU time is that
 //! of the whole process (user and system, all threads), read from `/proc/self/stat` in ticks of 10 ms.
 
 #![expect(clippy::print_stdout, reason = "a measurement that prints its result")]
@@ -20,15 +20,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let rows: u64 = arguments.next().map_or(Ok(100_000), |text| text.parse())?;
     let batch: usize = arguments.next().map_or(Ok(256), |text| text.parse())?;
+    let keys: u64 = arguments.next().map_or(Ok(16), |text| text.parse())?;
     let directory = std::env::temp_dir().join(format!("yumen-record-cost-{}", std::process::id()));
-    let result = measure(&directory, rows, batch).await;
+    let result = measure(&directory, (0..rows).map(|n| sample(n, keys)).collect(), batch).await;
     std::fs::remove_dir_all(&directory)?;
     result
 }
 
-async fn measure(directory: &Path, rows: u64, batch: usize) -> Result<(), Box<dyn Error>> {
+async fn measure(directory: &Path, records: Vec<RequestRecord>, batch: usize) -> Result<(), Box<dyn Error>> {
     let store = Store::open(directory, KeyRing::derive([1; 32])?).await?;
-    let records: Vec<RequestRecord> = (0..rows).map(sample).collect();
+    let rows = records.len() as u64;
     let (started, cpu) = (Instant::now(), cpu_us()?);
     for part in records.chunks(batch) {
         store.append_records(part).await?;
@@ -61,7 +62,7 @@ fn cpu_us() -> Result<u64, Box<dyn Error>> {
 }
 
 /// A plain answered request: two candidates, one attempt, three checks.
-fn sample(n: u64) -> RequestRecord {
+fn sample(n: u64, keys: u64) -> RequestRecord {
     let mut chance = [0_u8; 10];
     chance[2..].copy_from_slice(&n.to_be_bytes());
     let request_id = RequestId::mint(START_MS + n / 10, chance);
@@ -71,7 +72,7 @@ fn sample(n: u64) -> RequestRecord {
         at: START_MS + n / 10,
         route: "POST /v1/chat/completions",
         surface: "openai_chat",
-        key_id: Some(ResourceId::mint(START_MS, [(n % 16) as u8; 10])),
+        key_id: Some(ResourceId::mint(START_MS + n % keys, [3; 10])),
         user_id: None,
         tenant_id: "default".into(),
         client_ip: Some([127, 0, 0, 1].into()),

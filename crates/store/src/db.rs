@@ -16,6 +16,8 @@ pub(crate) const REQUESTS_FILE: &str = "requests.db";
 
 /// How long a statement waits for another writer before it fails as busy.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Rows of records and keys are 500 to 1,000 bytes: 4 KiB pages would leave a fifth of each empty.
+const PAGE_BYTES: u32 = 8192;
 /// Rows that SQLite's thread may read ahead; whole tables are loaded, so batches save wake-ups.
 const ROWS_AHEAD: usize = 512;
 
@@ -37,6 +39,10 @@ impl Db {
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true)
+            .page_size(PAGE_BYTES)
+            // The journal of a many-row statement, which SQLite keeps in case a later row fails,
+            // otherwise goes to a temporary file: half of all writes when appending records.
+            .pragma("temp_store", "memory")
             .row_buffer_size(ROWS_AHEAD);
         let pool = |most: u32| {
             SqlitePoolOptions::new()

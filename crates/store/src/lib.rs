@@ -22,6 +22,7 @@ mod lock;
 pub mod page;
 pub mod prices;
 pub mod records;
+mod rows;
 pub mod scope;
 pub mod sessions;
 pub mod settings;

@@ -29,7 +29,7 @@ pub fn statements() -> Vec<(Database, &'static str)> {
         prices::STATEMENTS,
         settings::STATEMENTS,
     ];
-    let requests = [records::statements(), usage::STATEMENTS.to_vec()];
+    let requests = [records::statements(), usage::statements()];
     let main = main.into_iter().flatten().map(|sql| (Database::Main, *sql));
     let requests = requests
         .into_iter()

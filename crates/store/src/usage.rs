@@ -2,21 +2,36 @@
 //! kept when the records are deleted.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use model::clock::{EpochMs, utc_day};
 use model::record::RequestRecord;
 use model::{NanoUsd, ResourceId, UsageSource};
-use sqlx::{Row, SqliteConnection};
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{Row, Sqlite, SqliteConnection};
 
 use crate::column::{Columns, signed};
 use crate::error::StoreError;
+use crate::rows::{RowInsert, Style};
 use crate::scope::Scope;
 use crate::store::Store;
 
-const ADD: &str = "INSERT INTO usage_daily (tenant_id, day, key_id, model, requests, input, output, cache_read, \
-     cache_write, reasoning, cost_nano, unpriced) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
-     ON CONFLICT (key_id, day, model, tenant_id) DO UPDATE SET \
+const COLUMNS: &[&str] = &[
+    "tenant_id",
+    "day",
+    "key_id",
+    "model",
+    "requests",
+    "input",
+    "output",
+    "cache_read",
+    "cache_write",
+    "reasoning",
+    "cost_nano",
+    "unpriced",
+];
+const CONFLICT: &str = "ON CONFLICT (key_id, day, model, tenant_id) DO UPDATE SET \
      requests = usage_daily.requests + excluded.requests, input = usage_daily.input + excluded.input, \
      output = usage_daily.output + excluded.output, cache_read = usage_daily.cache_read + excluded.cache_read, \
      cache_write = usage_daily.cache_write + excluded.cache_write, \
@@ -26,7 +41,17 @@ const ADD: &str = "INSERT INTO usage_daily (tenant_id, day, key_id, model, reque
 const OF_KEY: &str = "SELECT * FROM usage_daily WHERE tenant_id = $1 AND key_id = $2 AND day >= $3 AND day <= $4 \
      ORDER BY day DESC, model";
 
-pub(crate) const STATEMENTS: &[&str] = &[ADD, OF_KEY];
+static ADD: LazyLock<RowInsert> = LazyLock::new(|| add_rows(Style::Bare));
+static ADD_NUMBERED: LazyLock<RowInsert> = LazyLock::new(|| add_rows(Style::Numbered));
+
+/// All statements of this aggregate.
+pub(crate) fn statements() -> Vec<&'static str> {
+    ADD_NUMBERED.texts().chain([OF_KEY]).collect()
+}
+
+fn add_rows(style: Style) -> RowInsert {
+    RowInsert::new("usage_daily", COLUMNS, CONFLICT, style)
+}
 
 /// What one key used of one model on one UTC day. Only requests that reached an upstream count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -122,29 +147,39 @@ struct Sum {
 
 const DAY_MS: EpochMs = 86_400_000;
 
-/// Adds records to the daily sums: added up here first, then one statement for each sum.
+/// Adds records to the daily sums: added up here first, then written many sums at a time.
 pub(crate) async fn add(
     connection: &mut SqliteConnection,
     records: impl Iterator<Item = &RequestRecord>,
 ) -> Result<(), StoreError> {
-    for (heading, sum) in summed(records) {
-        sqlx::query(ADD)
-            .bind(heading.tenant_id.clone())
-            .bind(utc_day(heading.day * DAY_MS))
-            .bind(heading.key_id)
-            .bind(heading.model.clone())
-            .bind(signed(sum.requests))
-            .bind(signed(sum.input))
-            .bind(signed(sum.output))
-            .bind(signed(sum.cache_read))
-            .bind(signed(sum.cache_write))
-            .bind(signed(sum.reasoning))
-            .bind(sum.cost)
-            .bind(signed(sum.unpriced))
-            .execute(&mut *connection)
-            .await?;
+    let mut sums: Vec<_> = summed(records).into_iter().collect();
+    // In the order of the primary key, so that neighbours are found on one page.
+    sums.sort_unstable_by_key(|(heading, _)| (heading.key_id, heading.day, heading.model));
+    for (sql, part) in ADD.parts(&sums) {
+        let query = part.iter().fold(sqlx::query(sql), bind);
+        query.execute(&mut *connection).await?;
     }
     Ok(())
+}
+
+/// An insert whose values are being bound.
+type Insert = Query<'static, Sqlite, SqliteArguments>;
+
+/// Binds the columns of one sum, in the order of [`COLUMNS`].
+fn bind(query: Insert, (heading, sum): &(Heading<'_>, Sum)) -> Insert {
+    query
+        .bind(heading.tenant_id.clone())
+        .bind(utc_day(heading.day * DAY_MS))
+        .bind(heading.key_id.to_owned())
+        .bind(heading.model.clone())
+        .bind(signed(sum.requests))
+        .bind(signed(sum.input))
+        .bind(signed(sum.output))
+        .bind(signed(sum.cache_read))
+        .bind(signed(sum.cache_write))
+        .bind(signed(sum.reasoning))
+        .bind(sum.cost)
+        .bind(signed(sum.unpriced))
 }
 
 fn summed<'r>(records: impl Iterator<Item = &'r RequestRecord>) -> HashMap<Heading<'r>, Sum> {

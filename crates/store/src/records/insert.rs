@@ -1,7 +1,4 @@
 //! Writing records at a few microseconds each: many rows in one statement, prepared once.
-//!
-//! The text is built here for both placeholder styles. SQLite gets bare `?`: it finds the name of a
-//! `$N` by walking all names before it, which for a thousand of them costs more than the insert.
 
 use std::sync::{Arc, LazyLock};
 
@@ -14,6 +11,7 @@ use sqlx::{Sqlite, SqliteConnection};
 use super::detail;
 use crate::column::signed;
 use crate::error::StoreError;
+use crate::rows::{RowInsert, Style};
 
 const COLUMNS: &[&str] = &[
     "request_id",
@@ -39,29 +37,18 @@ const COLUMNS: &[&str] = &[
     "detail",
 ];
 
-/// Rows of the large statement. 64 × 21 values stay far below SQLite's 32,766 and PostgreSQL's 65,535.
-const ROWS: usize = 64;
+const CONFLICT: &str = "ON CONFLICT (request_id) DO NOTHING";
 
-static MANY: LazyLock<String> = LazyLock::new(|| text(ROWS, |_| "?".to_owned()));
-static ONE: LazyLock<String> = LazyLock::new(|| text(1, |_| "?".to_owned()));
-static MANY_NUMBERED: LazyLock<String> = LazyLock::new(|| text(ROWS, |n| format!("${n}")));
-static ONE_NUMBERED: LazyLock<String> = LazyLock::new(|| text(1, |n| format!("${n}")));
+static INSERT: LazyLock<RowInsert> = LazyLock::new(|| insert(Style::Bare));
+static INSERT_NUMBERED: LazyLock<RowInsert> = LazyLock::new(|| insert(Style::Numbered));
 
-/// Both statements in the style that both engines take.
-pub(super) fn statements() -> [&'static str; 2] {
-    [&MANY_NUMBERED, &ONE_NUMBERED]
+/// All sizes of the statement, in the style that both engines take.
+pub(super) fn statements() -> impl Iterator<Item = &'static str> {
+    INSERT_NUMBERED.texts()
 }
 
-fn text(rows: usize, placeholder: impl Fn(usize) -> String) -> String {
-    let row = |row: usize| {
-        let values: Vec<String> = (1..=COLUMNS.len())
-            .map(|column| placeholder(row * COLUMNS.len() + column))
-            .collect();
-        format!("({})", values.join(", "))
-    };
-    let rows: Vec<String> = (0..rows).map(row).collect();
-    let (columns, rows) = (COLUMNS.join(", "), rows.join(", "));
-    format!("INSERT INTO request_record ({columns}) VALUES {rows} ON CONFLICT (request_id) DO NOTHING")
+fn insert(style: Style) -> RowInsert {
+    RowInsert::new("request_record", COLUMNS, CONFLICT, style)
 }
 
 /// Inserts all of `records` and returns how many were new.
@@ -70,18 +57,14 @@ pub(super) async fn insert_batch(
     records: &[RequestRecord],
 ) -> Result<u64, StoreError> {
     let mut written = 0;
-    let chunks = records.chunks_exact(ROWS);
-    let rest = chunks.remainder().chunks(1);
-    let parts = chunks
-        .map(|chunk| (MANY.as_str(), chunk))
-        .chain(rest.map(|one| (ONE.as_str(), one)));
-    for (sql, part) in parts {
+    for (sql, part) in INSERT.parts(records) {
         let query = part.iter().fold(sqlx::query(sql), bind);
         written += query.execute(&mut *connection).await?.rows_affected();
     }
     Ok(written)
 }
 
+/// An insert whose values are being bound.
 type Insert = Query<'static, Sqlite, SqliteArguments>;
 
 /// Binds the columns of one row, in the order of [`COLUMNS`]. Texts go in as shared slices: one
