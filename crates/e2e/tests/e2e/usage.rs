@@ -50,7 +50,7 @@ fn stated(exchange: &Exchange) -> Option<Stated> {
             .iter()
             .filter_map(openai_usage)
             .next_back()
-            .map(|usage| openai(&usage)),
+            .map(|usage| openai(&exchange.vendor, &usage)),
     }
 }
 
@@ -88,7 +88,7 @@ fn openai_usage(object: &Value) -> Option<Value> {
         .cloned()
 }
 
-fn openai(usage: &Value) -> Stated {
+fn openai(vendor: &str, usage: &Value) -> Stated {
     let number = |value: &Value| value.as_u64().unwrap_or_default();
     let (prompt, completion) = (
         number(&usage["prompt_tokens"]),
@@ -102,16 +102,22 @@ fn openai(usage: &Value) -> Stated {
         &usage["cached_tokens"],
     ];
     let cache_read = cached.into_iter().map(number).max().unwrap_or_default();
-    // Some hosts leave the cached part out of the prompt, some leave reasoning out of the completion.
+    // Some hosts leave the cached part out of the prompt, some leave reasoning out of the completion,
+    // and Google's compatible surface shows its thoughts in the total only.
     let prompt = if cache_read > prompt {
         prompt + cache_read
     } else {
         prompt
     };
     let apart = reasoning > 0 && total == prompt + completion + reasoning;
+    let output = match vendor {
+        "google" => total.saturating_sub(prompt).max(completion),
+        _ if apart => completion + reasoning,
+        _ => completion,
+    };
     Stated {
         prompt,
         cache_read,
-        output: if apart { completion + reasoning } else { completion },
+        output,
     }
 }
