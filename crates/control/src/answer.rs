@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use llm::Envelope;
 use model::{Code, Rejection, RequestId, TraceId};
@@ -138,6 +138,9 @@ pub fn done() -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+/// How to authenticate, which every 401 must say (RFC 9110 §15.5.2).
+const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
@@ -165,6 +168,8 @@ pub async fn dress(state: Arc<ControlState>, mut request: Request, next: Next) -
     let headers = response.headers_mut();
     insert(headers, REQUEST_ID, &request_id.to_string());
     insert(headers, TRACE_ID, &trace_id.to_string());
+    // Answers carry keys and tokens; no cache on the way may keep them.
+    headers.insert(CACHE_CONTROL, NO_STORE);
     response
 }
 
@@ -183,6 +188,9 @@ fn render(response: &mut Response, rejection: &Rejection, request_id: &RequestId
     headers.remove(CONTENT_LENGTH);
     headers.insert(CONTENT_TYPE, JSON);
     insert(headers, CODE, error_code);
+    if http == 401 {
+        headers.insert(WWW_AUTHENTICATE, BEARER);
+    }
     if let Some(seconds) = rejection.retry_after {
         insert(headers, RETRY_AFTER, &seconds.max(1).to_string());
     }

@@ -175,6 +175,7 @@ impl Fixture {
             seen.json
         );
         assert_eq!(seen.headers["x-yumen-code"], code);
+        assert_eq!(seen.headers.contains_key("www-authenticate"), status == 401);
         assert_eq!(seen.headers["content-type"], "application/json");
         assert!(
             seen.json["message"].is_string() && seen.json["source"].is_string(),

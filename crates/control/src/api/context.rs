@@ -12,7 +12,7 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use model::clock::EpochMs;
 use model::resource::Role;
-use model::{Code, Rejection, ResourceId};
+use model::{Code, Rejection, RequestId, ResourceId};
 use store::{Scope, Store};
 use subtle::ConstantTimeEq;
 
@@ -34,6 +34,8 @@ pub struct Context {
     pub actor: Actor,
     /// For whom and by whom the store is read and changed.
     pub scope: Scope,
+    /// The request, for the audit.
+    request_id: RequestId,
     /// From which address, as far as known.
     pub peer: Option<IpAddr>,
 }
@@ -60,6 +62,9 @@ impl Context {
             permission.allow(actor.role().unwrap_or_default())?;
         }
         let extensions = &request.extensions;
+        // The outermost layer put it there; minting one covers only a router taken apart.
+        let request_id = extensions.get::<RequestId>().copied();
+        let request_id = request_id.unwrap_or_else(|| state.mint_request_id());
         let peer = extensions.get::<IpAddr>().copied();
         let peer = peer.or_else(|| extensions.get::<SocketAddr>().map(SocketAddr::ip));
         let scope = Scope::new(actor.tenant(), &actor.name());
@@ -67,6 +72,7 @@ impl Context {
             state,
             actor,
             scope,
+            request_id,
             peer,
         })
     }
@@ -107,7 +113,8 @@ impl Context {
     /// Writes one audit line. `object` is an id or a name, never a secret.
     pub fn audit(&self, verb: &'static str, object: &str) {
         let actor = self.actor.name();
-        tracing::info!(target: "audit", actor, verb, object, "audit");
+        let request_id = self.request_id;
+        tracing::info!(target: "audit", %request_id, actor, verb, object, "audit");
     }
 }
 

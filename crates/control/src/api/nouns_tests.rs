@@ -112,6 +112,10 @@ async fn an_account_changes_but_its_credential_stays_at_its_address() {
         .patch(&path, &json!({"base_url": "https://evil.example.org/v1"}))
         .await;
     Fixture::refused(&moved, 400, "INVALID_REQUEST");
+    let same = fixture
+        .patch(&path, &json!({"base_url": "https://api.openai.com/v1/"}))
+        .await;
+    assert_eq!(same.status, 200, "{}", same.json);
     let credential = json!({"type": "api_key", "api_key": "another"});
     let body = json!({"base_url": "https://eu.example.org/v1", "credential": credential});
     assert_eq!(fixture.patch(&path, &body).await.status, 200);

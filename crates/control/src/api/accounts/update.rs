@@ -89,6 +89,8 @@ fn merge(account: &mut Account, body: Body) -> Answer<()> {
 
 /// A credential goes only to the origin for which it was given.
 fn origin_of(account: &Account) -> Option<String> {
-    let url = account.base_url.as_deref()?;
+    let preset = llm::provider::preset(&account.provider);
+    let usual = preset.and_then(|preset| preset.base_url.as_deref());
+    let url = account.base_url.as_deref().or(usual)?;
     egress::Origin::parse(url).ok().map(|origin| origin.to_string())
 }
