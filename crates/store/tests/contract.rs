@@ -1,5 +1,7 @@
 //! What every aggregate promises, whichever engine is underneath.
 
+#![allow(clippy::unwrap_used, reason = "in a test, also in what its cases share")]
+
 mod scratch;
 
 use model::NanoUsd;

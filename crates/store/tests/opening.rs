@@ -1,5 +1,7 @@
 //! Starting on data: kept across restarts, and refused with a named cause when something is wrong.
 
+#![allow(clippy::unwrap_used, reason = "in a test, also in what its cases share")]
+
 mod scratch;
 
 use std::fs;

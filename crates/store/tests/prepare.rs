@@ -3,6 +3,8 @@
 //! PostgreSQL is started for the test on a unix socket in a temporary directory, as an unprivileged
 //! user when the test runs as root, which `initdb` refuses.
 
+#![allow(clippy::unwrap_used, reason = "in a test, also in what its cases share")]
+
 mod scratch;
 
 use std::os::unix::fs::chown;

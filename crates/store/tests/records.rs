@@ -1,5 +1,7 @@
 //! Request records: written in batches, found again, summed per day, deleted by age.
 
+#![allow(clippy::unwrap_used, reason = "in a test, also in what its cases share")]
+
 mod scratch;
 
 use model::record::{Attempt, Candidate, CandidateReason, Check, RequestRecord};
@@ -140,6 +142,8 @@ async fn a_record_reads_back_whole() {
     assert_eq!(newer.detail["cause"], "quotes \" and \u{1} control");
 }
 
+type Narrow = fn(&mut RecordFilter, [&str; 3]);
+
 #[tokio::test]
 async fn records_are_found_by_each_filter_alone_and_together() {
     let directory = Scratch::new();
@@ -148,119 +152,54 @@ async fn records_are_found_by_each_filter_alone_and_together() {
     (other.key_id, other.model) = (Some(id(9)), "other".into());
     let records = [answered(1), refused(2), other];
     store.append_records(&records).await.unwrap();
-    let [a, b, c] = records.map(|record| record.request_id.to_string());
-    let none = RecordFilter::default;
-    let text = |text: &str| Some(text.to_owned());
-    for (filter, expected) in [
-        (none(), vec![&c, &b, &a]),
+    let ids = records.map(|record| record.request_id.to_string());
+    let [a, b, c] = [&ids[0], &ids[1], &ids[2]].map(String::as_str);
+    let cases: [(Narrow, &[&str]); 14] = [
+        (|_, _| (), &[c, b, a]),
+        (|f, [_, b, _]| f.request_id = Some(b.into()), &[b]),
+        (|f, _| f.trace_id = Some(TRACE.into()), &[b]),
+        (|f, [a, _, _]| f.trace_id = Some(a.into()), &[a]),
+        (|f, _| f.key_id = Some(id(1)), &[b, a]),
+        (|f, _| f.model = Some("other".into()), &[c]),
+        (|f, _| f.status = Some(200), &[c, a]),
+        (|f, _| f.code = Some("RATE_LIMIT_RPM".into()), &[b]),
+        (|f, _| f.from = Some(NOW + 2), &[c, b]),
+        (|f, _| f.to = Some(NOW + 2), &[a]),
+        (|f, _| (f.from, f.to) = (Some(NOW + 2), Some(NOW + 3)), &[b]),
+        (|f, _| (f.key_id, f.status) = (Some(id(1)), Some(200)), &[a]),
         (
-            RecordFilter {
-                request_id: text(&b),
-                ..none()
-            },
-            vec![&b],
+            |f, _| (f.trace_id, f.key_id) = (Some(TRACE.into()), Some(id(9))),
+            &[],
         ),
-        (
-            RecordFilter {
-                trace_id: text(TRACE),
-                ..none()
-            },
-            vec![&b],
-        ),
-        (
-            RecordFilter {
-                trace_id: text(&a),
-                ..none()
-            },
-            vec![&a],
-        ),
-        (
-            RecordFilter {
-                key_id: Some(id(1)),
-                ..none()
-            },
-            vec![&b, &a],
-        ),
-        (
-            RecordFilter {
-                model: text("other"),
-                ..none()
-            },
-            vec![&c],
-        ),
-        (
-            RecordFilter {
-                status: Some(200),
-                ..none()
-            },
-            vec![&c, &a],
-        ),
-        (
-            RecordFilter {
-                code: text("RATE_LIMIT_RPM"),
-                ..none()
-            },
-            vec![&b],
-        ),
-        (
-            RecordFilter {
-                from: Some(NOW + 2),
-                ..none()
-            },
-            vec![&c, &b],
-        ),
-        (
-            RecordFilter {
-                to: Some(NOW + 2),
-                ..none()
-            },
-            vec![&a],
-        ),
-        (
-            RecordFilter {
-                from: Some(NOW + 2),
-                to: Some(NOW + 3),
-                ..none()
-            },
-            vec![&b],
-        ),
-        (
-            RecordFilter {
-                key_id: Some(id(1)),
-                status: Some(200),
-                ..none()
-            },
-            vec![&a],
-        ),
-        (
-            RecordFilter {
-                trace_id: text(TRACE),
-                key_id: Some(id(9)),
-                ..none()
-            },
-            vec![],
-        ),
-        (
-            RecordFilter {
-                request_id: text("req-' OR 1=1"),
-                ..none()
-            },
-            vec![],
-        ),
-    ] {
-        let found: Vec<String> = search(&store, filter.clone())
-            .await
-            .into_iter()
-            .map(|r| r.request_id)
-            .collect();
-        assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{filter:?}");
+        (|f, _| f.request_id = Some("req-' OR 1=1".into()), &[]),
+    ];
+    for (narrow, expected) in cases {
+        let mut filter = RecordFilter::default();
+        narrow(&mut filter, [a, b, c]);
+        let found = search(&store, filter.clone()).await;
+        let found: Vec<&str> = found.iter().map(|record| record.request_id.as_str()).collect();
+        assert_eq!(found, expected, "{filter:?}");
     }
-    let elsewhere = Scope::new("other", "mallory");
-    let page = store
-        .search_records(&elsewhere, &none(), &PageRequest::default())
+}
+
+#[tokio::test]
+async fn records_of_another_tenant_are_not_found() {
+    let directory = Scratch::new();
+    let store = directory.open().await;
+    store.append_records(&[answered(1)]).await.unwrap();
+    let (elsewhere, page) = (Scope::new("other", "mallory"), PageRequest::default());
+    let found = store
+        .search_records(&elsewhere, &RecordFilter::default(), &page)
         .await
         .unwrap();
-    assert!(page.items.is_empty());
+    assert!(found.items.is_empty());
+    assert!(
+        store
+            .usage(&elsewhere, &id(1), "2026-01-01", "2026-12-31")
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[tokio::test]
