@@ -13,6 +13,10 @@ use model::record::{Attempt, Candidate, CandidateReason, Check, RequestRecord};
 use model::{NanoUsd, RequestId, ResourceId, Usage, UsageSource};
 use store::{KeyRing, Store};
 
+/// The allocator of the shipped program: allocation is a good part of what is measured.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const START_MS: u64 = 1_790_000_000_000;
 
 #[tokio::main(flavor = "current_thread")]
