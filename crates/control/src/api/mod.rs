@@ -22,6 +22,8 @@ pub mod usage;
 pub mod users;
 
 #[cfg(test)]
+mod audit_tests;
+#[cfg(test)]
 mod nouns_tests;
 #[cfg(test)]
 mod tests;

@@ -45,5 +45,6 @@ pub async fn handler(context: Context, JsonBody(body): JsonBody<Body>) -> Answer
     let user = context.store().find_user(&scope, &user_id).await?;
     let user = user.filter(|user| user.enabled);
     let user = user.ok_or_else(|| refused("The user may no longer sign in."))?;
+    context.audit("auth.refresh", user_id.as_str());
     Ok(ok(token.pair(&context, &user, &session_id)?))
 }

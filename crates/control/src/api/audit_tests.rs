@@ -1,0 +1,158 @@
+//! Every change leaves its line in the audit, and no line holds a secret.
+
+use std::fmt::{Debug, Write};
+use std::sync::Arc;
+
+use http::Method;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+use super::routes;
+use crate::testing::{ADMIN_TOKEN, Fixture, request};
+
+const PASSWORD: &str = "a password to look for";
+const CREDENTIAL: &str = "a-credential-to-look-for";
+
+/// Keeps the audit lines of this thread.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Subscriber for Lines {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        if event.metadata().target() == "audit" {
+            let mut line = Line(String::new());
+            event.record(&mut line);
+            self.0.lock().push(line.0);
+        }
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        write!(self.0, "{}={value:?} ", field.name()).unwrap();
+    }
+}
+
+/// One change: the line of the table, its parameter, its body.
+type Change = (Method, &'static str, String, Value);
+
+fn post(path: &'static str, parameter: &str, body: Value) -> Change {
+    (Method::POST, path, parameter.to_owned(), body)
+}
+
+/// In an order in which each succeeds, as below.
+#[rustfmt::skip]
+fn changes_of_sign_ins_and_keys(key: &str, tokens: &Value) -> Vec<Change> {
+    let refresh = json!({"refresh_token": tokens["refresh_token"]});
+    vec![
+        post("/api/v1/auth/login", "", json!({"email": "ann@example.org", "password": PASSWORD})),
+        post("/api/v1/auth/refresh", "", refresh.clone()),
+        post("/api/v1/auth/logout", "", refresh),
+        post("/api/v1/admin/api-keys", "", json!({"name": "again"})),
+        (Method::PATCH, "/api/v1/admin/api-keys/{id}", key.to_owned(), json!({"name": "n"})),
+        (Method::PUT, "/api/v1/admin/api-keys/{id}/rate-limit", key.to_owned(), json!({})),
+        post("/api/v1/admin/api-keys/{id}/disable", key, json!({})),
+        post("/api/v1/admin/api-keys/{id}/enable", key, json!({})),
+        post("/api/v1/admin/api-keys/{id}/rotate", key, json!({})),
+        post("/api/v1/admin/api-keys/{id}/revoke", key, json!({})),
+    ]
+}
+
+#[rustfmt::skip]
+fn changes_of_the_rest(account: &str, user: &str) -> Vec<Change> {
+    let price = json!({"in": "1", "out": "2"});
+    vec![
+        post("/api/v1/admin/accounts", "", json!({"name": "again", "provider": "demo"})),
+        (Method::PATCH, "/api/v1/admin/accounts/{id}", account.to_owned(), json!({"weight": 2})),
+        post("/api/v1/admin/accounts/{id}/reset", account, json!({})),
+        post("/api/v1/admin/accounts/{id}/disable", account, json!({})),
+        post("/api/v1/admin/accounts/{id}/enable", account, json!({})),
+        (Method::DELETE, "/api/v1/admin/accounts/{id}", account.to_owned(), json!({})),
+        post("/api/v1/admin/users", "", json!({"email": "b@example.org", "password": PASSWORD})),
+        (Method::PATCH, "/api/v1/admin/users/{id}", user.to_owned(), json!({"password": PASSWORD})),
+        post("/api/v1/admin/users/{id}/disable", user, json!({})),
+        post("/api/v1/admin/users/{id}/enable", user, json!({})),
+        (Method::DELETE, "/api/v1/admin/users/{id}", user.to_owned(), json!({})),
+        (Method::PUT, "/api/v1/admin/prices/{*model}", "gpt-5".to_owned(), price),
+        (Method::DELETE, "/api/v1/admin/prices/{*model}", "gpt-5".to_owned(), json!({})),
+        post("/api/v1/admin/circuits/{id}/reset", "openai:gpt-4o", json!({})),
+        post("/api/v1/admin/settings/log-level", "", json!({"level": "debug"})),
+    ]
+}
+
+#[tokio::test]
+async fn every_change_of_the_table_is_audited_without_a_secret() {
+    let fixture = Fixture::empty().await;
+    let key = fixture
+        .created("/api/v1/admin/api-keys", json!({"name": "k"}))
+        .await;
+    let credential = json!({"type": "api_key", "api_key": CREDENTIAL});
+    let body = json!({"name": "a", "provider": "openai", "credential": credential});
+    let account = fixture.created("/api/v1/admin/accounts", body).await;
+    let body = json!({"email": "ann@example.org", "password": PASSWORD});
+    let user = fixture.created("/api/v1/admin/users", body.clone()).await;
+    let tokens = fixture.post("/api/v1/auth/login", None, &body).await.json;
+
+    let lines = Lines::default();
+    // With a single dispatcher, a thread of another test that meets an event first switches it off for
+    // all threads; a second one that merely exists prevents that.
+    let _other = tracing::Dispatch::new(Lines::default());
+    let _guard = tracing::subscriber::set_default(lines.clone());
+    tracing::callsite::rebuild_interest_cache();
+    let ids = [&key, &account, &user].map(|noun| noun["id"].as_str().unwrap());
+    let mut changes = changes_of_sign_ins_and_keys(ids[0], &tokens);
+    changes.extend(changes_of_the_rest(ids[1], ids[2]));
+    for route in routes().iter().filter(|route| route.method != Method::GET) {
+        // Revoking a second time changes nothing.
+        if (&route.method, route.path) == (&Method::DELETE, "/api/v1/admin/api-keys/{id}") {
+            continue;
+        }
+        let covered = changes
+            .iter()
+            .any(|change| (&change.0, change.1) == (&route.method, route.path));
+        assert!(covered, "{} {} is not in the list", route.method, route.path);
+    }
+    for (method, pattern, parameter, body) in changes {
+        let path = pattern
+            .replace("{id}", &parameter)
+            .replace("{*model}", &parameter);
+        lines.0.lock().clear();
+        let body = (method != Method::DELETE).then_some(&body);
+        let seen = fixture
+            .send(request(method, &path, Some(ADMIN_TOKEN), body))
+            .await;
+        assert!(seen.status < 300, "{path}: {}", seen.json);
+        let written = lines.0.lock().clone();
+        let about = |line: &&String| !line.contains("verb=\"use\"");
+        assert_eq!(written.iter().filter(about).count(), 1, "{path}: {written:?}");
+        let secrets = [
+            PASSWORD,
+            CREDENTIAL,
+            ADMIN_TOKEN,
+            tokens["refresh_token"].as_str().unwrap(),
+        ];
+        let leaks = |line: &String| secrets.iter().any(|secret| line.contains(secret));
+        assert!(!written.iter().any(leaks), "{path}: {written:?}");
+    }
+}
