@@ -320,23 +320,18 @@ impl Gateway {
         .await
     }
 
-    /// Waits until a key may use all these models: a change has reached the data plane.
+    /// Waits until a key works and may use all these models: a change has reached the data plane.
     ///
     /// # Errors
     /// When that takes longer than `limit`.
     pub async fn offers(&self, key: &str, models: &[String], limit: Duration) -> Result<()> {
         wait::until(&format!("the models {models:?}"), limit, async || {
-            let answer = self.call(&Request::get("/v1/models").bearer(key)).await?.json();
-            let listed: Vec<&str> = answer["data"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(|model| model["id"].as_str())
-                .collect();
-            Ok(models
-                .iter()
-                .all(|model| listed.contains(&model.as_str()))
-                .then_some(()))
+            let answer = self.call(&Request::get("/v1/models").bearer(key)).await?;
+            let list = answer.json();
+            let ids = list["data"].as_array().into_iter().flatten();
+            let listed: Vec<&str> = ids.filter_map(|model| model["id"].as_str()).collect();
+            let all = models.iter().all(|model| listed.contains(&model.as_str()));
+            Ok((answer.status() == 200 && all).then_some(()))
         })
         .await
     }

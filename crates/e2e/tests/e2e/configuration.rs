@@ -2,14 +2,14 @@
 
 use anyhow::{Result, ensure};
 use serde_json::json;
-use testkit::admin::account;
+use testkit::admin::{UPSTREAM_CREDENTIAL, account};
 use testkit::canned;
 use testkit::gateway::Options;
 use testkit::surface::CHAT;
 use testkit::upstream::Upstream;
 use testkit::wait;
 
-use crate::stage::{IN_FORCE, Stage};
+use crate::stage::{IN_FORCE, Stage, with};
 
 #[tokio::test]
 async fn accounts_come_change_and_go_without_a_restart() -> Result<()> {
@@ -21,13 +21,19 @@ async fn accounts_come_change_and_go_without_a_restart() -> Result<()> {
     let id = stage.account("moving", &CHAT, &one, "m").await?;
     ensure!(stage.ask(&CHAT, "m", false).await?.status() == 200, "not served");
     let path = format!("accounts/{id}");
+    let base_url = CHAT.base_url(&two.url());
+    let moved = json!({"base_url": base_url});
+    // A credential belongs to the address it was given for.
+    let refused = stage.admin.try_send("PATCH", &path, Some(&moved)).await?;
+    ensure!(
+        refused.status() == 400,
+        "the credential moved along: {}",
+        refused.text()
+    );
+    let credential = json!({"type": "api_key", "api_key": UPSTREAM_CREDENTIAL});
     stage
         .admin
-        .send(
-            "PATCH",
-            &path,
-            Some(&json!({"base_url": CHAT.base_url(&two.url())})),
-        )
+        .send("PATCH", &path, Some(&with(moved, "credential", credential)))
         .await?;
     wait::until("calls at the new address", IN_FORCE, async || {
         stage.ask(&CHAT, "m", false).await?;

@@ -1,6 +1,7 @@
 //! Which account is asked, when another one is, and what the caller hears when none is left.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -45,13 +46,15 @@ async fn ranked(
         );
         ids.push(stage.create(&with(body, "priority", json!(rank + 1))).await?);
     }
-    in_force(stage, upstreams.len()).await?;
+    in_force(stage).await?;
     Ok(ids)
 }
 
+static MARKERS: AtomicU32 = AtomicU32::new(0);
+
 /// Waits until the data plane has seen the last change: a marker that was made after it.
-async fn in_force(stage: &Stage, number: usize) -> Result<()> {
-    let marker = format!("marker-{number}-{}", stage.gateway.fds()?);
+async fn in_force(stage: &Stage) -> Result<()> {
+    let marker = format!("marker-{}", MARKERS.fetch_add(1, Ordering::SeqCst));
     let (_, key) = stage.admin.create_key(&json!({"name": marker})).await?;
     stage.gateway.offers(&key, &[], IN_FORCE).await
 }
@@ -67,7 +70,7 @@ async fn weights_share_a_thousand_calls() -> Result<()> {
         let body = account(name, &CHAT, &upstream.url(), &json!(["m"]));
         stage.create(&with(body, "weight", json!(weight))).await?;
     }
-    in_force(&stage, 1).await?;
+    in_force(&stage).await?;
     let mut connection = stage.gateway.connect().await?;
     for _ in 0..1_000 {
         let answer = connection
@@ -120,7 +123,7 @@ async fn an_account_of_weight_zero_takes_nothing_new() -> Result<()> {
     let body = account("drained", &CHAT, &drained.url(), &json!(["m"]));
     stage.create(&with(body, "weight", json!(0))).await?;
     stage.account("open", &CHAT, &open, "m").await?;
-    in_force(&stage, 1).await?;
+    in_force(&stage).await?;
     for _ in 0..20 {
         ensure_complete(&CHAT, false, &stage.ask(&CHAT, "m", false).await?)?;
     }
@@ -167,11 +170,13 @@ async fn an_administrator_ends_a_cooldown() -> Result<()> {
     let upstream = Upstream::always(good(&CHAT)).await?;
     upstream.next([bad(&CHAT, 429, &[("retry-after", "600")])]);
     let ids = ranked(&stage, &CHAT, "m", &[&upstream]).await?;
-    ensure!(stage.ask(&CHAT, "m", false).await?.status() == 429);
     ensure!(
-        stage.ask(&CHAT, "m", false).await?.status() == 429 && upstream.count() == 1,
-        "not blocked"
+        stage.ask(&CHAT, "m", false).await?.status() == 429,
+        "the limit is not told"
     );
+    let blocked = stage.ask(&CHAT, "m", false).await?;
+    ensure_error(Dialect::OpenAi, &blocked, 503, "NO_AVAILABLE_UPSTREAM")?;
+    ensure!(upstream.count() == 1, "a blocked account was asked");
     stage
         .admin
         .post(&format!("accounts/{}/reset", ids[0]), &json!({}))
@@ -186,11 +191,12 @@ async fn when_all_are_limited_the_smallest_wait_is_told() -> Result<()> {
         let long = Upstream::always(bad(&surface, 429, &[("retry-after", "90")])).await?;
         let short = Upstream::always(bad(&surface, 429, &[("retry-after", "30")])).await?;
         ranked(&stage, &surface, "m", &[&long, &short]).await?;
-        for round in 0..2 {
+        // First both are asked, then none can be.
+        for (status, code) in [(429, "RATE_LIMIT_UPSTREAM"), (503, "NO_AVAILABLE_UPSTREAM")] {
             let answer = stage.ask(&surface, "m", false).await?;
-            ensure_error(surface.dialect, &answer, 429, "RATE_LIMIT_UPSTREAM")?;
+            ensure_error(surface.dialect, &answer, status, code)?;
             let seconds: u64 = answer.header("retry-after").context("no retry-after")?.parse()?;
-            ensure!((28..=30).contains(&seconds), "round {round}: {seconds}");
+            ensure!((28..=30).contains(&seconds), "{code}: {seconds}");
         }
         ensure!(
             (long.count(), short.count()) == (1, 1),
@@ -209,11 +215,6 @@ async fn when_all_are_overloaded_the_answer_is_503_or_529() -> Result<()> {
             ranked(&stage, &surface, "m", &[&upstream]).await?;
             let answer = stage.ask(&surface, "m", false).await?;
             ensure!(answer.status() == status, "{} {}", answer.status(), answer.text());
-            ensure!(
-                answer.header("retry-after").is_some(),
-                "no retry-after: {:?}",
-                answer.head
-            );
             if surface.dialect == Dialect::Anthropic {
                 ensure!(
                     answer.json()["error"]["type"] == "overloaded_error",
@@ -221,6 +222,13 @@ async fn when_all_are_overloaded_the_answer_is_503_or_529() -> Result<()> {
                     answer.text()
                 );
             }
+            let blocked = stage.ask(&surface, "m", false).await?;
+            ensure_error(surface.dialect, &blocked, 503, "NO_AVAILABLE_UPSTREAM")?;
+            ensure!(
+                blocked.header("retry-after").is_some(),
+                "no retry-after: {:?}",
+                blocked.head
+            );
         }
     }
     Ok(())
@@ -276,7 +284,7 @@ async fn an_account_that_is_down_is_passed_over() -> Result<()> {
     stage.create(&with(body, "priority", json!(1))).await?;
     let upstream = Upstream::always(good(&CHAT)).await?;
     stage.account("up", &CHAT, &upstream, "m").await?;
-    in_force(&stage, 1).await?;
+    in_force(&stage).await?;
     let answer = stage.ask(&CHAT, "m", false).await?;
     ensure_complete(&CHAT, false, &answer)?;
     let record = stage.record(&answer).await?;
@@ -463,7 +471,7 @@ async fn an_account_at_its_limit_is_passed_over() -> Result<()> {
     let body = with(with(body, "concurrency", json!(1)), "priority", json!(1));
     stage.create(&body).await?;
     stage.account("large", &CHAT, &large, "m").await?;
-    in_force(&stage, 1).await?;
+    in_force(&stage).await?;
     let mut waiting = stage.gateway.connect().await?;
     waiting
         .send(&stage.request(&CHAT, &CHAT.request("m", false)))

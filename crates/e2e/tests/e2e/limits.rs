@@ -25,9 +25,9 @@ async fn ask(gateway: &Gateway, surface: &Surface, key: &str) -> Result<Answer> 
 }
 
 fn number(answer: &Answer, name: &str) -> Result<u64> {
-    Ok(answer
-        .header(name)
-        .with_context(|| format!("no {name}"))?
+    let value = answer.header(name);
+    Ok(value
+        .with_context(|| format!("no {name}: {:?}", answer.head))?
         .parse()?)
 }
 

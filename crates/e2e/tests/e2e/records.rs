@@ -95,19 +95,15 @@ async fn usage_is_measured_priced_and_summed() -> Result<()> {
     ensure!(priced["usage"]["source"] == "measured", "{priced}");
     let id = key_id(&stage).await?;
     let calls = upstream.count() as u64;
+    let mut seen = Value::Null;
     wait::until("the daily usage", wait::PATIENCE, async || {
-        let usage = stage.admin.get(&format!("api-keys/{id}/usage")).await?;
-        let sum = |name: &str| -> u64 {
-            usage["items"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(|item| item[name].as_u64())
-                .sum()
-        };
+        seen = stage.admin.get(&format!("api-keys/{id}/usage")).await?;
+        let items = seen["items"].as_array().into_iter().flatten();
+        let sum = |name: &str| items.clone().filter_map(|item| item[name].as_u64()).sum::<u64>();
         Ok((sum("requests") == calls && sum("input") == calls * canned::INPUT).then_some(()))
     })
-    .await?;
+    .await
+    .with_context(|| format!("{calls} calls, {seen}"))?;
     let own = stage
         .gateway
         .call(&Request::get("/v1/usage").bearer(&stage.key))

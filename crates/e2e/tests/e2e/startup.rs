@@ -26,7 +26,11 @@ async fn a_port_in_use_is_named() -> Result<()> {
     let address = listener.local_addr()?.to_string();
     let options = Options::default().argument("--listen").argument(&address);
     let (status, said) = Gateway::refusal(options).await?;
-    ensure_refused(status, &said, &[&address, "in use"])
+    ensure_refused(
+        status,
+        &said,
+        &[&address, "listen", &std::process::id().to_string()],
+    )
 }
 
 #[tokio::test]
