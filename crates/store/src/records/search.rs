@@ -1,4 +1,4 @@
-//! Finding records: by id, by trace, by key, or newest first.
+//! Finding records: by id, by trace, or walking back from the newest.
 
 use model::clock::EpochMs;
 use model::{NanoUsd, ResourceId, Usage, UsageSource};
@@ -30,10 +30,9 @@ macro_rules! search {
 const BY_ID: &str = search!("request_id = $8");
 /// A request without a trace of its own is found by its id.
 const BY_TRACE: &str = search!("(trace_id = $8 OR request_id = $8)");
-const BY_KEY: &str = search!("key_id = $8");
 const NEWEST: &str = search!("CAST($8 AS TEXT) IS NULL");
 
-pub(super) const STATEMENTS: [&str; 4] = [BY_ID, BY_TRACE, BY_KEY, NEWEST];
+pub(super) const STATEMENTS: [&str; 3] = [BY_ID, BY_TRACE, NEWEST];
 
 /// Sorts after every request id, in any collation.
 const AFTER_ALL: &str = "s";
@@ -44,9 +43,9 @@ pub(crate) fn id_at(at: EpochMs) -> String {
 }
 
 impl Store {
-    /// Searches the tenant's records, newest first. By id and by trace it costs a look-up, by key a
-    /// walk over that key's records, else a walk from the newest on until the page is full: give a
-    /// time range with a rare model, status or code.
+    /// Searches the tenant's records, newest first. By id and by trace it costs a look-up, else a walk
+    /// from the newest on until the page is full: give a time range with a key, model, status or code
+    /// that may be rare.
     ///
     /// # Errors
     /// What the database said.
@@ -83,16 +82,10 @@ impl Store {
 
 /// The statement that looks at the fewest rows, and what it looks for.
 fn narrowest(filter: &RecordFilter) -> (&'static str, Option<&str>) {
-    let by = |sql, value: &Option<String>| value.is_some().then_some(sql);
-    if let Some(sql) = by(BY_ID, &filter.request_id) {
-        return (sql, filter.request_id.as_deref());
-    }
-    if let Some(sql) = by(BY_TRACE, &filter.trace_id) {
-        return (sql, filter.trace_id.as_deref());
-    }
-    match &filter.key_id {
-        Some(key) => (BY_KEY, Some(key.as_str())),
-        None => (NEWEST, None),
+    match (&filter.request_id, &filter.trace_id) {
+        (Some(request), _) => (BY_ID, Some(request)),
+        (None, Some(trace)) => (BY_TRACE, Some(trace)),
+        (None, None) => (NEWEST, None),
     }
 }
 
