@@ -79,7 +79,11 @@ pub(crate) fn of_answer(status: u16, failure: &UpstreamFailure) -> Failure {
         Class::Caller if failure.is_model_missing() => (Class::Refused, Some(Punishment::ModelMissing)),
         other => (other, punishment),
     };
-    let mut rejection = Rejection::because(last_code(status, class), last_message(status, failure));
+    let code = match punishment {
+        Some(Punishment::ModelMissing) => Code::ModelNotFound,
+        _ => last_code(status, class),
+    };
+    let mut rejection = Rejection::because(code, last_message(status, failure));
     rejection.retry_after = failure.retry_after;
     rejection.upstream_status = Some(status);
     rejection.upstream_code = failure.code.clone();
@@ -249,6 +253,7 @@ mod tests {
         let judged = of_answer(404, &failure);
         assert_eq!(judged.class, Class::Refused);
         assert_eq!(judged.punishment, Some(Punishment::ModelMissing));
+        assert_eq!(judged.rejection.code, Code::ModelNotFound);
     }
 
     #[test]

@@ -156,12 +156,9 @@ async fn read_body(held: &mut Room, mut body: Incoming, room: usize) -> Result<B
     let mut first: Option<Bytes> = None;
     let mut rest = BytesMut::new();
     loop {
-        let next = match tokio::time::timeout(idle, body.frame()).await {
-            Ok(next) => next,
-            Err(_) => {
-                let message = format!("The request body stopped arriving for {} s.", idle.as_secs());
-                return Err(Rejection::because(Code::InvalidRequest, message));
-            }
+        let Ok(next) = tokio::time::timeout(idle, body.frame()).await else {
+            let message = format!("The request body stopped arriving for {} s.", idle.as_secs());
+            return Err(Rejection::because(Code::InvalidRequest, message));
         };
         let Some(frame) = next else { break };
         let frame = frame.map_err(|error| {

@@ -42,6 +42,7 @@ use state::in_flight::InFlight;
 use state::limits::Limits;
 use telemetry::metric::Metrics;
 use telemetry::queue::RecordSender;
+use tokio::sync::watch;
 
 pub use body::Outgoing;
 pub use catalog::Catalog;
@@ -81,13 +82,15 @@ pub struct Shared {
     pub control: Arc<dyn ControlPlane>,
 }
 
-/// Keeps the compiled configuration at the newest revision until the publisher is gone.
-pub async fn follow(shared: Arc<Shared>, mut configurations: sync::Subscriber) {
+/// Keeps the compiled configuration at the newest revision until the publisher is gone, and tells
+/// `applied` which one is in force.
+pub async fn follow(shared: Arc<Shared>, mut configurations: sync::Subscriber, applied: watch::Sender<u64>) {
     while let Some(configuration) = configurations.next().await {
         let catalog = Catalog::compile(&configuration, &shared.settings.default_limits);
         let revision = catalog.revision;
         shared.catalog.store(Arc::new(catalog));
         shared.metrics.config_applied(revision, shared.clock.now_ms());
-        tracing::info!(revision, "configuration applied");
+        applied.send_replace(revision);
+        tracing::debug!(revision, "configuration applied");
     }
 }

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 pub type Publish = Arc<dyn Fn(Arc<Configuration>) + Send + Sync>;
 
 /// Changes within this of the first one are published together.
-const GATHER: Duration = Duration::from_millis(20);
+const GATHER: Duration = Duration::from_millis(2);
 /// Pause before a failed load is repeated; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);

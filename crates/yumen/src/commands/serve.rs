@@ -74,9 +74,10 @@ async fn serve(loaded: Loaded, options: Options, clock: Arc<dyn Clock>) -> Resul
     let metrics = Arc::new(telemetry::metric::Metrics::new());
     let memory = data_plane::Memory::default();
     let (stop, stopping) = watch::channel(false);
-    let control = control_plane::build(&settings, (&store, &clock, &log), passwords, (&memory, &metrics))?;
-
     let (publisher, subscriber) = keys::first_configuration(&store).await?;
+    let (applied, applying) = watch::channel(subscriber.current().revision);
+    let parts = (&store, &clock, &log);
+    let control = control_plane::build(&settings, parts, passwords, (&memory, &metrics), applying)?;
     let shared = data_plane::shared(
         &settings,
         data_plane::Parts {
@@ -105,7 +106,7 @@ async fn serve(loaded: Loaded, options: Options, clock: Arc<dyn Clock>) -> Resul
         Arc::clone(&clock),
         stopping.clone(),
     ));
-    let following = tokio::spawn(proxy::follow(Arc::clone(&shared), subscriber));
+    let following = tokio::spawn(proxy::follow(Arc::clone(&shared), subscriber, applied));
     let sides = side_listener::serve(sides, &control, &stopping);
     let listening = proxy::start(
         &shared,

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -17,7 +18,7 @@ use store::Store;
 use telemetry::log::LevelHandle;
 use telemetry::metric::{self, Metrics};
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tower::ServiceExt;
 
 use crate::config::Settings;
@@ -26,6 +27,9 @@ use crate::problem::Problem;
 use crate::wiring::data_plane::Memory;
 use crate::wiring::keys;
 
+/// How long the answer to a change waits for the data plane; the change is committed in any case.
+const APPLY_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Serves the paths that are not the data plane's, on the control runtime.
 #[derive(Clone)]
 pub struct Bridge {
@@ -33,6 +37,8 @@ pub struct Bridge {
     runtime: Handle,
     readiness: Arc<Readiness>,
     scrape: Arc<Scrape>,
+    store: Arc<Store>,
+    applied: watch::Receiver<u64>,
 }
 
 /// What a scrape of the metrics needs.
@@ -52,6 +58,7 @@ pub fn build(
     (store, clock, log): (&Arc<Store>, &Arc<dyn Clock>, &LevelHandle),
     passwords: Passwords,
     (memory, metrics): (&Memory, &Arc<Metrics>),
+    applied: watch::Receiver<u64>,
 ) -> Result<Bridge, Problem> {
     let readiness = Arc::new(Readiness::default());
     let level = log.clone();
@@ -81,6 +88,8 @@ pub fn build(
         runtime: Handle::current(),
         readiness,
         scrape: Arc::new(scrape),
+        store: Arc::clone(store),
+        applied,
     })
 }
 
@@ -101,9 +110,29 @@ impl Bridge {
         if let Some(key) = known.key {
             extensions.insert(CallerKey(key));
         }
-        match self.router.clone().oneshot(request.map(Body::new)).await {
+        let reads = request.method().is_safe();
+        let response = match self.router.clone().oneshot(request.map(Body::new)).await {
             Ok(response) => response.map(boxed),
             Err(never) => match never {},
+        };
+        if !reads && response.status().is_success() {
+            self.wait_until_applied().await;
+        }
+        response
+    }
+
+    /// Waits until the data plane of this process has what was just committed: whoever is told that a
+    /// key exists may use it with the next request.
+    async fn wait_until_applied(&self) {
+        let committed = *self.store.changes().borrow();
+        let mut applied = self.applied.clone();
+        let waited = tokio::time::timeout(
+            APPLY_PATIENCE,
+            applied.wait_for(|revision| *revision >= committed),
+        )
+        .await;
+        if waited.is_err() {
+            tracing::warn!(revision = committed, "a change is committed but not yet applied");
         }
     }
 }
