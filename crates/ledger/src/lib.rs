@@ -3,10 +3,6 @@
 //! Amounts are integer nano-dollars; a float never takes part. Pricing is a pure function; no clock, no
 //! sockets, no database on a request's path.
 #![forbid(unsafe_code)]
-#![allow(
-    clippy::result_large_err,
-    reason = "a Rejection is built only when a request ends, and boxing it would cost its readers more"
-)]
 
 pub mod catalogue;
 pub mod meter;

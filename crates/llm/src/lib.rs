@@ -5,10 +5,6 @@
 //! as they pass and never rewritten.
 
 #![forbid(unsafe_code)]
-#![allow(
-    clippy::result_large_err,
-    reason = "a rejection is made once per refused request; a box would be one more thing to follow"
-)]
 
 mod dialect;
 mod failure;

@@ -2,6 +2,7 @@
 //!
 //! No I/O, no async, no clock of its own: every other crate may name these types, so they must
 //! stay cheap to compile and impossible to misuse.
+#![forbid(unsafe_code)]
 
 pub mod clock;
 pub mod code;

@@ -2,19 +2,30 @@
 //! is closed again.
 
 use std::io::Write;
+use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
+use control::Passwords;
+use control::jobs::{publisher, recorder, retention};
 use model::Clock;
 use store::Store;
+use telemetry::log::LevelHandle;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::banner::Banner;
+use crate::commands::data;
 use crate::config::{Loaded, Settings};
 use crate::problem::Problem;
 use crate::startup;
 use crate::system_clock::SystemClock;
+use crate::wiring::control_plane::Bridge;
 use crate::wiring::{control_plane, data_plane, demo, keys, side_listener, signals};
 
+/// How long the last records may take to be written at the end.
+const RECORD_PATIENCE: Duration = Duration::from_secs(20);
 /// Requests whose records may wait to be written.
 const WAITING_RECORDS: usize = 65_536;
 /// Threads of the runtime that serves everything but requests to models.
@@ -51,13 +62,14 @@ async fn serve(loaded: Loaded, options: Options, clock: Arc<dyn Clock>) -> Resul
     for warning in &loaded.warnings {
         tracing::warn!(warning, "a setting has no effect in this version");
     }
+    // Sockets first: a port that is taken must not leave a half-made data directory behind.
     let public = startup::bind(settings.listen, "listen")?;
     let address = public
         .local_addr()
         .map_err(|error| startup::bind_problem(settings.listen, "listen", &error))?;
     let sides = side_listener::bind(&settings)?;
 
-    let ring = keys::key_ring(&settings)?;
+    let ring = data::key_ring(&settings).map_err(|error| startup::store_problem(&error))?;
     let store = Store::open(&settings.data, ring)
         .await
         .map_err(|error| startup::store_problem(&error))?;
@@ -70,58 +82,13 @@ async fn serve(loaded: Loaded, options: Options, clock: Arc<dyn Clock>) -> Resul
         None
     };
 
-    let (records, receiver) = telemetry::queue::record_channel(WAITING_RECORDS);
-    let metrics = Arc::new(telemetry::metric::Metrics::new());
-    let memory = data_plane::Memory::default();
-    let (stop, stopping) = watch::channel(false);
-    let (publisher, subscriber) = keys::first_configuration(&store).await?;
-    let (applied, applying) = watch::channel(subscriber.current().revision);
-    let parts = (&store, &clock, &log);
-    let control = control_plane::build(&settings, parts, passwords, (&memory, &metrics), applying)?;
-    let shared = data_plane::shared(
-        &settings,
-        data_plane::Parts {
-            clock: Arc::clone(&clock),
-            store: &store,
-            memory: memory.clone(),
-            records,
-            metrics: Arc::clone(&metrics),
-            control: Arc::new(control.clone()),
-        },
-        &subscriber.current(),
-    );
-    let recorder = tokio::spawn(control::jobs::recorder::run(
-        receiver,
-        Arc::clone(&store),
-        Arc::clone(&metrics),
-        keys::log_format(&settings),
-    ));
-    let publishing = tokio::spawn(control::jobs::publisher::run(
-        Arc::clone(&store),
-        Arc::new(move |configuration| publisher.publish(configuration)),
-        stopping.clone(),
-    ));
-    let retention = tokio::spawn(control::jobs::retention::run(
-        Arc::clone(&store),
-        Arc::clone(&clock),
-        stopping.clone(),
-    ));
-    let following = tokio::spawn(proxy::follow(Arc::clone(&shared), subscriber, applied));
-    let sides = side_listener::serve(sides, &control, &stopping);
-    let listening = proxy::start(
-        &shared,
-        public,
-        &tokio::runtime::Handle::current(),
-        data_plane::seed,
-    )
-    .map_err(|error| {
-        Problem::new(
-            "cannot start the workers",
-            error.to_string(),
-            "raise the limit on threads",
-        )
-    })?;
-
+    let parts = Opened {
+        store,
+        clock,
+        log,
+        passwords,
+    };
+    let running = start(&settings, parts, public, sides).await?;
     announce(
         &Banner {
             address,
@@ -132,19 +99,109 @@ async fn serve(loaded: Loaded, options: Options, clock: Arc<dyn Clock>) -> Resul
         &settings,
     );
     signals::stop_ordered().await;
-
-    tracing::info!("stopping: no new connections, open exchanges may end");
-    control.readiness().drain();
-    listening.drain().await;
-    let _ = stop.send(true);
-    let _ = tokio::join!(publishing, retention, following, sides);
-    // The recorder ends when nobody can send any more: then every record is written.
-    drop(shared);
-    drop(control);
-    let _ = recorder.await;
-    store.close().await;
-    tracing::info!("stopped");
+    running.stop().await;
     Ok(())
+}
+
+/// What is open before anything is served.
+struct Opened {
+    store: Arc<Store>,
+    clock: Arc<dyn Clock>,
+    log: LevelHandle,
+    passwords: Passwords,
+}
+
+/// Starts both planes and the work beside them.
+async fn start(
+    settings: &Settings,
+    opened: Opened,
+    public: TcpListener,
+    sides: Vec<side_listener::Bound>,
+) -> Result<Running, Problem> {
+    let Opened {
+        store,
+        clock,
+        log,
+        passwords,
+    } = opened;
+    let (records, receiver) = telemetry::queue::record_channel(WAITING_RECORDS);
+    let metrics = Arc::new(telemetry::metric::Metrics::new());
+    let memory = data_plane::Memory::default();
+    let (stop, stopping) = watch::channel(false);
+    let (publisher, subscriber) = keys::first_configuration(&store).await?;
+    let (applied, applying) = watch::channel(subscriber.current().revision);
+    let parts = (&store, &clock, &log);
+    let control = control_plane::build(settings, parts, passwords, (&memory, &metrics), applying)?;
+    let parts = data_plane::Parts {
+        clock: Arc::clone(&clock),
+        store: &store,
+        memory,
+        records,
+        metrics: Arc::clone(&metrics),
+        control: Arc::new(control.clone()),
+    };
+    let shared = data_plane::shared(settings, parts, &subscriber.current());
+    let listening = proxy::start(&shared, public, &Handle::current(), data_plane::seed).map_err(|error| {
+        Problem::new(
+            "cannot start the workers",
+            error.to_string(),
+            "raise the limit on threads",
+        )
+    })?;
+
+    let format = keys::log_format(settings);
+    let recorder = tokio::spawn(recorder::run(receiver, Arc::clone(&store), metrics, format));
+    let publish = Arc::new(move |configuration| publisher.publish(configuration));
+    let beside = vec![
+        tokio::spawn(publisher::run(Arc::clone(&store), publish, stopping.clone())),
+        tokio::spawn(retention::run(Arc::clone(&store), clock, stopping.clone())),
+        tokio::spawn(proxy::follow(Arc::clone(&shared), subscriber, applied)),
+        side_listener::serve(sides, &control, &stopping),
+    ];
+    Ok(Running {
+        stop,
+        listening,
+        shared,
+        control,
+        beside,
+        recorder,
+        store,
+    })
+}
+
+/// The running gateway.
+struct Running {
+    stop: watch::Sender<bool>,
+    listening: proxy::Listening,
+    shared: Arc<proxy::Shared>,
+    control: Bridge,
+    beside: Vec<JoinHandle<()>>,
+    recorder: JoinHandle<()>,
+    store: Arc<Store>,
+}
+
+impl Running {
+    /// Stops in order: callers first, then what serves them, the records last.
+    async fn stop(self) {
+        tracing::info!("stopping: no new connections, open exchanges may end");
+        self.control.readiness().drain();
+        self.listening.drain().await;
+        let _ = self.stop.send(true);
+        for work in self.beside {
+            let _ = work.await;
+        }
+        // The recorder ends when nobody can send any more: then every record is written.
+        drop(self.shared);
+        drop(self.control);
+        if tokio::time::timeout(RECORD_PATIENCE, self.recorder)
+            .await
+            .is_err()
+        {
+            tracing::error!("the database did not take the last request records");
+        }
+        self.store.close().await;
+        tracing::info!("stopped");
+    }
 }
 
 /// Says that the gateway listens, once it does.

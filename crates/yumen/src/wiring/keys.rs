@@ -7,7 +7,7 @@ use std::sync::Arc;
 use control::Passwords;
 use control::bootstrap;
 use model::Clock;
-use store::{KeyRing, Store};
+use store::Store;
 use telemetry::log::{Format, LevelHandle};
 
 use crate::banner::FirstAdministrator;
@@ -32,18 +32,6 @@ pub fn log_format(settings: &Settings) -> Format {
         LogFormat::Text => Format::Text,
         LogFormat::Json => Format::Json,
     }
-}
-
-/// The keys that secrets are hashed and sealed under: derived from `ENCRYPTION_KEY`, or kept beside the data.
-///
-/// # Errors
-/// A key file is missing, unreadable, or readable by others.
-pub fn key_ring(settings: &Settings) -> Result<KeyRing, Problem> {
-    let ring = match &settings.encryption_key {
-        Some(key) => KeyRing::derive(*key.expose()),
-        None => KeyRing::load_or_create(&settings.data),
-    };
-    ring.map_err(|error| startup::store_problem(&error))
 }
 
 /// Hashes and checks passwords.
