@@ -42,8 +42,8 @@ pub struct Outcome {
     pub seconds: f64,
     /// Processor time of the server's processes, in nanoseconds.
     pub cpu_ns: u64,
-    /// The same for each thread.
-    pub thread_cpu_ns: Vec<u64>,
+    /// The same for each thread, by its name.
+    pub thread_cpu_ns: Vec<(String, u64)>,
     /// Latencies in microseconds, sorted.
     pub latencies_us: Vec<f64>,
 }
@@ -86,12 +86,15 @@ pub async fn closed(
     if units == 0 {
         bail!("not one answer inside the window");
     }
-    let spent = |(thread, now): (&u32, &u64)| now.saturating_sub(before.get(thread).copied().unwrap_or(0));
-    let thread_cpu_ns: Vec<u64> = after.iter().map(spent).collect();
+    let spent = |(thread, now): (&u32, &u64)| {
+        let name = server.map_or_else(String::new, |server| server.thread_name(*thread));
+        (name, now.saturating_sub(before.get(thread).copied().unwrap_or(0)))
+    };
+    let thread_cpu_ns: Vec<(String, u64)> = after.iter().map(spent).collect();
     Ok(Outcome {
         units,
         seconds,
-        cpu_ns: thread_cpu_ns.iter().sum(),
+        cpu_ns: thread_cpu_ns.iter().map(|(_, spent)| spent).sum(),
         thread_cpu_ns,
         latencies_us: Vec::new(),
     })

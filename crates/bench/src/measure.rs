@@ -1,5 +1,6 @@
 //! One run: simulator, nginx and gateway side by side, the chosen cases in rounds, in turn.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -163,6 +164,11 @@ impl Rig {
             self.figures
                 .add(case, target, "cpu", outcome.cpu_ns as f64 / 1_000.0 / units);
         }
+        if target == Target::Gateway {
+            let of_case = format!("{case}, last round, CPU by thread: ");
+            self.figures.notes.retain(|note| !note.starts_with(&of_case));
+            self.figures.notes.push(of_case + &by_thread(outcome));
+        }
     }
 
     async fn start_times(&mut self, case: &'static str) -> Result<()> {
@@ -275,11 +281,23 @@ impl Rig {
     }
 }
 
+/// Where the gateway's processor time went in the last round, threads of one name together.
+fn by_thread(outcome: &Outcome) -> String {
+    let mut names: BTreeMap<&str, u64> = BTreeMap::new();
+    for (name, spent) in &outcome.thread_cpu_ns {
+        *names.entry(name).or_default() += spent;
+    }
+    let busy = names.iter().filter(|(_, spent)| **spent * 100 > outcome.cpu_ns);
+    let parts =
+        busy.map(|(name, spent)| format!("{name} {:.1} µs", *spent as f64 / 1_000.0 / outcome.units as f64));
+    parts.collect::<Vec<_>>().join(", ")
+}
+
 /// The busiest worker's processor time divided by a fair share of it; 1 is even, the number of workers is
 /// the worst.
 fn unevenness(outcome: &Outcome, connections: usize) -> f64 {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let mut threads = outcome.thread_cpu_ns.clone();
+    let mut threads: Vec<u64> = outcome.thread_cpu_ns.iter().map(|(_, spent)| *spent).collect();
     threads.sort_unstable_by(|a, b| b.cmp(a));
     threads.truncate(connections.min(cores));
     let fair = threads.iter().sum::<u64>() as f64 / threads.len() as f64;
@@ -293,7 +311,7 @@ mod tests {
     #[test]
     fn one_worker_that_does_all_is_uneven() {
         let outcome = |threads: &[u64]| Outcome {
-            thread_cpu_ns: threads.to_vec(),
+            thread_cpu_ns: threads.iter().map(|spent| (String::new(), *spent)).collect(),
             ..Outcome::default()
         };
         assert!(unevenness(&outcome(&[5, 1_000, 990, 7]), 1) < 1.01);

@@ -140,6 +140,16 @@ impl Processes {
         self.sum("status", "VmRSS:")
     }
 
+    /// The name of a thread of one of these processes.
+    #[must_use]
+    pub fn thread_name(&self, thread: u32) -> String {
+        let names = self
+            .0
+            .iter()
+            .find_map(|pid| read(PathBuf::from(format!("/proc/{pid}/task/{thread}/comm"))));
+        names.map_or_else(|| thread.to_string(), |name| name.trim().to_owned())
+    }
+
     fn sum(&self, file: &str, field: &str) -> u64 {
         let kilobytes = |pid: &u32| -> Option<u64> {
             let text = read(PathBuf::from(format!("/proc/{pid}/{file}")))?;

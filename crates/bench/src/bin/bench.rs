@@ -92,7 +92,7 @@ fn run(arguments: &[String]) -> Result<bool> {
     let folder = std::env::temp_dir().join(format!("yumen-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let plan = Plan {
-        binary: arguments.yumen.clone(),
+        binary: std::path::absolute(&arguments.yumen)?,
         tools: std::env::current_exe()?,
         folder: folder.clone(),
         cases: cases.clone(),
