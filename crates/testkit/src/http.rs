@@ -18,6 +18,9 @@ use crate::wait::PATIENCE;
 /// The longest answer head that is read.
 const HEAD_LIMIT: usize = 256 * 1024;
 
+/// Room for one read: small enough for thousands of connections, larger than any frame that is timed.
+const READ_SIZE: usize = 8 * 1024;
+
 /// Status line and headers.
 #[derive(Clone, Debug)]
 pub struct Head {
@@ -381,6 +384,7 @@ impl Input<'_> {
 
     /// Reads more bytes; `false` at the end of the connection, which a reset is too.
     async fn more(&mut self) -> Result<bool> {
+        self.buffer.reserve(READ_SIZE);
         match timeout(self.patience, self.reader.read_buf(self.buffer)).await {
             Err(_) => bail!("nothing came for {:?}", self.patience),
             Ok(Ok(count)) => Ok(count > 0),

@@ -380,6 +380,7 @@ async fn until(
         if let Some(at) = found(buffer) {
             return Some(at);
         }
+        buffer.reserve(64 * 1024);
         if buffer.len() > REQUEST_LIMIT || stream.read_buf(buffer).await.ok()? == 0 {
             return None;
         }

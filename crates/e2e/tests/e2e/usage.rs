@@ -100,6 +100,7 @@ fn openai(vendor: &str, usage: &Value) -> Stated {
         &usage["prompt_tokens_details"]["cached_tokens"],
         &usage["prompt_cache_hit_tokens"],
         &usage["cached_tokens"],
+        &usage["num_cached_tokens"],
     ];
     let cache_read = cached.into_iter().map(number).max().unwrap_or_default();
     // Some hosts leave the cached part out of the prompt, some leave reasoning out of the completion,
