@@ -62,9 +62,14 @@ impl Outcome {
         }
     }
 
+    /// A whole first value is a whole answer: what follows it is the relay's to pass on.
     fn of_body(body: &[u8]) -> Self {
-        match serde_json::from_slice::<Value>(body) {
-            Ok(Value::Object(fields)) if !fields.contains_key("error") => Self::Complete,
+        let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+        let first = serde_json::Deserializer::from_slice(body)
+            .into_iter::<Value>()
+            .next();
+        match first {
+            Some(Ok(Value::Object(fields))) if !fields.contains_key("error") => Self::Complete,
             _ => Self::SilentlyShort,
         }
     }

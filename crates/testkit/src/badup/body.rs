@@ -1,6 +1,6 @@
 //! A table: faults of the body, its framing and its coding.
 
-use super::{BROKEN, Case, ERROR, Expectation, Fault, INVALID, TIMEOUT};
+use super::{BROKEN, Case, Expectation, Fault, INVALID, TIMEOUT};
 use crate::canned;
 use crate::deflate;
 use crate::script::{Script, chunk};
@@ -47,7 +47,7 @@ pub(super) const FAULTS: &[Fault] = &[
         Expectation::broken_off(BROKEN)
     }),
     Fault::new("resets in the middle, length stated", resets_sized, |_| {
-        Expectation::broken_off(ERROR)
+        Expectation::broken_off(BROKEN)
     }),
     Fault::new(
         "stalls in the middle",

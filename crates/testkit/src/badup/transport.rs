@@ -36,9 +36,9 @@ pub(super) const FAULTS: &[Fault] = &[
         |case| case.chunked_head().reset(),
         |case| {
             if case.stream {
-                Expectation::bad_gateway(ERROR)
+                Expectation::bad_gateway(BROKEN)
             } else {
-                Expectation::broken_off(ERROR)
+                Expectation::broken_off(BROKEN)
             }
         },
     ),
@@ -50,7 +50,7 @@ pub(super) const FAULTS: &[Fault] = &[
                 .chunk("data: {\"cho")
                 .reset()
         },
-        |_| Expectation::broken_off(ERROR),
+        |_| Expectation::broken_off(BROKEN),
     ),
     Fault::new("sends the head one byte at a time", slow_head, timed_out),
     Fault::new("floods with interim answers", interim_flood, |_| {
