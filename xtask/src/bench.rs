@@ -12,11 +12,7 @@ use crate::setup;
 /// Measures; `--quick` takes the daily optimised build, which compiles faster than the shipped one.
 pub fn run_command(arguments: &[String]) -> Result<()> {
     setup::install()?;
-    let profile = if arguments.iter().any(|argument| argument == "--quick") {
-        "quick"
-    } else {
-        "dist"
-    };
+    let profile = if arguments.iter().any(|argument| argument == "--quick") { "quick" } else { "dist" };
     run(&mut command(&format!("cargo build -p yumen --profile {profile}")))?;
     run(&mut command("cargo build -p bench --bin bench --profile quick"))?;
     let mut bench = Command::new(root().join("target/quick/bench"));

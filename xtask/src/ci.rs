@@ -34,9 +34,7 @@ pub fn run_command() -> Result<()> {
     timed("crates", &mut count_crates)?;
     timed("deny", &mut deny::check)?;
     timed("clippy", &mut || {
-        run(&mut command(
-            "cargo clippy --workspace --all-targets --locked -- -D warnings",
-        ))
+        run(&mut command("cargo clippy --workspace --all-targets --locked -- -D warnings"))
     })?;
     timed("codegen", &mut codegen::check)?;
     timed("clean release build", &mut build_release)?;
@@ -56,21 +54,13 @@ pub fn run_command() -> Result<()> {
 
 /// Counts the crates that the binary is built from, build scripts' and macros' included.
 fn count_crates() -> Result<()> {
-    let listed = output(&mut command(
-        "cargo tree --locked -p yumen -e normal,build --prefix none --no-dedupe",
-    ))?;
-    let crates: BTreeSet<&str> = listed
-        .lines()
-        .map(|line| line.trim_end_matches(" (*)"))
-        .filter(|line| !line.is_empty())
-        .collect();
+    let listed =
+        output(&mut command("cargo tree --locked -p yumen -e normal,build --prefix none --no-dedupe"))?;
+    let crates: BTreeSet<&str> =
+        listed.lines().map(|line| line.trim_end_matches(" (*)")).filter(|line| !line.is_empty()).collect();
     println!("crates: {} of at most {MOST_CRATES}", crates.len());
     if crates.len() > MOST_CRATES {
-        bail!(
-            "{} crates are {} too many",
-            crates.len(),
-            crates.len() - MOST_CRATES
-        );
+        bail!("{} crates are {} too many", crates.len(), crates.len() - MOST_CRATES);
     }
     Ok(())
 }
@@ -90,10 +80,7 @@ fn build_release() -> Result<()> {
         BUILD_BUDGET.as_secs()
     );
     if took > BUILD_LIMIT {
-        bail!(
-            "the clean release build took more than {} minutes",
-            BUILD_LIMIT.as_secs() / 60
-        );
+        bail!("the clean release build took more than {} minutes", BUILD_LIMIT.as_secs() / 60);
     }
     Ok(())
 }

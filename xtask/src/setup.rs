@@ -16,34 +16,13 @@ struct Package {
 }
 
 const PACKAGES: &[Package] = &[
-    Package {
-        name: "build-essential",
-        present: || succeeds("cc --version") && succeeds("make --version"),
-    },
-    Package {
-        name: "nginx-light",
-        present: || in_folders("nginx"),
-    },
-    Package {
-        name: "redis-server",
-        present: || in_folders("redis-server"),
-    },
-    Package {
-        name: "postgresql",
-        present: || postgres_folder().is_some(),
-    },
-    Package {
-        name: "python3-venv",
-        present: || succeeds("python3 -m ensurepip --version"),
-    },
-    Package {
-        name: "nodejs",
-        present: || succeeds("node --version"),
-    },
-    Package {
-        name: "npm",
-        present: || succeeds("npm --version"),
-    },
+    Package { name: "build-essential", present: || succeeds("cc --version") && succeeds("make --version") },
+    Package { name: "nginx-light", present: || in_folders("nginx") },
+    Package { name: "redis-server", present: || in_folders("redis-server") },
+    Package { name: "postgresql", present: || postgres_folder().is_some() },
+    Package { name: "python3-venv", present: || succeeds("python3 -m ensurepip --version") },
+    Package { name: "nodejs", present: || succeeds("node --version") },
+    Package { name: "npm", present: || succeeds("npm --version") },
 ];
 
 const PYTHON_REQUIREMENTS: &str = "tests/sdk/python/requirements.txt";
@@ -69,11 +48,8 @@ pub fn install() -> Result<()> {
 }
 
 fn install_packages() -> Result<()> {
-    let missing: Vec<&str> = PACKAGES
-        .iter()
-        .filter(|package| !(package.present)())
-        .map(|package| package.name)
-        .collect();
+    let missing: Vec<&str> =
+        PACKAGES.iter().filter(|package| !(package.present)()).map(|package| package.name).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -111,11 +87,7 @@ pub fn install_python(requirements: &str, options: &[&str]) -> Result<()> {
 fn install_node() -> Result<()> {
     let folder = root().join(NODE_FOLDER);
     let locked = folder.join("package-lock.json").exists();
-    let source = Path::new(NODE_FOLDER).join(if locked {
-        "package-lock.json"
-    } else {
-        "package.json"
-    });
+    let source = Path::new(NODE_FOLDER).join(if locked { "package-lock.json" } else { "package.json" });
     let marker = folder.join("node_modules/.installed");
     if is_current(&marker, &source)? {
         return Ok(());
@@ -141,23 +113,13 @@ fn read(source: &Path) -> Result<String> {
 
 /// Servers live in folders that are not on everybody's `PATH`.
 fn in_folders(program: &str) -> bool {
-    [
-        "/usr/sbin",
-        "/usr/bin",
-        "/usr/local/sbin",
-        "/usr/local/bin",
-        "/sbin",
-        "/bin",
-    ]
-    .iter()
-    .any(|folder| Path::new(folder).join(program).exists())
+    ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin", "/sbin", "/bin"]
+        .iter()
+        .any(|folder| Path::new(folder).join(program).exists())
 }
 
 /// Where Debian keeps `initdb`, which is on no `PATH`.
 fn postgres_folder() -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
-    versions
-        .flatten()
-        .map(|version| version.path().join("bin"))
-        .find(|folder| folder.join("initdb").exists())
+    versions.flatten().map(|version| version.path().join("bin")).find(|folder| folder.join("initdb").exists())
 }

@@ -23,16 +23,9 @@ pub fn run_command(arguments: &[String]) -> Result<()> {
 /// Runs the tests against a binary that is built already; at least one must run, and all must pass.
 pub fn run_with(binary: &Path, arguments: &[String]) -> Result<Totals> {
     let nightly = arguments.iter().any(|argument| argument == "--nightly");
-    let filters: Vec<&String> = arguments
-        .iter()
-        .filter(|argument| *argument != "--nightly")
-        .collect();
+    let filters: Vec<&String> = arguments.iter().filter(|argument| *argument != "--nightly").collect();
     let mut cargo = command("cargo test --workspace --no-fail-fast");
-    cargo
-        .arg("--")
-        .args(filters)
-        .env("YUMEN_BIN", absolute(binary))
-        .stdout(Stdio::piped());
+    cargo.arg("--").args(filters).env("YUMEN_BIN", absolute(binary)).stdout(Stdio::piped());
     if nightly {
         cargo.env("YUMEN_NIGHTLY", "1");
     }
@@ -57,11 +50,7 @@ pub fn run_with(binary: &Path, arguments: &[String]) -> Result<Totals> {
 }
 
 fn absolute(path: &Path) -> PathBuf {
-    if path.is_absolute() {
-        path.to_path_buf()
-    } else {
-        root().join(path)
-    }
+    if path.is_absolute() { path.to_path_buf() } else { root().join(path) }
 }
 
 /// The sum of cargo's `test result:` lines.
@@ -90,8 +79,7 @@ impl Totals {
 fn count(result: &str, word: &str) -> u64 {
     let words: Vec<&str> = result.split([' ', ';']).collect();
     let at = words.iter().position(|found| *found == word);
-    at.and_then(|at| words.get(at.checked_sub(1)?)?.parse().ok())
-        .unwrap_or(0)
+    at.and_then(|at| words.get(at.checked_sub(1)?)?.parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -106,12 +94,6 @@ mod tests {
         );
         totals.add("test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out");
         totals.add("test a::passed ... ok");
-        assert_eq!(
-            totals,
-            Totals {
-                passed: 13,
-                failed: 2
-            }
-        );
+        assert_eq!(totals, Totals { passed: 13, failed: 2 });
     }
 }

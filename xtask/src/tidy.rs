@@ -60,9 +60,7 @@ pub fn run() -> Result<()> {
 #[cfg(test)]
 fn check(rule: Rule, files: &[(&str, &str)], expected: &[&str]) {
     let findings = rule(&Tree::planted(files));
-    let places: Vec<String> = findings
-        .iter()
-        .map(|finding| format!("{}:{}", finding.path, finding.line))
-        .collect();
+    let places: Vec<String> =
+        findings.iter().map(|finding| format!("{}:{}", finding.path, finding.line)).collect();
     assert_eq!(places, expected, "{findings:?}");
 }

@@ -54,38 +54,17 @@ const SMALL: usize = 1_200;
 
 /// Every case, in the order in which they run: memory is measured before load has touched it.
 pub const CASES: &[Case] = &[
-    Case {
-        name: "start",
-        kind: Kind::Start,
-    },
-    Case {
-        name: "hold2000",
-        kind: Kind::Hold { streams: 2_000 },
-    },
+    Case { name: "start", kind: Kind::Start },
+    Case { name: "hold2000", kind: Kind::Hold { streams: 2_000 } },
     closed("c1k", 64, Behaviour::Unary, SMALL, 4),
     closed("l60", 64, Behaviour::Late, SMALL, 5),
     closed("c100k", 16, Behaviour::Unary, 100_000, 4),
     closed("sse-paced", 40, Behaviour::Paced, SMALL, 6),
     closed("sse-burst", 8, Behaviour::Burst, SMALL, 4),
-    Case {
-        name: "open200",
-        kind: Kind::Open {
-            rate: 200,
-            window: Duration::from_secs(8),
-        },
-    },
-    Case {
-        name: "balance-c2",
-        kind: Kind::Balance { connections: 2 },
-    },
-    Case {
-        name: "balance-c8",
-        kind: Kind::Balance { connections: 8 },
-    },
-    Case {
-        name: "memory",
-        kind: Kind::Memory,
-    },
+    Case { name: "open200", kind: Kind::Open { rate: 200, window: Duration::from_secs(8) } },
+    Case { name: "balance-c2", kind: Kind::Balance { connections: 2 } },
+    Case { name: "balance-c8", kind: Kind::Balance { connections: 8 } },
+    Case { name: "memory", kind: Kind::Memory },
 ];
 
 const fn closed(
@@ -96,15 +75,7 @@ const fn closed(
     seconds: u64,
 ) -> Case {
     let window = Duration::from_secs(seconds);
-    Case {
-        name,
-        kind: Kind::Closed {
-            connections,
-            behaviour,
-            size,
-            window,
-        },
-    }
+    Case { name, kind: Kind::Closed { connections, behaviour, size, window } }
 }
 
 /// The cases whose names contain one of the words, or all.

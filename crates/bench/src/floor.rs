@@ -39,19 +39,9 @@ pub async fn start(folder: &Path, upstream: SocketAddr) -> Result<Floor> {
 }
 
 fn command(folder: &Path, file: &Path) -> Command {
-    let program = if Path::new("/usr/sbin/nginx").exists() {
-        "/usr/sbin/nginx"
-    } else {
-        "nginx"
-    };
+    let program = if Path::new("/usr/sbin/nginx").exists() { "/usr/sbin/nginx" } else { "nginx" };
     let mut command = Command::new(program);
-    command
-        .arg("-p")
-        .arg(folder)
-        .arg("-c")
-        .arg(file)
-        .arg("-e")
-        .arg(folder.join("error.log"));
+    command.arg("-p").arg(folder).arg("-c").arg(file).arg("-e").arg(folder.join("error.log"));
     command.stdout(Stdio::null());
     command
 }

@@ -53,11 +53,7 @@ impl Installation {
     /// When the gateway does not start or refuses a call.
     pub async fn prepare(binary: PathBuf, folder: PathBuf, simulator: SocketAddr) -> Result<Self> {
         std::fs::create_dir_all(&folder)?;
-        let mut installation = Self {
-            binary,
-            folder,
-            keys: Vec::new(),
-        };
+        let mut installation = Self { binary, folder, keys: Vec::new() };
         let gateway = installation.start()?;
         let administrator = Rc::new(Administrator::log_in(&gateway).await?);
         let models: Vec<&str> = Behaviour::ALL.iter().map(|behaviour| behaviour.model()).collect();
@@ -65,14 +61,10 @@ impl Installation {
             "name": "simulator", "provider": "openai-compatible", "base_url": format!("http://{simulator}/v1"),
             "credential": {"type": "api_key", "api_key": "sk-simulated"}, "models": models, "allow_private": true,
         });
-        administrator
-            .call("POST", "/api/v1/admin/accounts", &account)
-            .await?;
+        administrator.call("POST", "/api/v1/admin/accounts", &account).await?;
         for model in models {
             let path = format!("/api/v1/admin/prices/{model}");
-            administrator
-                .call("PUT", &path, &json!({"in": "0.15", "out": "0.6"}))
-                .await?;
+            administrator.call("PUT", &path, &json!({"in": "0.15", "out": "0.6"})).await?;
         }
         installation.keys = make_keys(&administrator).await?;
         let first = installation.request(gateway.address, Behaviour::Unary, 1_200, 1);
@@ -82,10 +74,7 @@ impl Installation {
                 break;
             }
             if number == 100 {
-                bail!(
-                    "the new keys do not work: {status} {}",
-                    String::from_utf8_lossy(&body)
-                );
+                bail!("the new keys do not work: {status} {}", String::from_utf8_lossy(&body));
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -98,11 +87,7 @@ impl Installation {
     /// When it ends before that.
     pub fn start(&self) -> Result<Gateway> {
         let mut server = self.spawn("127.0.0.1:0")?;
-        let output = server
-            .child()
-            .stdout
-            .take()
-            .context("the gateway has an output")?;
+        let output = server.child().stdout.take().context("the gateway has an output")?;
         let mut lines = BufReader::new(output);
         let mut line = String::new();
         lines.read_line(&mut line)?;
@@ -119,11 +104,7 @@ impl Installation {
             .parse()
             .context("url of the ready line")?;
         drain(lines, self.folder.join("gateway.out"))?;
-        Ok(Gateway {
-            server,
-            address,
-            ready,
-        })
+        Ok(Gateway { server, address, ready })
     }
 
     /// From the start of the process to its first whole answer, through account and key.
@@ -148,18 +129,10 @@ impl Installation {
     }
 
     fn spawn(&self, listen: &str) -> Result<Server> {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(self.folder.join("gateway.log"))?;
+        let log = File::options().create(true).append(true).open(self.folder.join("gateway.log"))?;
         let mut command = Command::new(&self.binary);
-        command
-            .args(["serve", "--ready-json", "--listen", listen, "--data"])
-            .arg(self.folder.join("data"));
-        command
-            .current_dir(&self.folder)
-            .stdout(Stdio::piped())
-            .stderr(log);
+        command.args(["serve", "--ready-json", "--listen", listen, "--data"]).arg(self.folder.join("data"));
+        command.current_dir(&self.folder).stdout(Stdio::piped()).stderr(log);
         Server::start("yumen", &mut command)
     }
 
@@ -175,8 +148,7 @@ impl Installation {
         let body = payload::request_body(behaviour, size);
         let authority = address.to_string();
         let keys = self.keys.iter().take(callers);
-        keys.map(|key| payload::request("/v1/chat/completions", &authority, key, &body))
-            .collect()
+        keys.map(|key| payload::request("/v1/chat/completions", &authority, key, &body)).collect()
     }
 }
 
@@ -199,24 +171,14 @@ impl Administrator {
     async fn log_in(gateway: &Gateway) -> Result<Self> {
         let credentials =
             json!({"email": gateway.ready["admin_email"], "password": gateway.ready["admin_password"]});
-        let anonymous = Self {
-            address: gateway.address,
-            token: String::new(),
-        };
+        let anonymous = Self { address: gateway.address, token: String::new() };
         let tokens = anonymous.call("POST", "/api/v1/auth/login", &credentials).await?;
-        let token = tokens["access_token"]
-            .as_str()
-            .context("login gave no access_token")?
-            .to_owned();
-        Ok(Self {
-            address: gateway.address,
-            token,
-        })
+        let token = tokens["access_token"].as_str().context("login gave no access_token")?.to_owned();
+        Ok(Self { address: gateway.address, token })
     }
 
     async fn call(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
-        self.call_on(&mut Connection::open(self.address).await?, method, path, body)
-            .await
+        self.call_on(&mut Connection::open(self.address).await?, method, path, body).await
     }
 
     async fn call_on(
@@ -243,11 +205,7 @@ impl Administrator {
         let mut answer = Vec::new();
         connection.body(head, &mut answer).await?;
         if !(200..300).contains(&head.status) {
-            bail!(
-                "{method} {path}: {} {}",
-                head.status,
-                String::from_utf8_lossy(&answer)
-            );
+            bail!("{method} {path}: {} {}", head.status, String::from_utf8_lossy(&answer));
         }
         if answer.is_empty() {
             return Ok(Value::Null);
@@ -290,15 +248,6 @@ async fn make_keys(administrator: &Rc<Administrator>) -> Result<Vec<String>> {
 /// How large the gateway's log and records have become: proof that they were on.
 #[must_use]
 pub fn written_bytes(folder: &Path) -> u64 {
-    let files = [
-        "gateway.log",
-        "gateway.out",
-        "data/requests.db",
-        "data/requests.db-wal",
-    ];
-    files
-        .iter()
-        .filter_map(|file| std::fs::metadata(folder.join(file)).ok())
-        .map(|file| file.len())
-        .sum()
+    let files = ["gateway.log", "gateway.out", "data/requests.db", "data/requests.db-wal"];
+    files.iter().filter_map(|file| std::fs::metadata(folder.join(file)).ok()).map(|file| file.len()).sum()
 }

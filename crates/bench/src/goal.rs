@@ -84,16 +84,7 @@ const fn absolute(
     unit: &'static str,
     must: f64,
 ) -> Goal {
-    Goal {
-        name,
-        case,
-        figure,
-        unit,
-        versus: Versus::Nothing,
-        more_is_better: false,
-        must,
-        stretch: None,
-    }
+    Goal { name, case, figure, unit, versus: Versus::Nothing, more_is_better: false, must, stretch: None }
 }
 
 /// The figures of all rounds.
@@ -114,8 +105,7 @@ impl Figures {
 
     /// Takes away what a case found for a target: one bad answer makes all of its rounds doubtful.
     pub fn annul(&mut self, case: &'static str, target: Target, reason: &anyhow::Error) {
-        self.rounds
-            .retain(|(of, whom, _), _| (*of, *whom) != (case, target));
+        self.rounds.retain(|(of, whom, _), _| (*of, *whom) != (case, target));
         self.void.push(format!("{case}, {target:?}: {reason:#}"));
     }
 
@@ -173,11 +163,7 @@ impl Goal {
             Versus::Difference => gateway.zip(floor).map(|(gateway, floor)| gateway - floor),
         };
         let reaches = |value: f64, goal: f64| {
-            if self.more_is_better {
-                value >= goal
-            } else {
-                value <= goal
-            }
+            if self.more_is_better { value >= goal } else { value <= goal }
         };
         let verdict = match compared {
             None => Verdict::Void,
@@ -185,13 +171,7 @@ impl Goal {
             Some(value) if reaches(value, self.must) => Verdict::Met,
             Some(_) => Verdict::Missed,
         };
-        Outcome {
-            goal: *self,
-            gateway,
-            floor,
-            compared,
-            verdict,
-        }
+        Outcome { goal: *self, gateway, floor, compared, verdict }
     }
 }
 

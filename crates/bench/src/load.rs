@@ -106,9 +106,7 @@ async fn repeat(work: Work, number: usize, tally: Rc<Tally>) {
         let mut body = Vec::new();
         while !tally.stop.get() {
             let call = answer(&mut connection, &work, number, &mut body, &tally.units);
-            timeout(ANSWER_WITHIN, call)
-                .await
-                .context("an answer that stalls")??;
+            timeout(ANSWER_WITHIN, call).await.context("an answer that stalls")??;
         }
         Ok(())
     };
@@ -181,9 +179,7 @@ pub async fn open(work: &Work, rate: u32, warm_up: Duration, window: Duration) -
             };
             let (mut body, units) = (Vec::new(), Cell::new(0));
             let call = answer(&mut connection, &work, number, &mut body, &units);
-            timeout(ANSWER_WITHIN, call)
-                .await
-                .context("an answer that stalls")??;
+            timeout(ANSWER_WITHIN, call).await.context("an answer that stalls")??;
             if counted {
                 latencies.borrow_mut().push(arrived.elapsed().as_secs_f64() * 1e6);
             }
@@ -221,19 +217,11 @@ pub async fn hold(work: &Work, streams: usize) -> Result<Vec<Connection>> {
                 && connection.chunk(|piece| check.push(piece)).await?
             {}
             if check.events() != 1 {
-                bail!(
-                    "stream {number} began with status {} and {} events",
-                    head.status,
-                    check.events()
-                );
+                bail!("stream {number} began with status {} and {} events", head.status, check.events());
             }
             anyhow::Ok(connection)
         };
-        held.push(
-            timeout(ANSWER_WITHIN, begin)
-                .await
-                .context("a stream that does not begin")??,
-        );
+        held.push(timeout(ANSWER_WITHIN, begin).await.context("a stream that does not begin")??);
     }
     Ok(held)
 }

@@ -64,14 +64,7 @@ pub async fn measure(plan: Plan, progress: impl Fn(&str)) -> Result<Figures> {
         Installation::prepare(plan.binary.clone(), plan.folder.join("yumen"), simulator).await?;
     let gateway = installation.start()?;
     let figures = Figures::default();
-    let mut rig = Rig {
-        simulator,
-        _simulator: simulator_server,
-        floor,
-        installation,
-        gateway,
-        figures,
-    };
+    let mut rig = Rig { simulator, _simulator: simulator_server, floor, installation, gateway, figures };
     let idle = rig.idle_memory().await;
     for round in 1..=plan.rounds {
         for case in &plan.cases {
@@ -88,23 +81,12 @@ pub async fn measure(plan: Plan, progress: impl Fn(&str)) -> Result<Figures> {
 }
 
 fn start_simulator(plan: &Plan) -> Result<(Server, SocketAddr)> {
-    let mut server = Server::start(
-        "simulator",
-        Command::new(&plan.tools).arg("simulate").stdout(Stdio::piped()),
-    )?;
-    let output = server
-        .child()
-        .stdout
-        .take()
-        .context("the simulator has an output")?;
+    let mut server =
+        Server::start("simulator", Command::new(&plan.tools).arg("simulate").stdout(Stdio::piped()))?;
+    let output = server.child().stdout.take().context("the simulator has an output")?;
     let mut line = String::new();
     BufReader::new(output).read_line(&mut line)?;
-    Ok((
-        server,
-        line.trim()
-            .parse()
-            .context("the simulator did not say where it listens")?,
-    ))
+    Ok((server, line.trim().parse().context("the simulator did not say where it listens")?))
 }
 
 impl Rig {
@@ -124,12 +106,7 @@ impl Rig {
         match case.kind {
             Kind::Start if target == Target::Gateway => self.start_times(case.name).await,
             Kind::Hold { streams } if target != Target::Direct => self.hold(case.name, target, streams).await,
-            Kind::Closed {
-                connections,
-                behaviour,
-                size,
-                window,
-            } => {
+            Kind::Closed { connections, behaviour, size, window } => {
                 let work = self.work(target, behaviour, size);
                 let server = self.processes(target);
                 let outcome = load::closed(&work, connections, WARM_UP, window, server.as_ref()).await?;
@@ -140,8 +117,7 @@ impl Rig {
                 let work = self.work(target, Behaviour::Unary, SMALL);
                 let outcome = load::open(&work, rate, WARM_UP, window).await?;
                 let middle = outcome.latencies_us.get(outcome.latencies_us.len() / 2);
-                self.figures
-                    .add(case.name, target, "p50", *middle.context("no latencies")?);
+                self.figures.add(case.name, target, "p50", *middle.context("no latencies")?);
                 Ok(())
             }
             Kind::Balance { connections } if target == Target::Gateway => {
@@ -149,8 +125,7 @@ impl Rig {
                 let server = self.processes(target);
                 let outcome =
                     load::closed(&work, connections, WARM_UP, BALANCE_WINDOW, server.as_ref()).await?;
-                self.figures
-                    .add(case.name, target, "unevenness", unevenness(&outcome, connections));
+                self.figures.add(case.name, target, "unevenness", unevenness(&outcome, connections));
                 Ok(())
             }
             Kind::Start | Kind::Hold { .. } | Kind::Balance { .. } | Kind::Memory => Ok(()),
@@ -161,8 +136,7 @@ impl Rig {
         let units = outcome.units as f64;
         self.figures.add(case, target, "rate", units / outcome.seconds);
         if target != Target::Direct {
-            self.figures
-                .add(case, target, "cpu", outcome.cpu_ns as f64 / 1_000.0 / units);
+            self.figures.add(case, target, "cpu", outcome.cpu_ns as f64 / 1_000.0 / units);
         }
         if target == Target::Gateway {
             let of_case = format!("{case}, last round, CPU by thread: ");
@@ -175,12 +149,7 @@ impl Rig {
         self.gateway.server.stop();
         for _ in 0..STARTS_PER_ROUND {
             let took = self.installation.time_start().await?;
-            self.figures.add(
-                case,
-                Target::Gateway,
-                "milliseconds",
-                took.as_secs_f64() * 1_000.0,
-            );
+            self.figures.add(case, Target::Gateway, "milliseconds", took.as_secs_f64() * 1_000.0);
         }
         self.gateway = self.installation.start()?;
         Ok(())
@@ -198,8 +167,7 @@ impl Rig {
         let held = load::hold(&self.work(target, Behaviour::Hold, SMALL), streams).await?;
         sleep(SETTLE).await;
         let taken = server.pss().saturating_sub(before) as f64;
-        self.figures
-            .add(case, target, "kilobytes", taken / 1024.0 / streams as f64);
+        self.figures.add(case, target, "kilobytes", taken / 1024.0 / streams as f64);
         self.figures.add(case, target, "rss", server.rss() as f64 / MB);
         drop(held);
         sleep(SETTLE).await;
@@ -213,25 +181,17 @@ impl Rig {
             let Some(server) = self.processes(target) else {
                 continue;
             };
-            self.figures
-                .add("memory", target, "pss", server.pss() as f64 / MB);
+            self.figures.add("memory", target, "pss", server.pss() as f64 / MB);
         }
-        self.processes(Target::Gateway)
-            .map_or(0.0, |server| server.rss() as f64)
+        self.processes(Target::Gateway).map_or(0.0, |server| server.rss() as f64)
     }
 
     async fn memory_after_load(&mut self, idle: f64) -> Result<()> {
-        let load = CASES
-            .iter()
-            .find(|case| case.name == "c1k")
-            .context("a case with load")?;
+        let load = CASES.iter().find(|case| case.name == "c1k").context("a case with load")?;
         self.run(*load, 0).await?;
         sleep(AFTER_LOAD).await;
-        let after = self
-            .processes(Target::Gateway)
-            .map_or(0.0, |server| server.rss() as f64);
-        self.figures
-            .add("memory", Target::Gateway, "growth", after / idle);
+        let after = self.processes(Target::Gateway).map_or(0.0, |server| server.rss() as f64);
+        self.figures.add("memory", Target::Gateway, "growth", after / idle);
         Ok(())
     }
 
@@ -241,9 +201,7 @@ impl Rig {
         let (_, page) = wire::call(self.gateway.address, request.as_bytes()).await?;
         let page = String::from_utf8_lossy(&page).into_owned();
         let counter = |name: &str| {
-            let value = page
-                .lines()
-                .find_map(|line| line.strip_prefix(name)?.split_whitespace().next());
+            let value = page.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next());
             value.unwrap_or("an unknown number of").to_owned()
         };
         let written = counter("gateway_records_written_total");
@@ -252,9 +210,7 @@ impl Rig {
         self.figures.notes.push(format!(
             "request records since the gateway's last start: {written} written, {dropped} dropped because their queue was full"
         ));
-        self.figures
-            .notes
-            .push(format!("logs and records on disk at the end: {megabytes} MB"));
+        self.figures.notes.push(format!("logs and records on disk at the end: {megabytes} MB"));
         Ok(())
     }
 
@@ -265,11 +221,7 @@ impl Rig {
             Target::Gateway => self.gateway.address,
         };
         let requests = Rc::new(self.installation.request(address, behaviour, size, CALLING_KEYS));
-        Work {
-            address,
-            requests,
-            behaviour,
-        }
+        Work { address, requests, behaviour }
     }
 
     fn processes(&self, target: Target) -> Option<Processes> {

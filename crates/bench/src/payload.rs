@@ -69,20 +69,15 @@ impl Behaviour {
     #[must_use]
     pub fn asked_by(body: &[u8]) -> Option<Self> {
         let start = memmem::find(body, MODEL_PREFIX.as_bytes())?;
-        Self::ALL
-            .into_iter()
-            .find(|behaviour| body[start..].starts_with(behaviour.model().as_bytes()))
+        Self::ALL.into_iter().find(|behaviour| body[start..].starts_with(behaviour.model().as_bytes()))
     }
 }
 
 /// A request body of about `size` bytes.
 #[must_use]
 pub fn request_body(behaviour: Behaviour, size: usize) -> Vec<u8> {
-    let stream = if behaviour.streams() {
-        r#""stream":true,"stream_options":{"include_usage":true},"#
-    } else {
-        ""
-    };
+    let stream =
+        if behaviour.streams() { r#""stream":true,"stream_options":{"include_usage":true},"# } else { "" };
     let model = behaviour.model();
     let head = format!(
         r#"{{"model":"{model}",{stream}"max_tokens":256,"messages":[{{"role":"system","content":"Answer briefly."}},{{"role":"user","content":""#
@@ -218,11 +213,7 @@ mod tests {
     fn answers_vary_but_keep_their_length() {
         assert_ne!(unary_answer(1), unary_answer(2));
         assert_eq!(unary_answer(1).len(), unary_answer(99_999_999_999).len());
-        assert!(
-            (1_000..1_200).contains(&unary_answer(1).len()),
-            "{}",
-            unary_answer(1).len()
-        );
+        assert!((1_000..1_200).contains(&unary_answer(1).len()), "{}", unary_answer(1).len());
         assert!(is_whole_answer(&unary_answer(7)));
         assert!(!is_whole_answer(&unary_answer(7)[1..]));
     }

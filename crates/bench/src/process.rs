@@ -22,14 +22,8 @@ impl Server {
     /// # Errors
     /// When it cannot be started.
     pub fn start(name: &str, command: &mut Command) -> Result<Self> {
-        let child = command
-            .stdin(Stdio::null())
-            .spawn()
-            .with_context(|| format!("cannot start {name}"))?;
-        Ok(Self {
-            child,
-            name: name.to_owned(),
-        })
+        let child = command.stdin(Stdio::null()).spawn().with_context(|| format!("cannot start {name}"))?;
+        Ok(Self { child, name: name.to_owned() })
     }
 
     /// The child process, for its pipes.
@@ -59,9 +53,7 @@ impl Server {
         if matches!(self.child.try_wait(), Ok(Some(_))) {
             return;
         }
-        let _ = Command::new("kill")
-            .args(["-TERM", &self.child.id().to_string()])
-            .status();
+        let _ = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
         let start = Instant::now();
         while start.elapsed() < LEAVE_WITHIN {
             if matches!(self.child.try_wait(), Ok(Some(_))) {
@@ -112,11 +104,7 @@ impl Processes {
     pub fn threads(&self) -> BTreeMap<u32, u64> {
         let mut threads = BTreeMap::new();
         for pid in &self.0 {
-            for entry in std::fs::read_dir(format!("/proc/{pid}/task"))
-                .into_iter()
-                .flatten()
-                .flatten()
-            {
+            for entry in std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
                 let on_cpu = read(entry.path().join("schedstat"))
                     .and_then(|text| text.split_whitespace().next()?.parse().ok());
                 let thread = entry.file_name().to_str().and_then(|name| name.parse().ok());
@@ -143,10 +131,8 @@ impl Processes {
     /// The name of a thread of one of these processes.
     #[must_use]
     pub fn thread_name(&self, thread: u32) -> String {
-        let names = self
-            .0
-            .iter()
-            .find_map(|pid| read(PathBuf::from(format!("/proc/{pid}/task/{thread}/comm"))));
+        let names =
+            self.0.iter().find_map(|pid| read(PathBuf::from(format!("/proc/{pid}/task/{thread}/comm"))));
         names.map_or_else(|| thread.to_string(), |name| name.trim().to_owned())
     }
 

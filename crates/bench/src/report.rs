@@ -26,18 +26,14 @@ pub struct Circumstances {
 /// The goals that the chosen cases can judge.
 #[must_use]
 pub fn outcomes(figures: &Figures, cases: &[Case]) -> Vec<Outcome> {
-    let measured = GOALS
-        .iter()
-        .filter(|goal| cases.iter().any(|case| case.name == goal.case));
+    let measured = GOALS.iter().filter(|goal| cases.iter().any(|case| case.name == goal.case));
     measured.map(|goal| goal.judge(figures)).collect()
 }
 
 /// Whether everything that must be is.
 #[must_use]
 pub fn all_met(outcomes: &[Outcome]) -> bool {
-    outcomes
-        .iter()
-        .all(|outcome| matches!(outcome.verdict, Verdict::Met | Verdict::Stretch))
+    outcomes.iter().all(|outcome| matches!(outcome.verdict, Verdict::Met | Verdict::Stretch))
 }
 
 /// The page.
@@ -64,15 +60,7 @@ pub fn page(figures: &Figures, outcomes: &[Outcome], cases: &[Case], around: &Ci
 }
 
 fn preface(around: &Circumstances) -> String {
-    let Circumstances {
-        command,
-        commit,
-        date,
-        machine,
-        profile,
-        rounds,
-        floor,
-    } = around;
+    let Circumstances { command, commit, date, machine, profile, rounds, floor } = around;
     format!(
         "# Benchmarks
 
@@ -99,13 +87,9 @@ fn row(outcome: &Outcome) -> String {
         Versus::Difference => ("+", ""),
         Versus::Nothing => ("", ""),
     };
-    let compared = outcome
-        .compared
-        .map_or("–".to_owned(), |value| format!("{}{unit}", number(value)));
+    let compared = outcome.compared.map_or("–".to_owned(), |value| format!("{}{unit}", number(value)));
     let bound = if goal.more_is_better { "≥" } else { "≤" };
-    let stretch = goal
-        .stretch
-        .map_or("–".to_owned(), |stretch| format!("{bound} {sign}{stretch}"));
+    let stretch = goal.stretch.map_or("–".to_owned(), |stretch| format!("{bound} {sign}{stretch}"));
     let verdict = match outcome.verdict {
         Verdict::Stretch => "stretch",
         Verdict::Met => "met",
@@ -134,10 +118,7 @@ fn rates(figures: &Figures, cases: &[Case]) -> String {
         let median = |target| figures.median(case.name, target, "p50");
         if median(Target::Gateway).is_some() {
             let cells = [Target::Direct, Target::Floor, Target::Gateway].map(|target| shown(median(target)));
-            line(
-                &mut text,
-                &format!("| {}, p50 in µs | {} |", case.name, cells.join(" | ")),
-            );
+            line(&mut text, &format!("| {}, p50 in µs | {} |", case.name, cells.join(" | ")));
         }
     }
     if text.is_empty() {

@@ -40,9 +40,7 @@ async fn serve_connection(mut connection: Connection, first: u64) -> Result<()> 
     while let Some(head) = connection.head_text().await? {
         let length = header(&head, "content-length").map_or(Ok(0), str::parse)?;
         body.clear();
-        connection
-            .take(length, |piece| body.extend_from_slice(piece))
-            .await?;
+        connection.take(length, |piece| body.extend_from_slice(piece)).await?;
         number += 1;
         match Behaviour::asked_by(&body) {
             Some(Behaviour::Unary) => answer(&mut connection, number).await?,
@@ -57,9 +55,7 @@ async fn serve_connection(mut connection: Connection, first: u64) -> Result<()> 
             }
             Some(behaviour) => stream(&mut connection, number, behaviour).await?,
             None => {
-                connection
-                    .send(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
-                    .await?;
+                connection.send(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await?;
             }
         }
     }

@@ -40,14 +40,10 @@ impl Connection {
     ///
     /// # Errors
     /// When nobody listens there.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the load generator is a caller, not part of the gateway"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the load generator is a caller, not part of the gateway")]
     pub async fn open(address: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect(address)
-            .await
-            .with_context(|| format!("cannot connect to {address}"))?;
+        let stream =
+            TcpStream::connect(address).await.with_context(|| format!("cannot connect to {address}"))?;
         Self::of(stream)
     }
 
@@ -57,11 +53,7 @@ impl Connection {
     /// When the socket is gone already.
     pub fn of(stream: TcpStream) -> Result<Self> {
         stream.set_nodelay(true)?;
-        Ok(Self {
-            stream,
-            buffer: Vec::with_capacity(READ_SIZE),
-            used: 0,
-        })
+        Ok(Self { stream, buffer: Vec::with_capacity(READ_SIZE), used: 0 })
     }
 
     /// Writes all of `bytes`.
@@ -104,10 +96,7 @@ impl Connection {
     /// When the connection ends or the head is not one.
     pub async fn answer_head(&mut self) -> Result<Head> {
         let text = self.head_text().await?.context("closed before an answer")?;
-        let status = text
-            .get(9..12)
-            .and_then(|status| status.parse().ok())
-            .context("no status line")?;
+        let status = text.get(9..12).and_then(|status| status.parse().ok()).context("no status line")?;
         let framing = if header(&text, "transfer-encoding").is_some() {
             Framing::Chunked
         } else if let Some(length) = header(&text, "content-length") {
@@ -150,10 +139,7 @@ impl Connection {
             }
             self.more().await?;
         };
-        let size = std::str::from_utf8(&self.unread()[..line])?
-            .split(';')
-            .next()
-            .unwrap_or_default();
+        let size = std::str::from_utf8(&self.unread()[..line])?.split(';').next().unwrap_or_default();
         let size = usize::from_str_radix(size.trim(), 16).context("a chunk without a size")?;
         self.consume(line + 2);
         self.take(size, piece).await?;

@@ -19,27 +19,18 @@ fn simulator() -> (Server, SocketAddr) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bench"));
     let mut server = Server::start("simulator", command.arg("simulate").stdout(Stdio::piped())).unwrap();
     let mut line = String::new();
-    BufReader::new(server.child().stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
+    BufReader::new(server.child().stdout.take().unwrap()).read_line(&mut line).unwrap();
     (server, line.trim().parse().unwrap())
 }
 
 fn work(address: SocketAddr, behaviour: Behaviour, size: usize) -> Work {
     let body = payload::request_body(behaviour, size);
     let request = payload::request("/v1/chat/completions", "bench", "key", &body);
-    Work {
-        address,
-        requests: Rc::new(vec![request]),
-        behaviour,
-    }
+    Work { address, requests: Rc::new(vec![request]), behaviour }
 }
 
 fn on_one_thread(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, test);
 }
 
@@ -47,28 +38,14 @@ fn on_one_thread(test: impl Future<Output = ()>) {
 fn the_simulator_answers_every_behaviour_whole() {
     let (_server, address) = simulator();
     on_one_thread(async move {
-        for behaviour in [
-            Behaviour::Unary,
-            Behaviour::Late,
-            Behaviour::Burst,
-            Behaviour::Paced,
-        ] {
-            let outcome = load::closed(&work(address, behaviour, 1_200), 4, WINDOW, WINDOW, None)
-                .await
-                .unwrap();
+        for behaviour in [Behaviour::Unary, Behaviour::Late, Behaviour::Burst, Behaviour::Paced] {
+            let outcome =
+                load::closed(&work(address, behaviour, 1_200), 4, WINDOW, WINDOW, None).await.unwrap();
             assert!(outcome.units > 0, "{behaviour:?}");
         }
-        let open = load::open(&work(address, Behaviour::Unary, 100_000), 200, WINDOW, WINDOW)
-            .await
-            .unwrap();
+        let open = load::open(&work(address, Behaviour::Unary, 100_000), 200, WINDOW, WINDOW).await.unwrap();
         assert!(open.latencies_us.len() > 10);
-        assert_eq!(
-            load::hold(&work(address, Behaviour::Hold, 1_200), 50)
-                .await
-                .unwrap()
-                .len(),
-            50
-        );
+        assert_eq!(load::hold(&work(address, Behaviour::Hold, 1_200), 50).await.unwrap().len(), 50);
     });
 }
 
@@ -77,12 +54,7 @@ fn an_answer_that_is_not_whole_voids_the_figure() {
     let (_server, address) = simulator();
     on_one_thread(async move {
         let mut unknown = work(address, Behaviour::Unary, 1_200);
-        unknown.requests = Rc::new(vec![payload::request(
-            "/v1/chat/completions",
-            "bench",
-            "key",
-            b"{}",
-        )]);
+        unknown.requests = Rc::new(vec![payload::request("/v1/chat/completions", "bench", "key", b"{}")]);
         let error = load::closed(&unknown, 2, WINDOW, WINDOW, None).await.unwrap_err();
         assert!(error.to_string().contains("404"), "{error:#}");
 
@@ -98,20 +70,14 @@ fn the_floor_carries_every_behaviour_and_its_processor_time_is_seen() {
     let (_server, upstream) = simulator();
     let folder = std::env::temp_dir().join(format!("yumen-floor-{}", std::process::id()));
     on_one_thread(async {
-        let floor = floor::start(&folder, upstream)
-            .await
-            .expect("nginx: apt-get install nginx-light");
+        let floor = floor::start(&folder, upstream).await.expect("nginx: apt-get install nginx-light");
         let processes = floor.server.processes();
         for (behaviour, size) in [(Behaviour::Unary, 100_000), (Behaviour::Burst, 1_200)] {
             let work = work(floor.address, behaviour, size);
-            let outcome = load::closed(&work, 4, WINDOW, WINDOW, Some(&processes))
-                .await
-                .unwrap();
+            let outcome = load::closed(&work, 4, WINDOW, WINDOW, Some(&processes)).await.unwrap();
             assert!(outcome.units > 0 && outcome.cpu_ns > 0, "{outcome:?}");
         }
-        let (status, _) = wire::call(floor.address, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
-            .await
-            .unwrap();
+        let (status, _) = wire::call(floor.address, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
         assert_eq!(status, 404);
     });
     std::fs::remove_dir_all(&folder).unwrap();

@@ -41,9 +41,7 @@ impl Refusal {
     /// The caller's request is wrong at `field`.
     #[must_use]
     pub fn invalid(field: &str, message: impl Into<String>) -> Self {
-        Rejection::because(Code::InvalidRequest, message.into())
-            .at(field)
-            .into()
+        Rejection::because(Code::InvalidRequest, message.into()).at(field).into()
     }
 
     /// Something failed here; `cause` is for the log only.
@@ -67,10 +65,7 @@ impl From<StoreError> for Refusal {
             }
             StoreError::Stale => Self::new(Code::Conflict),
             StoreError::Refused(why) => Self::because(Code::Conflict, format!("{}.", capitalised(why))),
-            StoreError::Busy => Rejection::new(Code::ServiceDegraded)
-                .caused_by(error)
-                .retry_after(1)
-                .into(),
+            StoreError::Busy => Rejection::new(Code::ServiceDegraded).caused_by(error).retry_after(1).into(),
             other => Self::internal(other),
         }
     }

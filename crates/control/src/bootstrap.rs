@@ -65,18 +65,13 @@ pub async fn first_administrator(
     };
     store.insert_user(&scope, &user, Some(&hash)).await?;
     tracing::info!(target: "audit", actor = "system", verb = "user.create", object = user.id.as_str(), "audit");
-    Ok(Some(FirstAdministrator {
-        email: user.email,
-        password,
-    }))
+    Ok(Some(FirstAdministrator { email: user.email, password }))
 }
 
 fn random_password(entropy: Entropy) -> Secret<String> {
     let mut chance = [0_u8; PASSWORD_LENGTH];
     entropy(&mut chance);
-    let characters = chance
-        .iter()
-        .map(|byte| char::from(ALPHABET[usize::from(byte & 31)]));
+    let characters = chance.iter().map(|byte| char::from(ALPHABET[usize::from(byte & 31)]));
     Secret::new(characters.collect())
 }
 
@@ -94,10 +89,7 @@ mod tests {
             first_administrator(&state.store, &state.passwords, chance, FIRST_EMAIL)
         };
         let first = make().await.unwrap().unwrap();
-        assert_eq!(
-            (first.email.as_str(), first.password.expose().len()),
-            (FIRST_EMAIL, 24)
-        );
+        assert_eq!((first.email.as_str(), first.password.expose().len()), (FIRST_EMAIL, 24));
         assert!(make().await.unwrap().is_none());
 
         let login = serde_json::json!({"email": first.email, "password": first.password.expose()});

@@ -78,22 +78,11 @@ pub async fn health(context: Context) -> impl IntoResponse {
 /// `GET /health/ready` and `GET /actuator/readiness`: 200, or 503 while draining or without a database.
 pub async fn ready(context: Context) -> Response {
     let components = components(&context).await;
-    let is_up = |name| {
-        components
-            .get(name)
-            .is_some_and(|component: &Component| component.status == "UP")
-    };
+    let is_up = |name| components.get(name).is_some_and(|component: &Component| component.status == "UP");
     let ready = is_up("database") && is_up("gateway");
-    let (http, status) = if ready {
-        (StatusCode::OK, "UP")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "DOWN")
-    };
-    let body = Health {
-        status,
-        version: None,
-        components,
-    };
+    let (http, status) =
+        if ready { (StatusCode::OK, "UP") } else { (StatusCode::SERVICE_UNAVAILABLE, "DOWN") };
+    let body = Health { status, version: None, components };
     Json(http, body).into_response()
 }
 
@@ -107,10 +96,7 @@ async fn components(context: &Context) -> BTreeMap<&'static str, Component> {
         status: if fault.is_none() { "UP" } else { "DOWN" },
         detail: fault,
     };
-    faults
-        .into_iter()
-        .map(|(name, fault)| (name, component(fault)))
-        .collect()
+    faults.into_iter().map(|(name, fault)| (name, component(fault))).collect()
 }
 
 /// What is wrong with the database. One caller asks, those beside it wait for its answer.

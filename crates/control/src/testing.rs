@@ -58,10 +58,7 @@ impl AccountControl for FakeAccounts {
     }
 
     fn circuits(&self) -> Vec<Circuit> {
-        vec![Circuit {
-            id: "openai:gpt-4o".to_owned(),
-            state: "OPEN",
-        }]
+        vec![Circuit { id: "openai:gpt-4o".to_owned(), state: "OPEN" }]
     }
 
     fn reset_circuit(&self, key: &str) -> bool {
@@ -111,13 +108,7 @@ impl Fixture {
             readiness: Arc::default(),
         });
         let router = crate::router(Arc::clone(&state));
-        Self {
-            state,
-            clock,
-            accounts,
-            router,
-            _folder: folder,
-        }
+        Self { state, clock, accounts, router, _folder: folder }
     }
 
     /// A user of `role` and an access token of theirs.
@@ -127,11 +118,7 @@ impl Fixture {
             email: format!("{}@example.org", self.state.mint_id()),
             ..user(role)
         };
-        self.state
-            .store
-            .insert_user(&Scope::system(), &user, None)
-            .await
-            .unwrap();
+        self.state.store.insert_user(&Scope::system(), &user, None).await.unwrap();
         let claims = Claims::issue(&user, &user.id, self.clock.now_ms());
         let token = self.state.jwt_keys.sign(&claims).unwrap();
         (user, token)
@@ -150,13 +137,11 @@ impl Fixture {
     }
 
     pub(crate) async fn put(&self, path: &str, body: &Value) -> Seen {
-        self.send(request(Method::PUT, path, Some(ADMIN_TOKEN), Some(body)))
-            .await
+        self.send(request(Method::PUT, path, Some(ADMIN_TOKEN), Some(body))).await
     }
 
     pub(crate) async fn patch(&self, path: &str, body: &Value) -> Seen {
-        self.send(request(Method::PATCH, path, Some(ADMIN_TOKEN), Some(body)))
-            .await
+        self.send(request(Method::PATCH, path, Some(ADMIN_TOKEN), Some(body))).await
     }
 
     /// Creates something as the administrator and gives its answer.
@@ -168,24 +153,12 @@ impl Fixture {
 
     /// Expects the refusal `code` with its native envelope and headers.
     pub(crate) fn refused(seen: &Seen, status: u16, code: &str) {
-        assert_eq!(
-            (seen.status, seen.json["code"].as_str()),
-            (status, Some(code)),
-            "{}",
-            seen.json
-        );
+        assert_eq!((seen.status, seen.json["code"].as_str()), (status, Some(code)), "{}", seen.json);
         assert_eq!(seen.headers["x-yumen-code"], code);
         assert_eq!(seen.headers.contains_key("www-authenticate"), status == 401);
         assert_eq!(seen.headers["content-type"], "application/json");
-        assert!(
-            seen.json["message"].is_string() && seen.json["source"].is_string(),
-            "{}",
-            seen.json
-        );
-        assert_eq!(
-            seen.json["trace_id"].as_str().unwrap().as_bytes(),
-            seen.headers["x-trace-id"].as_bytes()
-        );
+        assert!(seen.json["message"].is_string() && seen.json["source"].is_string(), "{}", seen.json);
+        assert_eq!(seen.json["trace_id"].as_str().unwrap().as_bytes(), seen.headers["x-trace-id"].as_bytes());
     }
 
     pub(crate) async fn send(&self, mut request: Request<Body>) -> Seen {
@@ -201,11 +174,7 @@ impl Fixture {
             false => serde_json::from_slice(&bytes).unwrap(),
         };
         assert_eq!(bytes.is_empty(), parts.status == StatusCode::NO_CONTENT);
-        Seen {
-            status: parts.status.as_u16(),
-            headers: parts.headers,
-            json,
-        }
+        Seen { status: parts.status.as_u16(), headers: parts.headers, json }
     }
 }
 
@@ -221,10 +190,9 @@ pub(crate) fn request(
         request = request.header("authorization", format!("Bearer {token}"));
     }
     match body {
-        Some(body) => request
-            .header("content-type", "application/json")
-            .body(Body::from(body.to_string()))
-            .unwrap(),
+        Some(body) => {
+            request.header("content-type", "application/json").body(Body::from(body.to_string())).unwrap()
+        }
         None => request.body(Body::empty()).unwrap(),
     }
 }

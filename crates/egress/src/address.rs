@@ -24,13 +24,8 @@ pub enum Class {
 
 impl Class {
     /// Every class, for tests and tables.
-    pub const ALL: [Class; 5] = [
-        Class::Provider,
-        Class::Backend,
-        Class::Webhook,
-        Class::RemoteAuth,
-        Class::Registry,
-    ];
+    pub const ALL: [Class; 5] =
+        [Class::Provider, Class::Backend, Class::Webhook, Class::RemoteAuth, Class::Registry];
 
     /// The class in error texts and logs.
     #[must_use]
@@ -54,10 +49,7 @@ pub struct Denied {
 
 impl Denied {
     pub(crate) fn new(class: Class, reason: impl Into<String>) -> Self {
-        Self {
-            class,
-            reason: reason.into(),
-        }
+        Self { class, reason: reason.into() }
     }
 
     /// The class of destination that was refused.
@@ -85,10 +77,9 @@ pub fn check_address(class: Class, allow_private: bool, ip: IpAddr) -> Result<()
     match judge(ip) {
         Range::Public => Ok(()),
         Range::Private(_) if allow_private => Ok(()),
-        Range::Private(kind) => Err(Denied::new(
-            class,
-            format!("{ip} is a {kind} address and allow_private is off"),
-        )),
+        Range::Private(kind) => {
+            Err(Denied::new(class, format!("{ip} is a {kind} address and allow_private is off")))
+        }
         Range::Never(kind) => Err(Denied::new(class, format!("{ip} is a {kind} address"))),
     }
 }
@@ -184,16 +175,8 @@ mod tests {
     fn check(ip: &str, default: bool, with_private: bool) {
         let ip: IpAddr = ip.parse().unwrap();
         for class in Class::ALL {
-            assert_eq!(
-                check_address(class, false, ip).is_ok(),
-                default,
-                "{ip} by default"
-            );
-            assert_eq!(
-                check_address(class, true, ip).is_ok(),
-                with_private,
-                "{ip} with allow_private"
-            );
+            assert_eq!(check_address(class, false, ip).is_ok(), default, "{ip} by default");
+            assert_eq!(check_address(class, true, ip).is_ok(), with_private, "{ip} with allow_private");
         }
     }
 
@@ -299,10 +282,7 @@ mod tests {
     #[test]
     fn says_which_class_and_why() {
         let denied = check_address(Class::Webhook, true, "169.254.169.254".parse().unwrap()).unwrap_err();
-        assert_eq!(
-            denied.to_string(),
-            "webhook destination denied: 169.254.169.254 is a link-local address"
-        );
+        assert_eq!(denied.to_string(), "webhook destination denied: 169.254.169.254 is a link-local address");
         assert_eq!(denied.class(), Class::Webhook);
     }
 }

@@ -111,17 +111,12 @@ impl Answer {
 
     fn poll_timers(&self, link: &mut Link) -> Poll<AnswerError> {
         if link.is_finished() {
-            return Poll::Ready(AnswerError {
-                timer: None,
-                message: link.end_reason(),
-            });
+            return Poll::Ready(AnswerError { timer: None, message: link.end_reason() });
         }
         let deadline = Deadline::new("idle", self.last_frame, self.idle).or(self.total);
         let timer = deadline.timer;
-        link.poll_alarm(deadline.at).map(|()| AnswerError {
-            timer: Some(timer),
-            message: format!("the {timer} timer ran out"),
-        })
+        link.poll_alarm(deadline.at)
+            .map(|()| AnswerError { timer: Some(timer), message: format!("the {timer} timer ran out") })
     }
 }
 

@@ -43,11 +43,7 @@ impl Egress {
     /// Trusts the public certificate authorities (Mozilla's list) and nothing else.
     #[must_use]
     pub fn new(resolver: Arc<dyn Resolve>) -> Self {
-        Self {
-            resolver,
-            tls: tls::client_config(&[]),
-            in_process: HashMap::new(),
-        }
+        Self { resolver, tls: tls::client_config(&[]), in_process: HashMap::new() }
     }
 
     /// Trusts `roots` besides the public ones; authorities that cannot be read are left out.
@@ -102,12 +98,10 @@ impl Egress {
         let deadline = Deadline::new("connect", Instant::now(), timers.connect).or(total);
         let resolving = checked_addresses(self.resolver.as_ref(), target);
         let addresses =
-            within(deadline, Phase::Resolve, resolving)
-                .await?
-                .map_err(|failure| match failure {
-                    Unreachable::Denied(denied) => denied.into(),
-                    Unreachable::Resolve(message) => SendError::unsent(Phase::Resolve, message),
-                })?;
+            within(deadline, Phase::Resolve, resolving).await?.map_err(|failure| match failure {
+                Unreachable::Denied(denied) => denied.into(),
+                Unreachable::Resolve(message) => SendError::unsent(Phase::Resolve, message),
+            })?;
         connect_first(&addresses, deadline).await
     }
 
@@ -133,10 +127,7 @@ async fn connect_first(addresses: &[SocketAddr], deadline: Deadline) -> Result<T
         let now = Instant::now();
         let waiting = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
         let share = deadline.at.saturating_duration_since(now) / waiting;
-        let turn = Deadline {
-            at: now + share,
-            timer: deadline.timer,
-        };
+        let turn = Deadline { at: now + share, timer: deadline.timer };
         failure = match within(turn, Phase::Connect, connect_tcp(*address)).await {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => SendError::unsent(Phase::Connect, format!("connect to {address}: {error}")),
@@ -149,11 +140,7 @@ async fn connect_first(addresses: &[SocketAddr], deadline: Deadline) -> Result<T
 /// Connects with `TCP_NODELAY`: a request or an event that waits for the peer's acknowledgement
 /// would be delayed by 40 ms.
 async fn connect_tcp(address: SocketAddr) -> io::Result<TcpStream> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_nodelay(true)?;
     socket.connect(address).await
 }
@@ -177,20 +164,13 @@ mod tests {
 
     #[tokio::test]
     async fn goes_on_to_the_next_address_when_one_refuses() {
-        let closed = TcpListener::bind("127.0.0.1:0")
-            .await
-            .unwrap()
-            .local_addr()
-            .unwrap();
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let open = listener.local_addr().unwrap();
         let deadline = Deadline::new("connect", Instant::now(), std::time::Duration::from_secs(5));
         let stream = connect_first(&[closed, open], deadline).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap(), open);
         let error = connect_first(&[closed], deadline).await.unwrap_err();
-        assert_eq!(
-            (error.phase, error.written, error.timer),
-            (Phase::Connect, false, None)
-        );
+        assert_eq!((error.phase, error.written, error.timer), (Phase::Connect, false, None));
     }
 }

@@ -58,24 +58,12 @@ pub struct SendError {
 
 impl SendError {
     pub(crate) fn unsent(phase: Phase, message: impl Into<String>) -> Self {
-        Self {
-            phase,
-            written: false,
-            timer: None,
-            malformed: false,
-            message: message.into(),
-        }
+        Self { phase, written: false, timer: None, malformed: false, message: message.into() }
     }
 
     pub(crate) fn timed_out(phase: Phase, timer: &'static str) -> Self {
         let message = format!("the {timer} timer ran out");
-        Self {
-            phase,
-            written: false,
-            timer: Some(timer),
-            malformed: false,
-            message,
-        }
+        Self { phase, written: false, timer: Some(timer), malformed: false, message }
     }
 }
 

@@ -156,20 +156,10 @@ impl Link {
     fn broken_off(&self, timer: Option<&'static str>, before: u64) -> SendError {
         let written = self.sent.bytes() > before;
         let stalled = self.sent.stalled_since().is_some();
-        let phase = if written && !stalled {
-            Phase::Head
-        } else {
-            Phase::Write
-        };
+        let phase = if written && !stalled { Phase::Head } else { Phase::Write };
         match timer {
-            Some(timer) => SendError {
-                written,
-                ..SendError::timed_out(phase, timer)
-            },
-            None => SendError {
-                written,
-                ..SendError::unsent(phase, self.end_reason())
-            },
+            Some(timer) => SendError { written, ..SendError::timed_out(phase, timer) },
+            None => SendError { written, ..SendError::unsent(phase, self.end_reason()) },
         }
     }
 
@@ -201,15 +191,12 @@ impl Link {
 
     /// Why the connection ended, for people.
     pub(crate) fn end_reason(&self) -> String {
-        self.failure
-            .clone()
-            .unwrap_or_else(|| "the upstream closed the connection".to_owned())
+        self.failure.clone().unwrap_or_else(|| "the upstream closed the connection".to_owned())
     }
 
     /// Ready once `deadline` has passed.
     pub(crate) fn poll_alarm(&mut self, deadline: Instant) -> Poll<()> {
-        self.alarm
-            .poll_at(&mut Context::from_waker(&self.waker), deadline)
+        self.alarm.poll_at(&mut Context::from_waker(&self.waker), deadline)
     }
 
     /// Looks, without waiting, whether the connection is still good for another request: not
@@ -231,21 +218,10 @@ mod tests {
         let (near, far) = tokio::io::duplex(1024);
         let timers = Timers::standard();
         let total = Deadline::new("total", Instant::now(), timers.total);
-        let mut link = Link::new(Stream::InProcess(near), &target("demo://demo"), total)
-            .await
-            .unwrap();
+        let mut link = Link::new(Stream::InProcess(near), &target("demo://demo"), total).await.unwrap();
         drop(far);
-        let failure = link
-            .exchange(get("/again"), &timers, total)
-            .await
-            .map(|_| ())
-            .unwrap_err();
-        let Failure::Unbegun(request, error) = failure else {
-            panic!("the request was lost")
-        };
-        assert_eq!(
-            (request.uri().path(), error.written, error.phase),
-            ("/again", false, Phase::Write)
-        );
+        let failure = link.exchange(get("/again"), &timers, total).await.map(|_| ()).unwrap_err();
+        let Failure::Unbegun(request, error) = failure else { panic!("the request was lost") };
+        assert_eq!((request.uri().path(), error.written, error.phase), ("/again", false, Phase::Write));
     }
 }

@@ -110,13 +110,7 @@ impl Origin {
         let port = parse_port(scheme, port)?;
         let (host, address) = parse_host(host)?;
         let host_header = host_header(scheme, &host, address, port)?;
-        Ok(Self {
-            scheme,
-            host: host.into(),
-            port,
-            address,
-            host_header,
-        })
+        Ok(Self { scheme, host: host.into(), port, address, host_header })
     }
 
     /// How it is spoken to.
@@ -156,10 +150,7 @@ impl Origin {
             return uri.scheme().is_none();
         };
         let host = authority.host();
-        let host = host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'))
-            .unwrap_or(host);
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let host = host.strip_suffix('.').unwrap_or(host);
         uri.scheme_str() == Some(self.scheme.name())
             && host.eq_ignore_ascii_case(&self.host)
@@ -224,9 +215,7 @@ fn is_label(label: &str) -> bool {
     (1..=MAX_LABEL).contains(&label.len())
         && !label.starts_with('-')
         && !label.ends_with('-')
-        && label
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
 /// True for what a C library or a browser would read as an IPv4 address: the last label is a
@@ -249,22 +238,13 @@ fn host_header(
         Some(IpAddr::V6(_)) => format!("[{host}]"),
         _ => host.to_owned(),
     };
-    let text = if port == scheme.default_port() {
-        bracketed
-    } else {
-        format!("{bracketed}:{port}")
-    };
+    let text = if port == scheme.default_port() { bracketed } else { format!("{bracketed}:{port}") };
     HeaderValue::try_from(text).map_err(|_| OriginError::Host)
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            out,
-            "{}://{}",
-            self.scheme.name(),
-            self.host_header.to_str().unwrap_or_default()
-        )
+        write!(out, "{}://{}", self.scheme.name(), self.host_header.to_str().unwrap_or_default())
     }
 }
 
@@ -377,14 +357,8 @@ mod tests {
         for (url, error) in REFUSED {
             check(url, Err(*error));
         }
-        assert_eq!(
-            Origin::parse(&format!("https://{}", "a".repeat(3000))),
-            Err(OriginError::TooLong)
-        );
-        assert_eq!(
-            Origin::parse(&format!("https://{}.example", "a".repeat(64))),
-            Err(OriginError::Host)
-        );
+        assert_eq!(Origin::parse(&format!("https://{}", "a".repeat(3000))), Err(OriginError::TooLong));
+        assert_eq!(Origin::parse(&format!("https://{}.example", "a".repeat(64))), Err(OriginError::Host));
     }
 
     #[test]

@@ -45,10 +45,7 @@ impl Pool {
     /// An empty pool that opens its connections through `egress`.
     #[must_use]
     pub fn new(egress: Arc<Egress>) -> Rc<Self> {
-        Rc::new(Self {
-            egress,
-            idle: RefCell::default(),
-        })
+        Rc::new(Self { egress, idle: RefCell::default() })
     }
 
     /// Sends `request` to `target` and waits for the head of the answer. The request's URI is in
@@ -69,9 +66,7 @@ impl Pool {
         while let Some(mut link) = self.take(target) {
             match link.exchange(request, timers, total).await {
                 Ok(response) => {
-                    return Ok(self
-                        .answer(link, response, timers, total)
-                        .map(Answer::mark_reused));
+                    return Ok(self.answer(link, response, timers, total).map(Answer::mark_reused));
                 }
                 Err(Failure::Unbegun(returned, _)) => request = *returned,
                 Err(Failure::Failed(error)) => return Err(error),

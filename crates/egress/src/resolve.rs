@@ -68,9 +68,5 @@ pub(crate) async fn checked_addresses(
     }
     let port = target.origin.port();
     // A mapped address is connected to as what it was judged as.
-    Ok(found
-        .iter()
-        .take(MAX_TRIED)
-        .map(|ip| SocketAddr::new(ip.to_canonical(), port))
-        .collect())
+    Ok(found.iter().take(MAX_TRIED).map(|ip| SocketAddr::new(ip.to_canonical(), port)).collect())
 }

@@ -21,10 +21,6 @@ impl Target {
     /// A target from its parts.
     #[must_use]
     pub fn new(origin: Origin, class: Class, allow_private: bool) -> Self {
-        Self {
-            origin,
-            class,
-            allow_private,
-        }
+        Self { origin, class, allow_private }
     }
 }

@@ -62,10 +62,7 @@ pub(crate) struct Deadline {
 
 impl Deadline {
     pub(crate) fn new(timer: &'static str, from: Instant, duration: Duration) -> Self {
-        Self {
-            at: after(from, duration),
-            timer,
-        }
+        Self { at: after(from, duration), timer }
     }
 
     /// The earlier of the two.
@@ -82,9 +79,7 @@ pub(crate) struct Alarm {
 
 impl Alarm {
     pub(crate) fn new(first: Instant) -> Self {
-        Self {
-            sleep: Box::pin(sleep_until(first)),
-        }
+        Self { sleep: Box::pin(sleep_until(first)) }
     }
 
     /// Ready once `deadline` has passed.

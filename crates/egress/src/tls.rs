@@ -10,9 +10,7 @@ use rustls_pki_types::CertificateDer;
 
 /// A configuration that trusts the public authorities and `extra`.
 pub(crate) fn client_config(extra: &[CertificateDer<'static>]) -> Arc<ClientConfig> {
-    let mut roots = RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     let (_, unreadable) = roots.add_parsable_certificates(extra.iter().cloned());
     if unreadable > 0 {
         tracing::warn!(

@@ -65,13 +65,7 @@ pub(crate) struct Wire {
 impl Wire {
     pub(crate) fn new(stream: Stream) -> (Self, Rc<Sent>) {
         let sent = Rc::new(Sent::default());
-        (
-            Self {
-                stream,
-                sent: Rc::clone(&sent),
-            },
-            sent,
-        )
+        (Self { stream, sent: Rc::clone(&sent) }, sent)
     }
 }
 

@@ -80,9 +80,7 @@ impl Catalogue {
                 continue;
             }
             let provider = provider.ok_or_else(|| wrong("no [provider] above it".to_owned()))?;
-            catalogue
-                .add(parse_entry(provider, line).map_err(wrong)?)
-                .map_err(wrong)?;
+            catalogue.add(parse_entry(provider, line).map_err(wrong)?).map_err(wrong)?;
         }
         Ok(catalogue)
     }
@@ -126,10 +124,7 @@ fn without_date(model: &str) -> Option<&str> {
     let dashed = |at: usize| matches!(at, 4 | 7);
     let is_date = |date: &str| match date.len() {
         8 => date.bytes().all(|b| b.is_ascii_digit()),
-        10 => date
-            .bytes()
-            .enumerate()
-            .all(|(at, b)| if dashed(at) { b == b'-' } else { b.is_ascii_digit() }),
+        10 => date.bytes().enumerate().all(|(at, b)| if dashed(at) { b == b'-' } else { b.is_ascii_digit() }),
         _ => false,
     };
     [8, 10].into_iter().find_map(|length| {
@@ -150,10 +145,7 @@ fn parse_entry(provider: &str, line: &str) -> Result<PriceEntry, String> {
         mode: mode.into(),
         context: None,
         max_output: None,
-        prices: Prices {
-            doubles_hour_writes: provider == DOUBLES_HOUR_WRITES,
-            ..Prices::default()
-        },
+        prices: Prices { doubles_hour_writes: provider == DOUBLES_HOUR_WRITES, ..Prices::default() },
     };
     let mut steps: Vec<Step> = Vec::new();
     let mut priced = Vec::new();
@@ -163,15 +155,10 @@ fn parse_entry(provider: &str, line: &str) -> Result<PriceEntry, String> {
             if steps.last().is_some_and(|last| last.above >= above) {
                 return Err("the steps do not ascend".to_owned());
             }
-            steps.push(Step {
-                above,
-                lines: entry.prices.base,
-            });
+            steps.push(Step { above, lines: entry.prices.base });
             continue;
         }
-        let (name, value) = word
-            .split_once('=')
-            .ok_or_else(|| format!("`{word}` is not name=value"))?;
+        let (name, value) = word.split_once('=').ok_or_else(|| format!("`{word}` is not name=value"))?;
         match steps.last_mut() {
             Some(step) => set_line(&mut step.lines, name, value)?,
             None => set_field(&mut entry, name, value)?,
@@ -213,17 +200,12 @@ fn set_line(lines: &mut PriceLines, name: &str, value: &str) -> Result<(), Strin
 }
 
 fn number(text: &str) -> Result<u64, String> {
-    text.parse()
-        .map_err(|_| format!("`{text}` is not a whole number"))
+    text.parse().map_err(|_| format!("`{text}` is not a whole number"))
 }
 
 fn amount(text: &str) -> Result<NanoUsd, String> {
     let amount = NanoUsd::parse(text).map_err(|error| format!("`{text}`: {error}"))?;
-    if amount < NanoUsd::ZERO {
-        Err(format!("`{text}` is negative"))
-    } else {
-        Ok(amount)
-    }
+    if amount < NanoUsd::ZERO { Err(format!("`{text}` is negative")) } else { Ok(amount) }
 }
 
 #[cfg(test)]
@@ -266,9 +248,7 @@ mod tests {
             ("openai", "模型-20250807", None),
             ("openai", "", None),
         ] {
-            let input = catalogue
-                .find(provider, model)
-                .map(|entry| entry.prices.base.input);
+            let input = catalogue.find(provider, model).map(|entry| entry.prices.base.input);
             assert_eq!(input, found.map(usd), "{provider} {model}");
         }
     }
@@ -277,17 +257,11 @@ mod tests {
     fn a_step_keeps_the_prices_that_it_does_not_name() {
         let catalogue = Catalogue::parse(SMALL).expect("valid");
         let prices = &catalogue.find("openai", "gpt-5").expect("listed").prices;
-        for (total_input, input, output) in [
-            (272_000, "1.25", "10"),
-            (272_001, "2.5", "10"),
-            (500_001, "1.25", "40"),
-        ] {
+        for (total_input, input, output) in
+            [(272_000, "1.25", "10"), (272_001, "2.5", "10"), (500_001, "1.25", "40")]
+        {
             let lines = prices.lines_for(total_input);
-            assert_eq!(
-                (lines.input, lines.output),
-                (usd(input), usd(output)),
-                "{total_input}"
-            );
+            assert_eq!((lines.input, lines.output), (usd(input), usd(output)), "{total_input}");
             assert_eq!(lines.cache_read, Some(usd("0.125")));
         }
     }
@@ -300,16 +274,8 @@ mod tests {
             ("[a]\nm chat in=1", 2, "`in` and `out` are needed"),
             ("[a]\nm chat in=1 out=-1", 2, "`-1` is negative"),
             ("[a]\nm chat in=1 out=1 tea=1", 2, "there is no kind `tea`"),
-            (
-                "[a]\nm chat in=1 out=1\n\nm chat in=1 out=1",
-                4,
-                "`m` is listed twice",
-            ),
-            (
-                "[a]\nm chat in=1 out=1 >9 in=1 >9 in=1",
-                2,
-                "the steps do not ascend",
-            ),
+            ("[a]\nm chat in=1 out=1\n\nm chat in=1 out=1", 4, "`m` is listed twice"),
+            ("[a]\nm chat in=1 out=1 >9 in=1 >9 in=1", 2, "the steps do not ascend"),
             ("[a]\nm chat in=1 out", 2, "`out` is not name=value"),
         ] {
             let error = Catalogue::parse(text).expect_err(text);
@@ -321,14 +287,7 @@ mod tests {
     fn the_shipped_catalogue_is_valid_and_says_what_is_free() {
         let catalogue = Catalogue::builtin();
         assert!(catalogue.entries().len() > 500);
-        let modes = [
-            "chat",
-            "completion",
-            "responses",
-            "embedding",
-            "moderation",
-            "rerank",
-        ];
+        let modes = ["chat", "completion", "responses", "embedding", "moderation", "rerank"];
         for entry in catalogue.entries() {
             assert!(modes.contains(&&*entry.mode), "{entry:?}");
         }

@@ -59,11 +59,7 @@ pub struct Hold {
 impl Hold {
     /// A hold of `amount`; for meters only.
     pub fn open(request: RequestId, amount: NanoUsd, keeper: Arc<dyn Abandoned>) -> Self {
-        Self {
-            request,
-            amount,
-            keeper: Some(keeper),
-        }
+        Self { request, amount, keeper: Some(keeper) }
     }
 
     /// The request that it is for.
@@ -145,11 +141,7 @@ impl MemoryMeter {
     #[must_use]
     pub fn counts(&self) -> MeterCounts {
         let read = |count: &AtomicU64| count.load(Ordering::Acquire);
-        let ended = [
-            read(&self.0.settled),
-            read(&self.0.voided),
-            read(&self.0.abandoned),
-        ];
+        let ended = [read(&self.0.settled), read(&self.0.voided), read(&self.0.abandoned)];
         // Read after its parts, so that a hold that ends meanwhile is never counted as less than nothing.
         let opened = read(&self.0.opened);
         Self::checked(opened, ended, NanoUsd(self.0.held_nanos.load(Ordering::Acquire)))
@@ -157,14 +149,7 @@ impl MemoryMeter {
 
     fn checked(opened: u64, [settled, voided, abandoned]: [u64; 3], held: NanoUsd) -> MeterCounts {
         let open = opened.saturating_sub(settled + voided + abandoned);
-        MeterCounts {
-            open,
-            opened,
-            settled,
-            voided,
-            abandoned,
-            held,
-        }
+        MeterCounts { open, opened, settled, voided, abandoned, held }
     }
 }
 
@@ -178,9 +163,7 @@ impl Meter for MemoryMeter {
     fn extend(&self, hold: &mut Hold, more: NanoUsd) -> Result<(), Rejection> {
         let before = hold.amount().0;
         hold.grow(more);
-        self.0
-            .held_nanos
-            .fetch_add(hold.amount().0 - before, Ordering::AcqRel);
+        self.0.held_nanos.fetch_add(hold.amount().0 - before, Ordering::AcqRel);
         Ok(())
     }
 
@@ -223,23 +206,11 @@ mod tests {
         let second = shared.hold(request(2), NanoUsd(7)).expect("covered");
         let third = shared.hold(request(3), NanoUsd(1)).expect("covered");
         assert_eq!((meter.counts().open, meter.counts().held), (3, NanoUsd(158)));
-        shared.settle(
-            first,
-            Settlement {
-                usage: Usage::default(),
-                amount: NanoUsd(120),
-                at: 9,
-            },
-        );
+        shared.settle(first, Settlement { usage: Usage::default(), amount: NanoUsd(120), at: 9 });
         shared.void(second, "no upstream worked");
         drop(third);
-        let expected = MeterCounts {
-            opened: 3,
-            settled: 1,
-            voided: 1,
-            abandoned: 1,
-            ..MeterCounts::default()
-        };
+        let expected =
+            MeterCounts { opened: 3, settled: 1, voided: 1, abandoned: 1, ..MeterCounts::default() };
         assert_eq!(meter.counts(), expected);
     }
 

@@ -59,10 +59,7 @@ impl Prices {
     /// The prices that an administrator set: no steps, nothing per search or request.
     #[must_use]
     pub fn from_override(lines: &PriceLines) -> Self {
-        Self {
-            base: *lines,
-            ..Self::default()
-        }
+        Self { base: *lines, ..Self::default() }
     }
 
     /// The prices that apply to a request with this many prompt tokens.
@@ -93,11 +90,7 @@ fn add_prompt(sum: &mut Sum, usage: &Usage, lines: &PriceLines, doubles_hour_wri
     let audio = lines.audio_in.map_or(0, |_| usage.audio_in.min(usage.input));
     sum.add("input", usage.input - audio, lines.input);
     sum.add("audio_in", audio, lines.audio_in.unwrap_or(lines.input));
-    sum.add(
-        "cache_read",
-        usage.cache_read,
-        lines.cache_read.unwrap_or(lines.input),
-    );
+    sum.add("cache_read", usage.cache_read, lines.cache_read.unwrap_or(lines.input));
     let five_minutes = lines.cache_write_5m.unwrap_or(lines.input);
     sum.add("cache_write_5m", usage.cache_write_5m, five_minutes);
     let hour = match lines.cache_write_1h {
@@ -126,10 +119,7 @@ struct Sum {
 
 impl Default for Sum {
     fn default() -> Self {
-        Self {
-            exact: Some(0),
-            lines: Vec::new(),
-        }
+        Self { exact: Some(0), lines: Vec::new() }
     }
 }
 
@@ -161,21 +151,14 @@ impl Sum {
     }
 
     fn priced(self) -> Priced {
-        Priced {
-            total: self.exact.and_then(amount),
-            lines: self.lines,
-        }
+        Priced { total: self.exact.and_then(amount), lines: self.lines }
     }
 }
 
 /// Nano-dollars × million as an amount, rounded up.
 fn amount(exact: i128) -> Option<NanoUsd> {
     let whole = exact.div_euclid(MILLION);
-    let up = if exact.rem_euclid(MILLION) == 0 {
-        whole
-    } else {
-        whole + 1
-    };
+    let up = if exact.rem_euclid(MILLION) == 0 { whole } else { whole + 1 };
     i64::try_from(up).ok().map(NanoUsd)
 }
 
@@ -188,11 +171,7 @@ mod tests {
     }
 
     fn lines(input: &str, output: &str) -> PriceLines {
-        PriceLines {
-            input: usd(input),
-            output: usd(output),
-            ..PriceLines::default()
-        }
+        PriceLines { input: usd(input), output: usd(output), ..PriceLines::default() }
     }
 
     fn check(usage: Usage, prices: &Prices, total: &str) {
@@ -202,44 +181,12 @@ mod tests {
     #[test]
     fn sums_exactly_and_rounds_up_once() {
         let prices = Prices::from_override(&lines("0.15", "0.6"));
-        check(
-            Usage {
-                input: 1_000_000,
-                output: 500_000,
-                ..Usage::default()
-            },
-            &prices,
-            "0.45",
-        );
+        check(Usage { input: 1_000_000, output: 500_000, ..Usage::default() }, &prices, "0.45");
         let tiny = Prices::from_override(&lines("0.000001", "0.000001"));
-        check(
-            Usage {
-                input: 1,
-                ..Usage::default()
-            },
-            &tiny,
-            "0.000000001",
-        );
-        let both = price(
-            &Usage {
-                input: 1,
-                output: 1,
-                ..Usage::default()
-            },
-            &tiny,
-        );
-        assert_eq!(
-            (both.total, both.lines.len()),
-            (Some(NanoUsd(1)), 2),
-            "rounded once, not per line"
-        );
-        assert_eq!(
-            price(&Usage::default(), &prices),
-            Priced {
-                total: Some(NanoUsd::ZERO),
-                lines: vec![]
-            }
-        );
+        check(Usage { input: 1, ..Usage::default() }, &tiny, "0.000000001");
+        let both = price(&Usage { input: 1, output: 1, ..Usage::default() }, &tiny);
+        assert_eq!((both.total, both.lines.len()), (Some(NanoUsd(1)), 2), "rounded once, not per line");
+        assert_eq!(price(&Usage::default(), &prices), Priced { total: Some(NanoUsd::ZERO), lines: vec![] });
     }
 
     #[test]
@@ -279,21 +226,14 @@ mod tests {
         check(usage, &prices, "63");
         (prices.base.audio_in, prices.base.audio_out) = (Some(usd("5")), Some(usd("30")));
         check(usage, &prices, "87");
-        let absurd = Usage {
-            output: 1_000_000,
-            reasoning: u64::MAX,
-            audio_out: u64::MAX,
-            ..Usage::default()
-        };
+        let absurd =
+            Usage { output: 1_000_000, reasoning: u64::MAX, audio_out: u64::MAX, ..Usage::default() };
         check(absurd, &prices, "20");
     }
 
     #[test]
     fn a_long_input_switches_the_whole_request() {
-        let step = |above, input, output| Step {
-            above,
-            lines: lines(input, output),
-        };
+        let step = |above, input, output| Step { above, lines: lines(input, output) };
         let prices = Prices {
             steps: [step(1_000, "2", "20"), step(5_000, "4", "40")].into(),
             ..Prices::from_override(&lines("1", "10"))
@@ -305,16 +245,7 @@ mod tests {
             (5_000, 0, "0.012"),
             (5_001, 0, "0.024004"),
         ] {
-            check(
-                Usage {
-                    input,
-                    cache_read,
-                    output: 100,
-                    ..Usage::default()
-                },
-                &prices,
-                total,
-            );
+            check(Usage { input, cache_read, output: 100, ..Usage::default() }, &prices, total);
         }
     }
 
@@ -325,14 +256,7 @@ mod tests {
             request: Some(usd("0.002")),
             ..Prices::from_override(&lines("0", "0"))
         };
-        check(
-            Usage {
-                web_searches: 3,
-                ..Usage::default()
-            },
-            &prices,
-            "0.032",
-        );
+        check(Usage { web_searches: 3, ..Usage::default() }, &prices, "0.032");
     }
 
     /// A small generator (xorshift64*): the same cases on every run.
@@ -353,10 +277,7 @@ mod tests {
             reasoning: Some(amount()),
             ..PriceLines::default()
         };
-        Prices {
-            doubles_hour_writes: amount().0 % 2 == 0,
-            ..Prices::from_override(&lines)
-        }
+        Prices { doubles_hour_writes: amount().0 % 2 == 0, ..Prices::from_override(&lines) }
     }
 
     #[test]
@@ -365,33 +286,13 @@ mod tests {
         for _ in 0..2_000 {
             let prices = any_prices(&mut state);
             let mut count = || chance(&mut state) >> 30;
-            let less = Usage {
-                input: count(),
-                cache_read: count(),
-                output: count(),
-                ..Usage::default()
-            };
+            let less = Usage { input: count(), cache_read: count(), output: count(), ..Usage::default() };
             let more = [
-                Usage {
-                    input: less.input + count(),
-                    ..less
-                },
-                Usage {
-                    cache_read: less.cache_read + count(),
-                    ..less
-                },
-                Usage {
-                    cache_write_5m: count(),
-                    ..less
-                },
-                Usage {
-                    cache_write_1h: count(),
-                    ..less
-                },
-                Usage {
-                    output: less.output + count(),
-                    ..less
-                },
+                Usage { input: less.input + count(), ..less },
+                Usage { cache_read: less.cache_read + count(), ..less },
+                Usage { cache_write_5m: count(), ..less },
+                Usage { cache_write_1h: count(), ..less },
+                Usage { output: less.output + count(), ..less },
             ];
             for more in more {
                 let (less, more) = (price(&less, &prices).total, price(&more, &prices).total);
@@ -414,11 +315,8 @@ mod tests {
             web_searches: u64::MAX,
             ..Usage::default()
         };
-        let dearest = PriceLines {
-            input: NanoUsd(i64::MAX),
-            output: NanoUsd(i64::MAX),
-            ..PriceLines::default()
-        };
+        let dearest =
+            PriceLines { input: NanoUsd(i64::MAX), output: NanoUsd(i64::MAX), ..PriceLines::default() };
         let prices = Prices {
             web_search: Some(NanoUsd(i64::MAX)),
             request: Some(NanoUsd(i64::MAX)),
@@ -428,13 +326,7 @@ mod tests {
         let priced = price(&all, &prices);
         assert_eq!(priced.total, None);
         assert!(priced.lines.iter().all(|line| line.amount == NanoUsd(i64::MAX)));
-        let fits = price(
-            &Usage {
-                input: 1_000_000,
-                ..Usage::default()
-            },
-            &Prices::from_override(&dearest),
-        );
+        let fits = price(&Usage { input: 1_000_000, ..Usage::default() }, &Prices::from_override(&dearest));
         assert_eq!(fits.total, Some(NanoUsd(i64::MAX)));
     }
 }

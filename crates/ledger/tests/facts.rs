@@ -32,25 +32,15 @@ fn the_shipped_prices_are_those_of_the_table_of_facts() {
         ("mistral", "mistral", "mistral-large-latest"),
         ("groq", "groq", "openai/gpt-oss-120b"),
     ] {
-        let fact = facts
-            .iter()
-            .find(|fact| fact["provider"] == named && fact["model"] == model);
+        let fact = facts.iter().find(|fact| fact["provider"] == named && fact["model"] == model);
         let fact = fact.unwrap_or_else(|| panic!("{named} {model} is no fact"));
         let entry = Catalogue::builtin().find(provider, model).expect(model);
         assert_eq!((&*entry.provider, &*entry.model), (provider, model));
         // A model with bands has no price of its own: the first band stands for it.
-        let first = if fact["price"]["in"].is_null() {
-            &fact["bands"][0]
-        } else {
-            &fact["price"]
-        };
+        let first = if fact["price"]["in"].is_null() { &fact["bands"][0] } else { &fact["price"] };
         let lines = &entry.prices.base;
         assert_eq!(Some(lines.input), price(&first["in"]), "{model}");
-        assert_eq!(
-            Some(lines.output),
-            price(&first["out"]).or(Some(NanoUsd::ZERO)),
-            "{model}"
-        );
+        assert_eq!(Some(lines.output), price(&first["out"]).or(Some(NanoUsd::ZERO)), "{model}");
         assert_eq!(lines.cache_read, price(&first["cache_read"]), "{model}");
         assert_eq!(lines.cache_write_5m, price(&first["cache_write_5m"]), "{model}");
         for above in fact["above_input"].as_array().into_iter().flatten() {

@@ -102,9 +102,7 @@ impl UpstreamFailure {
             }
             _ => set_name(
                 &mut self.code,
-                members::string(raw)
-                    .as_deref()
-                    .or(raw.parse::<i64>().ok().map(|_| raw)),
+                members::string(raw).as_deref().or(raw.parse::<i64>().ok().map(|_| raw)),
             ),
         }
     }
@@ -137,10 +135,7 @@ impl UpstreamFailure {
 /// Reads the body and headers of an answer with an error status. `surface` is what was asked.
 #[must_use]
 pub fn classify(_surface: Surface, status: u16, headers: &HeaderMap, body: &[u8]) -> UpstreamFailure {
-    let mut failure = UpstreamFailure {
-        status: Some(status),
-        ..UpstreamFailure::default()
-    };
+    let mut failure = UpstreamFailure { status: Some(status), ..UpstreamFailure::default() };
     match std::str::from_utf8(body).map(str::trim) {
         Ok(text) if text.starts_with('{') => failure.read_members(text),
         Ok(text) if text.starts_with('[') => {
@@ -175,10 +170,7 @@ fn unread_message(status: u16, headers: &HeaderMap, body: &[u8]) -> String {
 fn read_headers(failure: &mut UpstreamFailure, headers: &HeaderMap) {
     let milliseconds = header(headers, "retry-after-ms").and_then(|v| v.parse::<f64>().ok());
     let seconds = header(headers, RETRY_AFTER.as_str()).and_then(|v| v.parse::<f64>().ok());
-    let stated = milliseconds
-        .map(|ms| ms / 1000.0)
-        .or(seconds)
-        .and_then(whole_seconds);
+    let stated = milliseconds.map(|ms| ms / 1000.0).or(seconds).and_then(whole_seconds);
     let date = || header(headers, RETRY_AFTER.as_str()).and_then(http_date);
     failure.retry_after = stated.or(failure.retry_after);
     if failure.retry_after.is_none() {
@@ -207,11 +199,7 @@ fn anthropic_reset(headers: &HeaderMap) -> Option<EpochMs> {
 fn openai_reset(headers: &HeaderMap) -> Option<u64> {
     let used_up = |limit: &&str| header(headers, &format!("x-ratelimit-remaining-{limit}")) == Some("0");
     let reset = |limit| go_duration_seconds(header(headers, &format!("x-ratelimit-reset-{limit}"))?);
-    ["requests", "tokens"]
-        .into_iter()
-        .filter(used_up)
-        .filter_map(reset)
-        .max()
+    ["requests", "tokens"].into_iter().filter(used_up).filter_map(reset).max()
 }
 
 /// Reads a duration as Go writes it (`6m0s`, `17.39s`, `2ms`), rounded up to seconds.
@@ -240,11 +228,7 @@ fn go_duration_seconds(text: &str) -> Option<u64> {
 
 fn whole_seconds(seconds: f64) -> Option<u64> {
     let sensible = seconds.is_finite() && (0.0..=1e9).contains(&seconds);
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "checked to be in range"
-    )]
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be in range")]
     sensible.then(|| seconds.ceil() as u64)
 }
 
@@ -268,10 +252,7 @@ fn set_name(name: &mut Option<String>, text: Option<&str>) {
 
 /// The largest position up to `limit` at which `text` may be cut.
 fn floor_boundary(text: &str, limit: usize) -> usize {
-    (0..=limit.min(text.len()))
-        .rev()
-        .find(|at| text.is_char_boundary(*at))
-        .unwrap_or(0)
+    (0..=limit.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -287,12 +268,7 @@ mod tests {
     }
 
     fn failed(status: u16, body: &str) -> UpstreamFailure {
-        classify(
-            Surface::ChatCompletions,
-            status,
-            &HeaderMap::new(),
-            body.as_bytes(),
-        )
+        classify(Surface::ChatCompletions, status, &HeaderMap::new(), body.as_bytes())
     }
 
     #[test]
@@ -325,31 +301,15 @@ mod tests {
                 "no",
             ),
             (r#"{"detail":"Not authenticated"}"#, None, "Not authenticated"),
-            (
-                r#"{"base_resp":{"status_code":1004,"status_msg":"login fail"}}"#,
-                Some("1004"),
-                "login fail",
-            ),
-            (
-                r#"{"errors":[{"code":"x","message":"first"}]}"#,
-                Some("x"),
-                "first",
-            ),
+            (r#"{"base_resp":{"status_code":1004,"status_msg":"login fail"}}"#, Some("1004"), "login fail"),
+            (r#"{"errors":[{"code":"x","message":"first"}]}"#, Some("x"), "first"),
             ("upstream connect error", None, "upstream connect error"),
-            (
-                "<html>secret</html>",
-                None,
-                "the upstream answered 502 with an unnamed type",
-            ),
+            ("<html>secret</html>", None, "the upstream answered 502 with an unnamed type"),
             ("", None, "the upstream answered 502 without a body"),
             ("{}", None, "the upstream answered 502 with an unnamed type"),
         ] {
             let failure = failed(502, body);
-            assert_eq!(
-                (failure.code.as_deref(), failure.message.as_str()),
-                (code, message),
-                "{body}"
-            );
+            assert_eq!((failure.code.as_deref(), failure.message.as_str()), (code, message), "{body}");
             assert_eq!(failure.status, Some(502));
         }
         let html = headers(&[("content-type", "text/html; charset=utf-8")]);
@@ -359,10 +319,7 @@ mod tests {
 
     #[test]
     fn messages_are_bounded_at_a_character() {
-        let failure = failed(
-            400,
-            &format!(r#"{{"error":{{"message":"{}"}}}}"#, "ü".repeat(3000)),
-        );
+        let failure = failed(400, &format!(r#"{{"error":{{"message":"{}"}}}}"#, "ü".repeat(3000)));
         assert_eq!(failure.message.len(), MESSAGE_LIMIT);
         assert!(failed(500, &"x".repeat(9000)).message.len() <= MESSAGE_LIMIT);
     }
@@ -370,11 +327,7 @@ mod tests {
     #[test]
     fn a_missing_model_is_told_from_other_404s() {
         for (status, body, missing) in [
-            (
-                404,
-                r#"{"error":{"message":"The model `x` does not exist","code":"model_not_found"}}"#,
-                true,
-            ),
+            (404, r#"{"error":{"message":"The model `x` does not exist","code":"model_not_found"}}"#, true),
             (
                 404,
                 r#"{"error":{"code":"DeploymentNotFound","message":"The API deployment does not exist."}}"#,
@@ -385,27 +338,15 @@ mod tests {
                 r#"{"error":{"message":"model \"x\" not found, try pulling it first","type":"api_error"}}"#,
                 true,
             ),
-            (
-                404,
-                r#"{"type":"error","error":{"type":"not_found_error","message":"model: claude-x"}}"#,
-                true,
-            ),
+            (404, r#"{"type":"error","error":{"type":"not_found_error","message":"model: claude-x"}}"#, true),
             (
                 404,
                 r#"{"error":{"message":"Invalid URL (POST /v1/x)","type":"invalid_request_error"}}"#,
                 false,
             ),
             (404, "<html>model not found</html>", false),
-            (
-                400,
-                r#"{"error":{"message":"Model Not Exist","type":"invalid_request_error"}}"#,
-                false,
-            ),
-            (
-                429,
-                r#"{"error":{"message":"model overloaded, not found capacity"}}"#,
-                false,
-            ),
+            (400, r#"{"error":{"message":"Model Not Exist","type":"invalid_request_error"}}"#, false),
+            (429, r#"{"error":{"message":"model overloaded, not found capacity"}}"#, false),
         ] {
             assert_eq!(failed(status, body).is_model_missing(), missing, "{body}");
         }
@@ -417,11 +358,7 @@ mod tests {
             (&[("retry-after", "7")][..], Some(7), None),
             (&[("retry-after", "1"), ("retry-after-ms", "2300")], Some(3), None),
             (&[("retry-after-ms", "0")], Some(0), None),
-            (
-                &[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")],
-                None,
-                Some(784_111_777_000),
-            ),
+            (&[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")], None, Some(784_111_777_000)),
             (&[("retry-after", "soon")], None, None),
             (
                 &[
@@ -433,14 +370,7 @@ mod tests {
                 Some(360),
                 None,
             ),
-            (
-                &[
-                    ("x-ratelimit-remaining-requests", "0"),
-                    ("x-ratelimit-reset-requests", "500"),
-                ],
-                None,
-                None,
-            ),
+            (&[("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-reset-requests", "500")], None, None),
             (
                 &[
                     ("anthropic-ratelimit-requests-remaining", "0"),
@@ -453,11 +383,7 @@ mod tests {
             ),
         ] {
             let failure = classify(Surface::Messages, 429, &headers(pairs), b"{}");
-            assert_eq!(
-                (failure.retry_after, failure.retry_at),
-                (seconds, at),
-                "{pairs:?}"
-            );
+            assert_eq!((failure.retry_after, failure.retry_at), (seconds, at), "{pairs:?}");
         }
         let google = r#"{"error":{"message":"q","details":[{"@type":"x"},{"retryDelay":"16.2s"}]}}"#;
         assert_eq!(failed(429, google).retry_after, Some(17));

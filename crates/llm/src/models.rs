@@ -22,10 +22,7 @@ pub fn openai_list(cards: &[ModelCard]) -> Vec<u8> {
         object: &'static str,
         data: Vec<OpenAi<'a>>,
     }
-    json(&List {
-        object: "list",
-        data: cards.iter().map(OpenAi::from).collect(),
-    })
+    json(&List { object: "list", data: cards.iter().map(OpenAi::from).collect() })
 }
 
 /// `GET /v1/models/{id}` for OpenAI's clients.
@@ -68,12 +65,7 @@ struct OpenAi<'a> {
 
 impl<'a> From<&'a ModelCard> for OpenAi<'a> {
     fn from(card: &'a ModelCard) -> Self {
-        Self {
-            id: &card.id,
-            object: "model",
-            created: card.created_ms / 1000,
-            owned_by: &card.owned_by,
-        }
+        Self { id: &card.id, object: "model", created: card.created_ms / 1000, owned_by: &card.owned_by }
     }
 }
 
@@ -87,12 +79,7 @@ struct Anthropic<'a> {
 
 impl<'a> From<&'a ModelCard> for Anthropic<'a> {
     fn from(card: &'a ModelCard) -> Self {
-        Self {
-            r#type: "model",
-            id: &card.id,
-            display_name: &card.id,
-            created_at: rfc3339(card.created_ms),
-        }
+        Self { r#type: "model", id: &card.id, display_name: &card.id, created_at: rfc3339(card.created_ms) }
     }
 }
 

@@ -100,11 +100,7 @@ impl Outline {
             self.in_string = false;
             return end + 1;
         }
-        let backslashes = piece[at.min(piece.len())..]
-            .iter()
-            .rev()
-            .take_while(|b| **b == b'\\')
-            .count();
+        let backslashes = piece[at.min(piece.len())..].iter().rev().take_while(|b| **b == b'\\').count();
         self.escaped = backslashes % 2 == 1;
         piece.len()
     }
@@ -201,11 +197,8 @@ impl Outline {
     /// Keeps passed bytes for the key or the value that is being read.
     fn take(&mut self, bytes: &[u8]) {
         if self.in_key {
-            let quoteless = if self.key.is_empty() {
-                bytes.strip_prefix(b"\"").unwrap_or(bytes)
-            } else {
-                bytes
-            };
+            let quoteless =
+                if self.key.is_empty() { bytes.strip_prefix(b"\"").unwrap_or(bytes) } else { bytes };
             if self.key.len() + quoteless.len() <= KEY_LIMIT {
                 self.key.extend_from_slice(quoteless);
             } else {
@@ -245,31 +238,15 @@ mod tests {
             outline.push(piece);
         }
         let member = |name| outline.member(name).map(str::to_owned);
-        (
-            member("usage"),
-            member("error"),
-            member("type"),
-            outline.content_seen(),
-            outline.is_closed(),
-        )
+        (member("usage"), member("error"), member("type"), outline.content_seen(), outline.is_closed())
     }
 
     fn check(json: &str, usage: Option<&str>, error: Option<&str>, content: bool, closed: bool) {
         let bytes = json.as_bytes();
         let kind = json.contains("\"type\"").then(|| "\"t\"".to_owned());
-        let expected = (
-            usage.map(str::to_owned),
-            error.map(str::to_owned),
-            kind,
-            content,
-            closed,
-        );
+        let expected = (usage.map(str::to_owned), error.map(str::to_owned), kind, content, closed);
         for cut in 0..=bytes.len() {
-            assert_eq!(
-                read(&[&bytes[..cut], &bytes[cut..]]),
-                expected,
-                "{json} cut at {cut}"
-            );
+            assert_eq!(read(&[&bytes[..cut], &bytes[cut..]]), expected, "{json} cut at {cut}");
         }
         for size in 1..=16 {
             let pieces: Vec<&[u8]> = bytes.chunks(size).collect();
@@ -286,35 +263,11 @@ mod tests {
             true,
             true,
         );
-        check(
-            r#"{"error":"bad \"thing\"","choices":[ ]}"#,
-            None,
-            Some(r#""bad \"thing\"""#),
-            false,
-            true,
-        );
-        check(
-            r#"{"usage":null,"type":"t","data":{ "a":1}}"#,
-            Some("null"),
-            None,
-            true,
-            true,
-        );
-        check(
-            r#"{"usage":{"old":1},"usage":12,"choices":null}"#,
-            Some("12"),
-            None,
-            false,
-            true,
-        );
+        check(r#"{"error":"bad \"thing\"","choices":[ ]}"#, None, Some(r#""bad \"thing\"""#), false, true);
+        check(r#"{"usage":null,"type":"t","data":{ "a":1}}"#, Some("null"), None, true, true);
+        check(r#"{"usage":{"old":1},"usage":12,"choices":null}"#, Some("12"), None, false, true);
         check(r#"{"choices":[["#, None, None, true, false);
-        check(
-            r#"{"a":{"b":{}},"data":[[0.1,-2e5],"ü"],"error":{}}"#,
-            None,
-            Some("{}"),
-            true,
-            true,
-        );
+        check(r#"{"a":{"b":{}},"data":[[0.1,-2e5],"ü"],"error":{}}"#, None, Some("{}"), true, true);
         check("[1]", None, None, false, false);
         check("", None, None, false, false);
         check("{}", None, None, false, true);
@@ -323,13 +276,7 @@ mod tests {
     #[test]
     fn long_names_and_values_are_let_go() {
         let name = "usage".repeat(100);
-        check(
-            &format!(r#"{{"{name}":{{"a":1}},"error":3}}"#),
-            None,
-            Some("3"),
-            false,
-            true,
-        );
+        check(&format!(r#"{{"{name}":{{"a":1}},"error":3}}"#), None, Some("3"), false, true);
         let long = "x".repeat(VALUE_LIMIT);
         let json = format!(r#"{{"usage":"{long}","error":3}}"#);
         let pieces: Vec<&[u8]> = json.as_bytes().chunks(1000).collect();

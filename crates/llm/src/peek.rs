@@ -56,11 +56,7 @@ pub(crate) enum StreamOptions {
     Null(Range<usize>),
     /// An object: where its members begin, whether it has any, and where the value of
     /// `include_usage` lies.
-    Object {
-        inside: usize,
-        empty: bool,
-        include_usage: Option<Range<usize>>,
-    },
+    Object { inside: usize, empty: bool, include_usage: Option<Range<usize>> },
 }
 
 /// Reads `body` as a request to `surface`.
@@ -132,18 +128,13 @@ impl<'a> Fields<'a> {
     }
 
     fn into_call(self, surface: Surface, text: &str) -> Result<Call, Rejection> {
-        let raw_model = self
-            .model
-            .ok_or_else(|| invalid("The field `model` is missing.").at("model"))?;
+        let raw_model = self.model.ok_or_else(|| invalid("The field `model` is missing.").at("model"))?;
         let model = members::string(raw_model)
             .filter(|name| !name.is_empty())
             .ok_or_else(|| invalid("The field `model` must be a non-empty string.").at("model"))?;
         let stream_options = read_stream_options(text, self.stream_options)?;
         let include_usage = match &stream_options {
-            StreamOptions::Object {
-                include_usage: Some(range),
-                ..
-            } => &text[range.clone()] == "true",
+            StreamOptions::Object { include_usage: Some(range), .. } => &text[range.clone()] == "true",
             _ => false,
         };
         let spans = Spans {
@@ -160,10 +151,7 @@ impl<'a> Fields<'a> {
                 .max_completion_tokens
                 .and_then(count)
                 .or_else(|| self.max_tokens.and_then(count)),
-            choices: self
-                .n
-                .and_then(count)
-                .map_or(1, |n| u32::try_from(n).unwrap_or(u32::MAX).max(1)),
+            choices: self.n.and_then(count).map_or(1, |n| u32::try_from(n).unwrap_or(u32::MAX).max(1)),
             spans,
         })
     }
@@ -202,11 +190,7 @@ fn read_stream_options(text: &str, raw: Option<&str>) -> Result<StreamOptions, R
         let name = "stream_options.include_usage";
         return Err(invalid(format!("The field `{name}` is given twice.")).at(name));
     }
-    Ok(StreamOptions::Object {
-        inside: range.start + 1,
-        empty,
-        include_usage: seen,
-    })
+    Ok(StreamOptions::Object { inside: range.start + 1, empty, include_usage: seen })
 }
 
 /// Where `part`, a slice of `text`, lies within it.
@@ -268,11 +252,7 @@ fn deeper_than_limit(json: &[u8]) -> bool {
 /// How many braces and brackets open in `json`, those within strings included. Blocks short enough
 /// for a count of one byte, so that the compiler can count many bytes at once.
 fn openers(json: &[u8]) -> usize {
-    let in_block = |block: &[u8]| {
-        block
-            .iter()
-            .fold(0_u8, |sum, byte| sum + u8::from(byte | 0x20 == b'{'))
-    };
+    let in_block = |block: &[u8]| block.iter().fold(0_u8, |sum, byte| sum + u8::from(byte | 0x20 == b'{'));
     json.chunks(128).map(|block| usize::from(in_block(block))).sum()
 }
 
@@ -328,13 +308,8 @@ mod tests {
     fn every_surface_needs_a_model_by_name() {
         for surface in Surface::ALL {
             assert_eq!(&*peeked(surface, r#"{"model":"m"}"#).unwrap().model, "m");
-            for body in [
-                "{}",
-                r#"{"model":1}"#,
-                r#"{"model":null}"#,
-                r#"{"model":""}"#,
-                r#"{"model":["m"]}"#,
-            ] {
+            for body in ["{}", r#"{"model":1}"#, r#"{"model":null}"#, r#"{"model":""}"#, r#"{"model":["m"]}"#]
+            {
                 assert_eq!(refusal(surface, body).0.as_deref(), Some("model"), "{body}");
             }
         }
@@ -374,11 +349,7 @@ mod tests {
                 "stream_options.include_usage",
             ),
         ] {
-            assert_eq!(
-                refusal(Surface::ChatCompletions, body).0.as_deref(),
-                Some(param),
-                "{body}"
-            );
+            assert_eq!(refusal(Surface::ChatCompletions, body).0.as_deref(), Some(param), "{body}");
         }
         let twice = r#"{"model":"m","stream":1,"stream":2,"user":"a","user":"b"}"#;
         assert!(peeked(Surface::Embeddings, twice).is_ok());

@@ -25,10 +25,9 @@ pub fn body(
     match envelope {
         Envelope::OpenAi => (info.http, openai(rejection)),
         Envelope::Native => (info.http, native(rejection, trace_id)),
-        Envelope::Anthropic if upstreams_overloaded(rejection) => (
-            ANTHROPIC_OVERLOADED,
-            anthropic("overloaded_error", rejection, request_id),
-        ),
+        Envelope::Anthropic if upstreams_overloaded(rejection) => {
+            (ANTHROPIC_OVERLOADED, anthropic("overloaded_error", rejection, request_id))
+        }
         Envelope::Anthropic => (info.http, anthropic(info.anthropic_type, rejection, request_id)),
     }
 }
@@ -95,10 +94,7 @@ fn anthropic(error_type: &str, rejection: &Rejection, request_id: &RequestId) ->
     }
     json(&Body {
         r#type: "error",
-        error: Error {
-            r#type: error_type,
-            message: &rejection.message,
-        },
+        error: Error { r#type: error_type, message: &rejection.message },
         request_id: request_id.to_string(),
     })
 }

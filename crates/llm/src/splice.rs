@@ -45,21 +45,11 @@ fn usage_change(call: &Call) -> Option<(Range<usize>, String)> {
     let at = |place: usize, text: &str| Some((place..place, text.to_owned()));
     match &call.spans.stream_options {
         // The body has a model, so another member follows and the comma is right.
-        StreamOptions::Absent => at(
-            call.spans.first_member,
-            r#""stream_options":{"include_usage":true},"#,
-        ),
+        StreamOptions::Absent => at(call.spans.first_member, r#""stream_options":{"include_usage":true},"#),
         StreamOptions::Null(range) => Some((range.clone(), r#"{"include_usage":true}"#.to_owned())),
-        StreamOptions::Object {
-            include_usage: Some(range),
-            ..
-        } => Some((range.clone(), "true".to_owned())),
-        StreamOptions::Object {
-            inside, empty: true, ..
-        } => at(*inside, r#""include_usage":true"#),
-        StreamOptions::Object {
-            inside, empty: false, ..
-        } => at(*inside, r#""include_usage":true,"#),
+        StreamOptions::Object { include_usage: Some(range), .. } => Some((range.clone(), "true".to_owned())),
+        StreamOptions::Object { inside, empty: true, .. } => at(*inside, r#""include_usage":true"#),
+        StreamOptions::Object { inside, empty: false, .. } => at(*inside, r#""include_usage":true,"#),
     }
 }
 
@@ -88,10 +78,7 @@ mod tests {
         (splice(&call, &body, edits), body)
     }
 
-    const ASK: Edits = Edits {
-        model: None,
-        ask_usage: true,
-    };
+    const ASK: Edits = Edits { model: None, ask_usage: true };
 
     #[test]
     fn asks_for_usage_whatever_stream_options_was() {
@@ -130,17 +117,11 @@ mod tests {
 
     #[test]
     fn copies_nothing_when_nothing_changes() {
-        let same = Edits {
-            model: Some("m".into()),
-            ask_usage: true,
-        };
+        let same = Edits { model: Some("m".into()), ask_usage: true };
         for (surface, body) in [
             (Surface::ChatCompletions, r#"{"model":"m"}"#),
             (Surface::Messages, r#"{"model":"m","stream":true}"#),
-            (
-                Surface::Completions,
-                r#"{"model":"m","stream":true,"stream_options":{"include_usage":true}}"#,
-            ),
+            (Surface::Completions, r#"{"model":"m","stream":true,"stream_options":{"include_usage":true}}"#),
         ] {
             let (out, body) = spliced(surface, body, &same);
             assert_eq!(out.as_ptr(), body.as_ptr());
@@ -152,10 +133,7 @@ mod tests {
     fn replaces_the_model_and_touches_nothing_else() {
         let before = r#"{"model" : "pub\u006cic","messages":[{"content":"model \"public\" 1e400"}],"stream":true,"z":1.0}"#;
         let name = "ft:x/\"quoted\"\n";
-        let edits = Edits {
-            model: Some(name.into()),
-            ask_usage: true,
-        };
+        let edits = Edits { model: Some(name.into()), ask_usage: true };
         let (out, _) = spliced(Surface::ChatCompletions, before, &edits);
         let quoted = serde_json::to_string(name).unwrap();
         let expected = before.replacen(r#""pub\u006cic""#, &quoted, 1).replacen(
@@ -178,10 +156,7 @@ mod tests {
     #[test]
     fn parses_to_the_same_but_for_the_edit() {
         let before = r#"{"a":[1,{"model":"no"}],"model":"m","stream":true,"b":"ü"}"#;
-        let edits = Edits {
-            model: Some("n".into()),
-            ask_usage: true,
-        };
+        let edits = Edits { model: Some("n".into()), ask_usage: true };
         let (out, _) = spliced(Surface::ChatCompletions, before, &edits);
         let mut expected: Value = serde_json::from_str(before).unwrap();
         expected["model"] = json!("n");

@@ -56,14 +56,8 @@ impl Splitter {
             } else if !line.is_empty() {
                 self.take_line(piece, line, &mut lent)?;
             } else {
-                let data = lent
-                    .take()
-                    .map_or(&self.data[..], |range: Range<usize>| &piece[range]);
-                each(Event {
-                    name: &self.name,
-                    data,
-                    end: at,
-                });
+                let data = lent.take().map_or(&self.data[..], |range: Range<usize>| &piece[range]);
+                each(Event { name: &self.name, data, end: at });
                 self.forget_event();
             }
         }
@@ -79,11 +73,7 @@ impl Splitter {
             return;
         }
         if self.has_data {
-            each(Event {
-                name: &self.name,
-                data: &self.data,
-                end: 0,
-            });
+            each(Event { name: &self.name, data: &self.data, end: 0 });
         }
         self.forget_event();
     }
@@ -219,19 +209,13 @@ mod tests {
     }
 
     fn check(stream: &str, expected: &[(&str, &str)]) {
-        let expected: Vec<(String, String)> = expected
-            .iter()
-            .map(|(name, data)| ((*name).to_owned(), (*data).to_owned()))
-            .collect();
+        let expected: Vec<(String, String)> =
+            expected.iter().map(|(name, data)| ((*name).to_owned(), (*data).to_owned())).collect();
         let bytes = stream.as_bytes();
         for first in 0..=bytes.len() {
             for second in first..=bytes.len() {
                 let pieces = [&bytes[..first], &bytes[first..second], &bytes[second..]];
-                assert_eq!(
-                    events(&pieces),
-                    expected,
-                    "{stream:?} cut at {first} and {second}"
-                );
+                assert_eq!(events(&pieces), expected, "{stream:?} cut at {first} and {second}");
             }
         }
         for size in 1..=16 {
@@ -243,10 +227,7 @@ mod tests {
     #[test]
     fn splits_the_same_wherever_the_bytes_are_cut() {
         check("data: a\n\ndata:b\n\n", &[("", "a"), ("", "b")]);
-        check(
-            "event: x\r\ndata: 1\r\n\r\ndata: 2\r\n\r\n",
-            &[("x", "1"), ("", "2")],
-        );
+        check("event: x\r\ndata: 1\r\n\r\ndata: 2\r\n\r\n", &[("x", "1"), ("", "2")]);
         check("data: 1\r\revent: y\rdata: 2\r\r", &[("", "1"), ("y", "2")]);
         check(": note\n\ndata: a\ndata:  b\nid: 7\n\n", &[("", "a\n b")]);
         check("\u{feff}data: a\n\n\n\n: x\n\ndata\n\n", &[("", "a")]);
@@ -259,9 +240,7 @@ mod tests {
         let line = [b"data: ".as_slice(), &vec![b'x'; LINE_LIMIT], b"\n\n"].concat();
         assert_eq!(Splitter::default().push(&line, |_| ()), Err(TooLong));
         let mut splitter = Splitter::default();
-        let fed = line
-            .chunks(4096)
-            .try_for_each(|piece| splitter.push(piece, |_| ()));
+        let fed = line.chunks(4096).try_for_each(|piece| splitter.push(piece, |_| ()));
         assert_eq!(fed, Err(TooLong));
         let mut splitter = Splitter::default();
         let short = [b"data: ".as_slice(), &vec![b'x'; LINE_LIMIT / 4], b"\n"].concat();
@@ -272,9 +251,7 @@ mod tests {
     #[test]
     fn tells_where_events_end() {
         let mut ends = Vec::new();
-        Splitter::default()
-            .push(b"data: a\n\n: c\r\n\r\ndata: b", |event| ends.push(event.end))
-            .unwrap();
+        Splitter::default().push(b"data: a\n\n: c\r\n\r\ndata: b", |event| ends.push(event.end)).unwrap();
         assert_eq!(ends, [9, 16]);
     }
 }

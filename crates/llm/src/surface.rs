@@ -152,10 +152,8 @@ impl Envelope {
         if let Some(surface) = Surface::from_path(path) {
             return surface.envelope();
         }
-        let below = |root: &str| {
-            path.strip_prefix(root)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
+        let below =
+            |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         let anthropic_models = below("/v1/models") && headers.contains_key("anthropic-version");
         if anthropic_models || below("/v1/messages") || below("/messages") || below("/anthropic") {
             return Self::Anthropic;
@@ -178,11 +176,7 @@ mod tests {
             assert_eq!(Surface::from_path(&format!("/v1{tail}")), Some(surface));
             assert_eq!(Surface::from_path(tail), Some(surface));
             let prefixed = Surface::from_path(&format!("/anthropic/v1{tail}"));
-            assert_eq!(
-                prefixed.is_some(),
-                surface.family() == Family::Anthropic,
-                "{tail}"
-            );
+            assert_eq!(prefixed.is_some(), surface.family() == Family::Anthropic, "{tail}");
         }
     }
 

@@ -207,11 +207,7 @@ fn uncached(prompt: u64, cache_read: u64, cache_write: u64, convention: CacheCon
 fn set(count: &mut Option<u64>, raw: &str) {
     let number = raw.parse::<u64>().ok().or_else(|| {
         let number: f64 = raw.parse().ok()?;
-        #[allow(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "the cast saturates"
-        )]
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
         Some(number as u64)
     });
     if let Some(number) = number {
@@ -232,14 +228,7 @@ mod tests {
     /// Checks input, cache read, cache writes (5 m, 1 h), output and reasoning.
     fn check(raw: &str, cache: CacheConvention, reasoning: ReasoningConvention, expected: [u64; 6]) {
         let u = usage(raw, cache, reasoning).expect(raw);
-        let actual = [
-            u.input,
-            u.cache_read,
-            u.cache_write_5m,
-            u.cache_write_1h,
-            u.output,
-            u.reasoning,
-        ];
+        let actual = [u.input, u.cache_read, u.cache_write_5m, u.cache_write_1h, u.output, u.reasoning];
         assert_eq!(actual, expected, "{raw}");
         assert_eq!(u.source, UsageSource::Measured);
     }
@@ -318,12 +307,7 @@ mod tests {
                 [7, 0, 30, 0, 9, 0],
             ),
             // embeddings; Jina's rerank
-            (
-                r#"{"prompt_tokens":8,"total_tokens":8}"#,
-                InInput,
-                InOutput,
-                [8, 0, 0, 0, 0, 0],
-            ),
+            (r#"{"prompt_tokens":8,"total_tokens":8}"#, InInput, InOutput, [8, 0, 0, 0, 0, 0]),
             (r#"{"total_tokens":815}"#, InInput, InOutput, [815, 0, 0, 0, 0, 0]),
         ] {
             check(raw, cache, reasoning, expected);
@@ -349,15 +333,9 @@ mod tests {
         let mut counts = Counts::default();
         counts.read(r#"{"input_tokens":9,"cache_read_input_tokens":4,"output_tokens":1}"#);
         counts.read(r#"{"output_tokens":70,"server_tool_use":{"web_search_requests":2}}"#);
-        let conventions = Conventions {
-            cache: CacheConvention::BesideInput,
-            ..Conventions::default()
-        };
+        let conventions = Conventions { cache: CacheConvention::BesideInput, ..Conventions::default() };
         let usage = counts.usage(conventions).unwrap();
-        assert_eq!(
-            (usage.input, usage.cache_read, usage.output, usage.web_searches),
-            (9, 4, 70, 2)
-        );
+        assert_eq!((usage.input, usage.cache_read, usage.output, usage.web_searches), (9, 4, 70, 2));
     }
 
     #[test]

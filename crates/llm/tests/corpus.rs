@@ -55,11 +55,9 @@ mod recorded {
         };
         let index = read(folder.join("index.json"));
         let items = index["items"].as_array().expect("a list of recordings");
-        let ours = items.iter().filter(|item| {
-            DIALECTS
-                .iter()
-                .any(|d| item["dialect"].as_str().unwrap().starts_with(d))
-        });
+        let ours = items
+            .iter()
+            .filter(|item| DIALECTS.iter().any(|d| item["dialect"].as_str().unwrap().starts_with(d)));
         ours.map(|item| {
             let text = |name: &str| item[name].as_str().unwrap_or_default().to_owned();
             let mut file = read(folder.join(text("file")));
@@ -90,20 +88,12 @@ mod recorded {
             }
             let Some(path) = &self.path else {
                 let anthropic = self.dialect.starts_with("anthropic");
-                return Ok(if anthropic {
-                    Surface::Messages
-                } else {
-                    Surface::ChatCompletions
-                });
+                return Ok(if anthropic { Surface::Messages } else { Surface::ChatCompletions });
             };
             let path = path.split('?').next().unwrap_or_default();
             // "/chat/completions" ends like "/completions": the longest tail counts.
-            let found = Surface::ALL
-                .into_iter()
-                .filter(|surface| path.ends_with(surface.tail()));
-            found
-                .max_by_key(|surface| surface.tail().len())
-                .ok_or_else(|| path.to_owned())
+            let found = Surface::ALL.into_iter().filter(|surface| path.ends_with(surface.tail()));
+            found.max_by_key(|surface| surface.tail().len()).ok_or_else(|| path.to_owned())
         }
 
         fn answer(&self, surface: Surface) -> Answer {
@@ -116,9 +106,7 @@ mod recorded {
                 name: self.id.clone(),
                 surface,
                 quirks: self.preset.quirks,
-                choices: self.request["body"]["n"]
-                    .as_u64()
-                    .map_or(1, |n| u32::try_from(n).unwrap()),
+                choices: self.request["body"]["n"].as_u64().map_or(1, |n| u32::try_from(n).unwrap()),
                 streamed: stream.is_some(),
                 bytes,
             }
@@ -128,23 +116,16 @@ mod recorded {
     /// The data objects of a stream, read the simple way.
     fn data_objects(stream: &str) -> Vec<Value> {
         let lines = stream.lines().filter_map(|line| line.strip_prefix("data:"));
-        lines
-            .filter_map(|data| serde_json::from_str(data.trim()).ok())
-            .collect()
+        lines.filter_map(|data| serde_json::from_str(data.trim()).ok()).collect()
     }
 
     /// Every usage object that the answer states, in order.
     fn stated_usage(answer: &Answer) -> Vec<Value> {
         let text = std::str::from_utf8(&answer.bytes).unwrap();
-        let objects = if answer.streamed {
-            data_objects(text)
-        } else {
-            vec![serde_json::from_str(text).unwrap()]
-        };
+        let objects =
+            if answer.streamed { data_objects(text) } else { vec![serde_json::from_str(text).unwrap()] };
         let places = ["/usage", "/message/usage", "/x_groq/usage", "/choices/0/usage"];
-        let all = objects
-            .iter()
-            .flat_map(|o| places.iter().filter_map(|place| o.pointer(place)));
+        let all = objects.iter().flat_map(|o| places.iter().filter_map(|place| o.pointer(place)));
         all.filter(|usage| usage.is_object()).cloned().collect()
     }
 
@@ -166,48 +147,25 @@ mod recorded {
             let written = at("/cache_creation_input_tokens").unwrap_or(0);
             let read = at("/cache_read_input_tokens").unwrap_or(0);
             let reasoning = at("/output_tokens_details/thinking_tokens").unwrap_or(0);
-            return Some([
-                at("/input_tokens")?,
-                read,
-                written,
-                at("/output_tokens")?,
-                reasoning,
-            ]);
+            return Some([at("/input_tokens")?, read, written, at("/output_tokens")?, reasoning]);
         }
-        let (prompt, output) = (
-            at("/prompt_tokens").unwrap_or(0),
-            at("/completion_tokens").unwrap_or(0),
-        );
-        let cached = [
-            "/prompt_tokens_details/cached_tokens",
-            "/cached_tokens",
-            "/num_cached_tokens",
-        ]
-        .iter()
-        .find_map(|place| at(place))
-        .unwrap_or(0);
+        let (prompt, output) = (at("/prompt_tokens").unwrap_or(0), at("/completion_tokens").unwrap_or(0));
+        let cached = ["/prompt_tokens_details/cached_tokens", "/cached_tokens", "/num_cached_tokens"]
+            .iter()
+            .find_map(|place| at(place))
+            .unwrap_or(0);
         let written = at("/prompt_tokens_details/cache_write_tokens").unwrap_or(0);
         let reasoning = at("/completion_tokens_details/reasoning_tokens").unwrap_or(0);
         let total = at("/total_tokens").unwrap_or(prompt + output);
         let hidden = total - prompt - output;
-        let input = if cached > prompt {
-            prompt
-        } else {
-            prompt - cached - written
-        };
+        let input = if cached > prompt { prompt } else { prompt - cached - written };
         let google = answer.quirks == provider::preset("gemini").unwrap().quirks;
         let reasoning = if google { hidden } else { reasoning };
         Some([input, cached, written, output + hidden, reasoning])
     }
 
     fn figures(usage: Usage) -> [u64; 5] {
-        [
-            usage.input,
-            usage.cache_read,
-            usage.cache_write(),
-            usage.output,
-            usage.reasoning,
-        ]
+        [usage.input, usage.cache_read, usage.cache_write(), usage.output, usage.reasoning]
     }
 
     /// Whether the data says that the stream is whole.
@@ -217,11 +175,8 @@ mod recorded {
         if answer.surface == Surface::Messages {
             return objects.iter().any(|event| event["type"] == "message_stop");
         }
-        let finished = |chunk: &Value| {
-            chunk["choices"][0]["finish_reason"]
-                .as_str()
-                .is_some_and(|r| !r.is_empty())
-        };
+        let finished =
+            |chunk: &Value| chunk["choices"][0]["finish_reason"].as_str().is_some_and(|r| !r.is_empty());
         text.contains("data: [DONE]") || answer.quirks.ends_without_done && objects.iter().any(finished)
     }
 
@@ -232,39 +187,23 @@ mod recorded {
                 chunk["choices"].as_array().is_some_and(Vec::is_empty) && chunk["usage"].is_object()
             })
         };
-        stream
-            .split_inclusive("\n\n")
-            .filter(|event| !usage_only(event))
-            .collect()
+        stream.split_inclusive("\n\n").filter(|event| !usage_only(event)).collect()
     }
 
     fn check_answer(answer: &Answer) -> Outcome {
         let outcome = answer.check(false);
-        assert_eq!(
-            outcome.usage.map(figures),
-            expected_usage(answer),
-            "{}",
-            answer.name
-        );
+        assert_eq!(outcome.usage.map(figures), expected_usage(answer), "{}", answer.name);
         if !answer.streamed {
             assert!(outcome.complete && outcome.content_begun, "{}", answer.name);
             return outcome;
         }
         assert_eq!(outcome.complete, is_whole(answer), "{}", answer.name);
-        assert!(
-            outcome.complete || outcome.failure.is_some(),
-            "{}: cut short",
-            answer.name
-        );
+        assert!(outcome.complete || outcome.failure.is_some(), "{}: cut short", answer.name);
         assert!(outcome.content_begun, "{}", answer.name);
         if answer.surface != Surface::Messages {
             let text = std::str::from_utf8(&answer.bytes).unwrap();
             let stripped = answer.check(true);
-            assert!(
-                stripped.out == without_usage_chunks(text).as_bytes(),
-                "{}",
-                answer.name
-            );
+            assert!(stripped.out == without_usage_chunks(text).as_bytes(), "{}", answer.name);
         }
         outcome
     }
@@ -276,12 +215,7 @@ mod recorded {
         assert_eq!(failure.status, Some(recording.status), "{}", recording.id);
         let places = ["/error/message", "/message", "/detail", "/error"];
         let stated = places.iter().find_map(|place| body.pointer(place)?.as_str());
-        assert_eq!(
-            stated.map(str::trim),
-            Some(failure.message.as_str()),
-            "{}",
-            recording.id
-        );
+        assert_eq!(stated.map(str::trim), Some(failure.message.as_str()), "{}", recording.id);
     }
 
     fn check_request(recording: &Recording, surface: Surface) {
@@ -290,15 +224,8 @@ mod recorded {
         }
         let body = Bytes::from(serde_json::to_vec_pretty(&recording.request["body"]).unwrap());
         let call = llm::peek(surface, &body).unwrap_or_else(|r| panic!("{}: {}", recording.id, r.message));
-        assert_eq!(
-            recording.request["body"]["model"], *call.model,
-            "{}",
-            recording.id
-        );
-        let edits = Edits {
-            model: Some("another".into()),
-            ask_usage: true,
-        };
+        assert_eq!(recording.request["body"]["model"], *call.model, "{}", recording.id);
+        let edits = Edits { model: Some("another".into()), ask_usage: true };
         let spliced: Value = serde_json::from_slice(&llm::splice(&call, &body, &edits)).unwrap();
         let mut expected = recording.request["body"].clone();
         expected["model"] = "another".into();

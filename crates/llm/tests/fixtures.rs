@@ -19,10 +19,7 @@ mod own {
         cache_in_input: llm::CacheConvention::InInput,
         reasoning_in_output: llm::ReasoningConvention::InOutput,
     };
-    const ENDS_WITHOUT_DONE: Quirks = Quirks {
-        ends_without_done: true,
-        ..CLEAN
-    };
+    const ENDS_WITHOUT_DONE: Quirks = Quirks { ends_without_done: true, ..CLEAN };
 
     fn answer(file: &str, surface: Surface, quirks: Quirks, choices: u32) -> Answer {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(file);
@@ -44,16 +41,7 @@ mod own {
         for ending in ["\r\n", "\r"] {
             original.bytes = Bytes::from(text.replace('\n', ending));
             let other = original.check(false);
-            assert_eq!(
-                Outcome {
-                    out: Vec::new(),
-                    ..other
-                },
-                Outcome {
-                    out: Vec::new(),
-                    ..expected.clone()
-                }
-            );
+            assert_eq!(Outcome { out: Vec::new(), ..other }, Outcome { out: Vec::new(), ..expected.clone() });
         }
         expected
     }
@@ -65,15 +53,7 @@ mod own {
     /// Input, cache read, cache writes (5 m, 1 h), output, reasoning, searches.
     fn figures(outcome: &Outcome) -> Option<[u64; 7]> {
         let figures = |u: Usage| {
-            [
-                u.input,
-                u.cache_read,
-                u.cache_write_5m,
-                u.cache_write_1h,
-                u.output,
-                u.reasoning,
-                u.web_searches,
-            ]
+            [u.input, u.cache_read, u.cache_write_5m, u.cache_write_1h, u.output, u.reasoning, u.web_searches]
         };
         outcome.usage.map(figures)
     }
@@ -92,10 +72,8 @@ mod own {
         let mut story = answer("openai-chat/story.sse", Surface::ChatCompletions, CLEAN, 1);
         let text = String::from_utf8(story.bytes.to_vec()).unwrap();
         for ending in ["\n", "\r\n", "\r"] {
-            let kept: String = text
-                .split_inclusive("\n\n")
-                .filter(|e| !e.contains("\"choices\":[],"))
-                .collect();
+            let kept: String =
+                text.split_inclusive("\n\n").filter(|e| !e.contains("\"choices\":[],")).collect();
             story.bytes = Bytes::from(text.replace('\n', ending));
             let read = story.check(true);
             assert_eq!(String::from_utf8(read.out).unwrap(), kept.replace('\n', ending));
@@ -103,21 +81,15 @@ mod own {
         }
         let cut_short = text.rfind("\n\ndata: [DONE]").unwrap();
         story.bytes = Bytes::from(text[..cut_short].to_owned());
-        assert!(
-            !String::from_utf8(story.check(true).out)
-                .unwrap()
-                .contains("prompt_tokens")
-        );
+        assert!(!String::from_utf8(story.check(true).out).unwrap().contains("prompt_tokens"));
     }
 
     #[test]
     fn long_events_are_not_held_back() {
         let story = answer("openai-chat/story.sse", Surface::ChatCompletions, CLEAN, 1);
         let mut scanner = story.scanner(true);
-        let begin = Bytes::from(format!(
-            "data: {{\"choices\":[{{\"delta\":{{\"content\":\"{}",
-            "x".repeat(70_000)
-        ));
+        let begin =
+            Bytes::from(format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{}", "x".repeat(70_000)));
         assert_eq!(scanner.push(begin.clone()).unwrap(), begin);
         let rest = Bytes::from_static(
             b"\"}}]}\n\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\n: x\n\n",
@@ -142,12 +114,7 @@ mod own {
 
     #[test]
     fn prompt_filters_and_roles_are_not_content() {
-        let chat = answer(
-            "openai-chat/tools-two-choices.sse",
-            Surface::ChatCompletions,
-            CLEAN,
-            2,
-        );
+        let chat = answer("openai-chat/tools-two-choices.sse", Surface::ChatCompletions, CLEAN, 2);
         let text = String::from_utf8(chat.bytes.to_vec()).unwrap();
         let mut scanner = chat.scanner(false);
         let begun: Vec<bool> = text
@@ -165,12 +132,7 @@ mod own {
         let read = stream("openai-chat/failing.sse", Surface::ChatCompletions, CLEAN, 1);
         assert_eq!(read.failure.as_deref(), Some("The model ran out of breath"));
         assert!(read.content_begun && !read.complete);
-        let read = stream(
-            "openai-chat/refused-at-once.sse",
-            Surface::ChatCompletions,
-            CLEAN,
-            1,
-        );
+        let read = stream("openai-chat/refused-at-once.sse", Surface::ChatCompletions, CLEAN, 1);
         assert_eq!(read.failure.as_deref(), Some("Slow down"));
         assert!(!read.content_begun && !read.complete && read.usage.is_none());
         let read = stream("anthropic/overloaded.sse", Surface::Messages, CLEAN, 1);
@@ -180,12 +142,7 @@ mod own {
 
     #[test]
     fn usage_is_found_where_providers_put_it_and_nothing_counts_after_the_end() {
-        let read = stream(
-            "openai-chat/usage-in-odd-places.sse",
-            Surface::ChatCompletions,
-            CLEAN,
-            1,
-        );
+        let read = stream("openai-chat/usage-in-odd-places.sse", Surface::ChatCompletions, CLEAN, 1);
         assert_eq!(figures(&read), Some([8, 0, 0, 0, 2, 0, 0]));
         assert!(read.complete);
     }
@@ -205,36 +162,17 @@ mod own {
     #[test]
     fn unary_answers_are_read() {
         for (file, surface, usage) in [
-            (
-                "openai-chat/answer.json",
-                Surface::ChatCompletions,
-                Some([3, 2, 0, 0, 6, 0, 0]),
-            ),
-            (
-                "openai-other/embeddings.json",
-                Surface::Embeddings,
-                Some([7, 0, 0, 0, 0, 0, 0]),
-            ),
+            ("openai-chat/answer.json", Surface::ChatCompletions, Some([3, 2, 0, 0, 6, 0, 0])),
+            ("openai-other/embeddings.json", Surface::Embeddings, Some([7, 0, 0, 0, 0, 0, 0])),
             ("openai-other/moderation.json", Surface::Moderations, None),
             ("openai-other/rerank-units.json", Surface::Rerank, Some([0; 7])),
-            (
-                "openai-other/rerank-tokens.json",
-                Surface::Rerank,
-                Some([815, 0, 0, 0, 0, 0, 0]),
-            ),
-            (
-                "anthropic/answer.json",
-                Surface::Messages,
-                Some([3, 0, 5, 0, 2, 0, 0]),
-            ),
+            ("openai-other/rerank-tokens.json", Surface::Rerank, Some([815, 0, 0, 0, 0, 0, 0])),
+            ("anthropic/answer.json", Surface::Messages, Some([3, 0, 5, 0, 2, 0, 0])),
             ("anthropic/count.json", Surface::CountTokens, None),
         ] {
             let read = unary(file, surface);
             assert_eq!(figures(&read), usage, "{file}");
-            assert!(
-                read.complete && read.content_begun && read.failure.is_none(),
-                "{file}"
-            );
+            assert!(read.complete && read.content_begun && read.failure.is_none(), "{file}");
         }
     }
 

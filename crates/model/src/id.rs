@@ -79,9 +79,7 @@ impl TraceId {
             return None;
         };
         let lower_hex = |s: &str, n: usize| {
-            s.len() == n
-                && s.bytes()
-                    .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+            s.len() == n && s.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
         };
         if version != "00" || !lower_hex(trace, 32) || !lower_hex(parent, 16) || !lower_hex(flags, 2) {
             return None;
@@ -136,10 +134,8 @@ impl ResourceId {
     /// Takes an id from a path, a body or the database; `None` when it is not 26 base32 characters.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let ok = text.len() == 26
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b));
+        let ok =
+            text.len() == 26 && text.bytes().all(|b| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b));
         ok.then(|| Self(text.into()))
     }
 
@@ -189,10 +185,7 @@ mod tests {
     #[test]
     fn traceparent_is_taken_only_when_valid() {
         let id = TraceId::from_traceparent("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
-        assert_eq!(
-            id.map(|t| t.to_string()).as_deref(),
-            Some("req-4bf92f3577b34da6a3ce929d0e0e4736")
-        );
+        assert_eq!(id.map(|t| t.to_string()).as_deref(), Some("req-4bf92f3577b34da6a3ce929d0e0e4736"));
         for bad in [
             "",
             "00-00000000000000000000000000000000-00f067aa0ba902b7-01",

@@ -77,9 +77,7 @@ pub fn mint(kind: KeyKind, id: &ResourceId, random: [u8; 32]) -> Secret<String> 
 /// Takes a key's text apart; `None` when it is not of either form or its check characters are wrong.
 #[must_use]
 pub fn parse(text: &str) -> Option<ParsedKey<'_>> {
-    let form = [KeyForm::User, KeyForm::Trial]
-        .into_iter()
-        .find(|form| text.starts_with(form.prefix()))?;
+    let form = [KeyForm::User, KeyForm::Trial].into_iter().find(|form| text.starts_with(form.prefix()))?;
     let (id, secret) = text[form.prefix().len()..].split_once(form.separator())?;
     if secret.len() != RANDOM_LENGTH + CHECK_LENGTH || !text.is_ascii() {
         return None;
@@ -88,11 +86,7 @@ pub fn parse(text: &str) -> Option<ParsedKey<'_>> {
     if check.as_bytes() != check_characters(checked.as_bytes()) {
         return None;
     }
-    Some(ParsedKey {
-        form,
-        id: ResourceId::parse(id)?,
-        secret,
-    })
+    Some(ParsedKey { form, id: ResourceId::parse(id)?, secret })
 }
 
 /// The last four characters of a key's text, to recognise it by.
@@ -134,11 +128,7 @@ const fn crc_table() -> [u32; 256] {
         let mut value = i as u32;
         let mut bit = 0;
         while bit < 8 {
-            value = if value & 1 == 1 {
-                0xEDB8_8320 ^ (value >> 1)
-            } else {
-                value >> 1
-            };
+            value = if value & 1 == 1 { 0xEDB8_8320 ^ (value >> 1) } else { value >> 1 };
             bit += 1;
         }
         table[i] = value;
@@ -148,9 +138,9 @@ const fn crc_table() -> [u32; 256] {
 }
 
 fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(u32::MAX, |sum, byte| {
-        CRC_TABLE[((sum ^ u32::from(*byte)) & 0xff) as usize] ^ (sum >> 8)
-    })
+    !bytes
+        .iter()
+        .fold(u32::MAX, |sum, byte| CRC_TABLE[((sum ^ u32::from(*byte)) & 0xff) as usize] ^ (sum >> 8))
 }
 
 #[cfg(test)]
@@ -178,9 +168,7 @@ mod tests {
         ] {
             let (id, key) = sample(kind);
             assert!(key.expose().starts_with(prefix));
-            let Some(parsed) = parse(key.expose()) else {
-                panic!("{prefix} does not read back")
-            };
+            let Some(parsed) = parse(key.expose()) else { panic!("{prefix} does not read back") };
             assert!(parsed.form == form && parsed.id == id);
             assert_eq!(parsed.secret.len(), 58);
             assert!(key.expose().ends_with(&hint(key.expose())));
@@ -202,16 +190,7 @@ mod tests {
     fn junk_is_refused() {
         let (_, key) = sample(KeyKind::Trial);
         let swapped = key.expose().replace("trial_", "sk-ym-");
-        for junk in [
-            "",
-            "sk-ym-",
-            "sk-ym--",
-            "trial_",
-            "sk-abc",
-            "sk-ym-é-é",
-            &"a".repeat(91),
-            &swapped,
-        ] {
+        for junk in ["", "sk-ym-", "sk-ym--", "trial_", "sk-abc", "sk-ym-é-é", &"a".repeat(91), &swapped] {
             assert!(parse(junk).is_none(), "{junk}");
         }
         assert!(parse(&format!("{} ", key.expose())).is_none());
@@ -222,10 +201,7 @@ mod tests {
         let id = ResourceId::mint(1, [0; 10]);
         let mut last_bit = [0_u8; 32];
         last_bit[31] = 1;
-        let (a, b) = (
-            mint(KeyKind::Standard, &id, [0; 32]),
-            mint(KeyKind::Standard, &id, last_bit),
-        );
+        let (a, b) = (mint(KeyKind::Standard, &id, [0; 32]), mint(KeyKind::Standard, &id, last_bit));
         assert!(a.expose() != b.expose());
     }
 }

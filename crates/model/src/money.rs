@@ -47,9 +47,7 @@ impl NanoUsd {
             return Err(AmountError::TooFine);
         }
         let whole: i64 = whole.parse().map_err(|_| AmountError::TooLarge)?;
-        let nanos: i64 = format!("{fraction:0<9}")
-            .parse()
-            .map_err(|_| AmountError::TooLarge)?;
+        let nanos: i64 = format!("{fraction:0<9}").parse().map_err(|_| AmountError::TooLarge)?;
         let total = whole
             .checked_mul(NANOS_PER_USD)
             .and_then(|n| n.checked_add(nanos))

@@ -83,45 +83,30 @@ impl Rejection {
     /// A rejection with a message that names the particulars.
     #[must_use]
     pub fn because(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            message: message.into(),
-            ..Self::new(code)
-        }
+        Self { message: message.into(), ..Self::new(code) }
     }
 
     /// Names the request field that is wrong.
     #[must_use]
     pub fn at(self, param: impl Into<String>) -> Self {
-        Self {
-            param: Some(param.into()),
-            ..self
-        }
+        Self { param: Some(param.into()), ..self }
     }
 
     /// Adds what went wrong inside, for the record and the log.
     #[must_use]
     pub fn caused_by(self, cause: impl std::fmt::Display) -> Self {
-        Self {
-            cause: Some(cause.to_string()),
-            ..self
-        }
+        Self { cause: Some(cause.to_string()), ..self }
     }
 
     /// Says after how many seconds trying again makes sense; at least one.
     #[must_use]
     pub fn retry_after(self, seconds: u64) -> Self {
-        Self {
-            retry_after: Some(seconds.max(1)),
-            ..self
-        }
+        Self { retry_after: Some(seconds.max(1)), ..self }
     }
 
     /// Allows another account to be tried.
     #[must_use]
     pub fn switchable(self) -> Self {
-        Self {
-            retry: Retry::Switch,
-            ..self
-        }
+        Self { retry: Retry::Switch, ..self }
     }
 }

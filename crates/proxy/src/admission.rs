@@ -5,7 +5,7 @@ use std::sync::Arc;
 use llm::{Call, Surface};
 use model::{Code, NanoUsd, Rejection, Usage};
 use policy::authorize;
-use state::limits::{Demand, Dimension, Violation};
+use state::limits::{Demand, Dimension, Violation, WindowState};
 
 use crate::exchange::Exchange;
 use crate::price::price_of;
@@ -18,19 +18,13 @@ const EXPECTED_OUTPUT_TOKENS: u64 = 256;
 /// # Errors
 /// `MODEL_NOT_ALLOWED` when it exists but not for this key, else `MODEL_NOT_FOUND`.
 pub(crate) fn find_model(exchange: &mut Exchange, call: &Call) -> Result<(), Rejection> {
-    let key = exchange
-        .key
-        .clone()
-        .ok_or_else(|| Rejection::new(Code::InternalError))?;
+    let key = exchange.key.clone().ok_or_else(|| Rejection::new(Code::InternalError))?;
     let catalog = Arc::clone(&exchange.catalog);
     let allowed = match catalog.model(&key.key.group_id, &call.model) {
         Some(model) => authorize::check_model(&key.key, &call.model).map(|()| model),
         None if catalog.knows_model(&call.model) => Err(authorize::model_not_allowed(&call.model)),
         None => {
-            let message = format!(
-                "The model `{}` is not configured here.",
-                authorize::shown(&call.model)
-            );
+            let message = format!("The model `{}` is not configured here.", authorize::shown(&call.model));
             Err(Rejection::because(Code::ModelNotFound, message).at("model"))
         }
     };
@@ -53,10 +47,7 @@ pub(crate) fn find_model(exchange: &mut Exchange, call: &Call) -> Result<(), Rej
 /// # Errors
 /// `RATE_LIMIT_*` of the first limit that is exceeded, saying when to come back.
 pub(crate) fn admit(exchange: &mut Exchange, call: &Call) -> Result<(), Rejection> {
-    let key = exchange
-        .key
-        .clone()
-        .ok_or_else(|| Rejection::new(Code::InternalError))?;
+    let key = exchange.key.clone().ok_or_else(|| Rejection::new(Code::InternalError))?;
     let demand = Demand {
         owner: key.owner.clone(),
         rate: key.limits,
@@ -75,6 +66,8 @@ pub(crate) fn admit(exchange: &mut Exchange, call: &Call) -> Result<(), Rejectio
         Err(violation) => {
             let name = violation.dimension.name();
             exchange.checked(name, false, Some(violation.limit), Some(violation.used));
+            exchange.refused_by =
+                Some(WindowState { limit: violation.limit, remaining: 0, reset_at_s: violation.reset_at_s });
             Err(refused(&violation))
         }
     }
@@ -116,11 +109,7 @@ pub(crate) fn reserve(exchange: &mut Exchange, call: &Call) -> Result<(), Reject
         .as_deref()
         .and_then(|model| price_of(&usage, model, model.offers.first()?))
         .unwrap_or(NanoUsd::ZERO);
-    let hold = exchange
-        .worker
-        .shared
-        .meter
-        .hold(exchange.request_id(), estimate)?;
+    let hold = exchange.worker.shared.meter.hold(exchange.request_id(), estimate)?;
     exchange.covered = usage.output;
     exchange.hold = Some(hold);
     Ok(())
@@ -129,14 +118,9 @@ pub(crate) fn reserve(exchange: &mut Exchange, call: &Call) -> Result<(), Reject
 /// What a call is expected to use: its input, and a portion of output, not its maximum.
 fn expected(exchange: &Exchange, call: &Call) -> Usage {
     let output = if call.surface.may_stream() {
-        call.max_output
-            .map_or(EXPECTED_OUTPUT_TOKENS, |max| max.min(EXPECTED_OUTPUT_TOKENS))
+        call.max_output.map_or(EXPECTED_OUTPUT_TOKENS, |max| max.min(EXPECTED_OUTPUT_TOKENS))
     } else {
         0
     };
-    Usage {
-        input: llm::estimate_tokens(exchange.record.bytes_in),
-        output,
-        ..Usage::default()
-    }
+    Usage { input: llm::estimate_tokens(exchange.record.bytes_in), output, ..Usage::default() }
 }

@@ -5,7 +5,7 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 use llm::Envelope;
 use model::{Rejection, RequestId, TraceId};
-use state::limits::Taken;
+use state::limits::WindowState;
 
 use crate::body::Outgoing;
 use crate::exchange::{Ending, Exchange};
@@ -18,17 +18,18 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 pub(crate) const X_YUMEN_CODE: HeaderName = HeaderName::from_static("x-yumen-code");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
+const REQUEST_WINDOW: [&str; 3] = ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"];
+const TOKEN_WINDOW: [&str; 3] =
+    ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"];
+
 /// Writes the ids into the headers of an answer, and the limits where a permit was taken.
 pub(crate) fn stamp(exchange: &Exchange, headers: &mut HeaderMap) {
-    stamp_ids(
-        exchange.record.request_id,
-        exchange.record.trace_id,
-        exchange.envelope,
-        headers,
-    );
+    stamp_ids(exchange.record.request_id, exchange.record.trace_id, exchange.envelope, headers);
     if let Some(taken) = &exchange.permit {
-        stamp_limits(taken, headers);
+        stamp_window(REQUEST_WINDOW, taken.requests(), headers);
+        stamp_window(TOKEN_WINDOW, taken.tokens(), headers);
     }
+    stamp_window(REQUEST_WINDOW, exchange.refused_by, headers);
 }
 
 /// Writes the ids into the headers of an answer.
@@ -49,22 +50,11 @@ pub(crate) fn stamp_ids(
     headers.insert(X_TRACE_ID, trace);
 }
 
-/// The limits of the tightest level, as they stand after this request.
-fn stamp_limits(taken: &Taken, headers: &mut HeaderMap) {
-    const REQUESTS: [&str; 3] = ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"];
-    const TOKENS: [&str; 3] = [
-        "x-ratelimit-limit-tokens",
-        "x-ratelimit-remaining-tokens",
-        "x-ratelimit-reset-tokens",
-    ];
-    for (names, window) in [(REQUESTS, taken.requests()), (TOKENS, taken.tokens())] {
-        let Some(window) = window else { continue };
-        for (name, number) in names
-            .into_iter()
-            .zip([window.limit, window.remaining, window.reset_at_s])
-        {
-            headers.insert(HeaderName::from_static(name), HeaderValue::from(number));
-        }
+/// A window as it stands after this request: the tightest level's, or the one that refused.
+fn stamp_window(names: [&'static str; 3], window: Option<WindowState>, headers: &mut HeaderMap) {
+    let Some(window) = window else { return };
+    for (name, number) in names.into_iter().zip([window.limit, window.remaining, window.reset_at_s]) {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from(number));
     }
 }
 
@@ -120,10 +110,7 @@ pub(crate) fn rejected(
     }
     if rejection.code == model::Code::NotSupported {
         // Official SDKs obey this header; without it they repeat what can never succeed.
-        headers.insert(
-            HeaderName::from_static("x-should-retry"),
-            HeaderValue::from_static("false"),
-        );
+        headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
     }
     response
 }
@@ -149,11 +136,6 @@ pub(crate) fn static_json(worker: &Worker, body: &'static str) -> Response<Outgo
 
 fn unrecorded(worker: &Worker, mut response: Response<Outgoing>) -> Response<Outgoing> {
     let request_id = worker.mint(worker.shared.clock.now_ms());
-    stamp_ids(
-        request_id,
-        request_id.into(),
-        Envelope::Native,
-        response.headers_mut(),
-    );
+    stamp_ids(request_id, request_id.into(), Envelope::Native, response.headers_mut());
     response
 }

@@ -54,6 +54,8 @@ pub(crate) async fn run(
     let pool = std::rc::Rc::clone(&exchange.worker.pool);
     let timers = exchange.worker.shared.settings.upstream;
     let sent = Instant::now();
+    // Should the caller leave from here on, the upstream may have begun to work.
+    exchange.upstream_may_have_worked = true;
     let answered = pool.send(&offer.upstream.target, request, &timers).await;
     exchange.waited += sent.elapsed();
     match answered {
@@ -106,10 +108,7 @@ fn asks_usage(offer: &Offer, outbound: &Outbound<'_>) -> bool {
     call.stream
         && !call.include_usage
         && offer.upstream.preset.quirks.takes_include_usage
-        && matches!(
-            call.surface,
-            llm::Surface::ChatCompletions | llm::Surface::Completions
-        )
+        && matches!(call.surface, llm::Surface::ChatCompletions | llm::Surface::Completions)
 }
 
 fn note_head(exchange: &mut Exchange, response: &Response<egress::Answer>, sent: Instant) {
@@ -136,7 +135,6 @@ async fn begin(
     if let Err(rejection) = upstream::check_encoding(&head.headers) {
         return judged(exchange, offer, failure::ambiguous(rejection));
     }
-    exchange.upstream_may_have_worked = true;
     let call = outbound.call;
     let quirks = &offer.upstream.preset.quirks;
     let mut scanner = if call.stream {
@@ -150,23 +148,15 @@ async fn begin(
     let deadline = call.stream.then(|| commit.max(waiting + LATE_GRACE));
     let held = hold(&mut answer, &mut scanner, call.stream, deadline).await;
     exchange.waited += waiting.elapsed();
-    let failed = scanner
-        .failure()
-        .filter(|_| !scanner.content_begun() || !call.stream)
-        .cloned();
+    let failed = scanner.failure().filter(|_| !scanner.content_begun() || !call.stream).cloned();
     exchange.scanner = Some(scanner);
     if let Some(failed) = failed {
         exchange.scanner = None;
-        exchange.upstream_may_have_worked = false;
         let failure = failure::of_answer(failed.status.unwrap_or(502), &failed).before_content();
         return judged(exchange, offer, failure);
     }
     match held {
-        Ok((held, ended)) => Outcome::Begun(Begun {
-            head,
-            held,
-            answer: (!ended).then_some(answer),
-        }),
+        Ok((held, ended)) => Outcome::Begun(Begun { head, held, answer: (!ended).then_some(answer) }),
         Err(failure) => judged(exchange, offer, failure),
     }
 }
@@ -236,16 +226,14 @@ async fn refused(exchange: &mut Exchange, offer: &Offer, response: Response<egre
         }
     }
     let status = head.status.as_u16();
-    let surface = llm::Surface::ALL
-        .into_iter()
-        .find(|s| s.name() == exchange.record.surface);
+    let surface = llm::Surface::ALL.into_iter().find(|s| s.name() == exchange.record.surface);
     let surface = surface.unwrap_or(llm::Surface::ChatCompletions);
     let failed = llm::classify(surface, status, &head.headers, &body);
-    let failure = failure::of_answer(status, &failed);
+    let mut failure = failure::of_answer(status, &failed);
     if failure.class != Class::Caller {
         return judged(exchange, offer, failure);
     }
-    close(exchange, offer, &failure);
+    close(exchange, offer, &mut failure);
     Outcome::Stop(Stopped::Passed(Passed {
         status: head.status,
         headers: head.headers,
@@ -255,32 +243,29 @@ async fn refused(exchange: &mut Exchange, offer: &Offer, response: Response<egre
 }
 
 /// Closes a failed attempt and says what comes next.
-fn judged(exchange: &mut Exchange, offer: &Offer, failure: Failure) -> Outcome {
-    close(exchange, offer, &failure);
-    if failure.class == Class::Ambiguous {
-        exchange.upstream_may_have_worked = true;
-    }
+fn judged(exchange: &mut Exchange, offer: &Offer, mut failure: Failure) -> Outcome {
+    close(exchange, offer, &mut failure);
     match failure.class {
         Class::Refused => Outcome::Switch(failure),
         Class::Ambiguous | Class::Caller => Outcome::Stop(Stopped::Rejected(failure.rejection)),
     }
 }
 
-fn close(exchange: &mut Exchange, offer: &Offer, failure: &Failure) {
+fn close(exchange: &mut Exchange, offer: &Offer, failure: &mut Failure) {
     let now_ms = exchange.now_ms();
     let account = &offer.upstream.account.id;
     if let Some(punishment) = failure.punishment {
         let blocks = &exchange.worker.shared.blocks;
-        match punishment {
+        let until_ms = match punishment {
             Punishment::ModelMissing => blocks.punish_model(account, &offer.upstream_model, now_ms),
             other => blocks.punish(account, other, failure.rejection.retry_after, now_ms),
         };
+        if failure.rejection.retry_after.is_none() && until_ms > now_ms && until_ms < u64::MAX {
+            // Should this be the last account: there is no use in coming back sooner.
+            failure.rejection.retry_after = Some((until_ms - now_ms).div_ceil(1_000));
+        }
     }
-    if let Some(ticket) = exchange
-        .serving
-        .as_mut()
-        .and_then(|serving| serving.ticket.take())
-    {
+    if let Some(ticket) = exchange.serving.as_mut().and_then(|serving| serving.ticket.take()) {
         match failure.class {
             // The request was at fault; the upstream answered as it should.
             Class::Caller => ticket.report(true, now_ms),
@@ -289,18 +274,12 @@ fn close(exchange: &mut Exchange, offer: &Offer, failure: &Failure) {
         }
     }
     let rejection = &failure.rejection;
-    let cause = rejection
-        .cause
-        .clone()
-        .unwrap_or_else(|| rejection.message.to_string());
+    let cause = rejection.cause.clone().unwrap_or_else(|| rejection.message.to_string());
     exchange.end_attempt(failure.class.name(), Some(cause));
 }
 
 /// The code of an account that cannot be called as it is configured.
 pub(crate) fn misconfigured(what: &str) -> Rejection {
-    Rejection::because(
-        Code::UpstreamError,
-        "The upstream account is not configured correctly.",
-    )
-    .caused_by(what)
+    Rejection::because(Code::UpstreamError, "The upstream account is not configured correctly.")
+        .caused_by(what)
 }

@@ -95,9 +95,7 @@ impl CallerSocket {
         let Some(deadline) = self.read_deadline() else {
             return false;
         };
-        let alarm = self
-            .read_alarm
-            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        let alarm = self.read_alarm.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if alarm.deadline() > deadline {
             alarm.as_mut().reset(deadline);
         }
@@ -114,9 +112,7 @@ impl CallerSocket {
     fn write_is_late(&mut self, cx: &mut Context<'_>) -> bool {
         let limit = self.timers.write;
         let stalled = std::mem::replace(&mut self.write_stalled, true);
-        let alarm = self
-            .write_alarm
-            .get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + limit)));
+        let alarm = self.write_alarm.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + limit)));
         if !stalled {
             alarm.as_mut().reset(Instant::now() + limit);
         }
@@ -129,10 +125,7 @@ impl CallerSocket {
             return result;
         }
         if self.write_is_late(cx) {
-            return Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "the caller stopped reading",
-            )));
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the caller stopped reading")));
         }
         Poll::Pending
     }
@@ -148,10 +141,9 @@ impl Read for CallerSocket {
                 }
                 Poll::Ready(result)
             }
-            Poll::Pending if this.read_is_late(cx) => Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "no request arrived in time",
-            ))),
+            Poll::Pending if this.read_is_late(cx) => {
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no request arrived in time")))
+            }
             Poll::Pending => Poll::Pending,
         }
     }

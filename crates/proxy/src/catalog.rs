@@ -101,10 +101,7 @@ impl Catalog {
             .collect();
         let mut groups: HashMap<String, HashMap<Arc<str>, Arc<Model>>> = HashMap::new();
         for (group, models) in collect_models(configuration) {
-            let models = models
-                .into_iter()
-                .map(|(name, model)| (name, Arc::new(model)))
-                .collect();
+            let models = models.into_iter().map(|(name, model)| (name, Arc::new(model))).collect();
             groups.insert(group, models);
         }
         Self {
@@ -159,10 +156,7 @@ fn compile_key(key: &Arc<ApiKey>, defaults: &DefaultLimits) -> Key {
     Key {
         tenant: key.tenant_id.as_str().into(),
         networks: key.allowed_ips.iter().filter_map(|text| network(text)).collect(),
-        owner: LimitOwner {
-            level: Level::Key,
-            id: key.id.as_str().into(),
-        },
+        owner: LimitOwner { level: Level::Key, id: key.id.as_str().into() },
         limits: ResolvedLimits {
             rpm: own.rpm.resolve(rpm),
             tpm: own.tpm.resolve(tpm),
@@ -177,9 +171,7 @@ fn compile_key(key: &Arc<ApiKey>, defaults: &DefaultLimits) -> Key {
 
 /// A CIDR, or a single address.
 fn network(text: &str) -> Option<IpNet> {
-    text.parse()
-        .ok()
-        .or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from))
+    text.parse().ok().or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from))
 }
 
 type ModelsByGroup = HashMap<String, HashMap<Arc<str>, Model>>;
@@ -190,11 +182,7 @@ fn collect_models(configuration: &Configuration) -> ModelsByGroup {
         let upstream = match compile_upstream(account) {
             Ok(upstream) => Arc::new(upstream),
             Err(cause) => {
-                tracing::error!(
-                    account = account.name,
-                    cause,
-                    "account left out of the configuration"
-                );
+                tracing::error!(account = account.name, cause, "account left out of the configuration");
                 continue;
             }
         };
@@ -215,23 +203,13 @@ fn collect_models(configuration: &Configuration) -> ModelsByGroup {
 }
 
 fn price_override(configuration: &Configuration, model: &str) -> Option<PriceLines> {
-    configuration
-        .prices
-        .iter()
-        .find(|price| price.model == model)
-        .map(|price| price.lines)
+    configuration.prices.iter().find(|price| price.model == model).map(|price| price.lines)
 }
 
 /// The account's own list, or its preset's when it has none.
 fn offered(upstream: &Upstream) -> Vec<ModelEntry> {
     if upstream.account.models.is_empty() {
-        return upstream
-            .preset
-            .models
-            .iter()
-            .cloned()
-            .map(ModelEntry::Same)
-            .collect();
+        return upstream.preset.models.iter().cloned().map(ModelEntry::Same).collect();
     }
     upstream.account.models.clone()
 }
@@ -245,10 +223,7 @@ fn compile_upstream(account: &Arc<Account>) -> Result<Upstream, String> {
         .and_then(|family| preset.base_for(*family, account.base_url.as_deref()))
         .ok_or_else(|| format!("the preset `{}` needs a base_url", preset.id))?;
     let origin = Origin::parse(base_url).map_err(|error| error.to_string())?;
-    let secret = account
-        .credential
-        .clone()
-        .map(|secret| BoundSecret::bind(origin.clone(), secret));
+    let secret = account.credential.clone().map(|secret| BoundSecret::bind(origin.clone(), secret));
     Ok(Upstream {
         name: account.name.as_str().into(),
         preset,
@@ -266,9 +241,7 @@ fn offer(upstream: &Arc<Upstream>, upstream_model: &str) -> Offer {
     };
     let api_version = account.api_version.as_deref();
     let uris = Surface::ALL.map(|surface| {
-        let base_url = upstream
-            .preset
-            .base_for(surface.family(), account.base_url.as_deref())?;
+        let base_url = upstream.preset.base_for(surface.family(), account.base_url.as_deref())?;
         provider::endpoint(upstream.preset, base_url, surface, upstream_model, api_version).ok()
     });
     Offer {

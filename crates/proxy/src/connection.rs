@@ -21,7 +21,7 @@ use crate::worker::Worker;
 /// Bytes that hyper may buffer each way. Larger than the largest head that is taken, so that a head which
 /// is too large is refused in the caller's dialect; small enough that a caller who stops reading costs
 /// less than 256 KiB together with the upstream's buffer.
-const BUFFER_BYTES: usize = 96 << 10;
+const BUFFER_BYTES: usize = 64 << 10;
 /// Headers that hyper parses; above the number that is taken, for the same reason.
 const PARSED_HEADERS: usize = 512;
 

@@ -75,10 +75,7 @@ pub(crate) async fn call_upstream(
     exchange: &mut Exchange,
     outbound: &Outbound<'_>,
 ) -> Result<Begun, Stopped> {
-    let model = exchange
-        .model
-        .clone()
-        .ok_or_else(|| Rejection::new(Code::InternalError))?;
+    let model = exchange.model.clone().ok_or_else(|| Rejection::new(Code::InternalError))?;
     let mut tried: Vec<usize> = Vec::new();
     let mut last: Option<Failure> = None;
     while tried.len() <= MAX_SWITCHES {
@@ -128,11 +125,7 @@ fn choose(exchange: &mut Exchange, model: &Model, surface: Surface, tried: &[usi
             .map(|offer| {
                 let reason = reason(exchange, offer, surface, now_ms);
                 let eligible = reason == CandidateReason::Eligible;
-                Candidate {
-                    account: Arc::clone(&offer.upstream.name),
-                    eligible,
-                    reason,
-                }
+                Candidate { account: Arc::clone(&offer.upstream.name), eligible, reason }
             })
             .collect();
         exchange.considered(candidates.into_iter());
@@ -144,11 +137,7 @@ fn choose(exchange: &mut Exchange, model: &Model, surface: Surface, tried: &[usi
         let index = exchange.worker.with_rng(|rng| weighted(&field, rng))?;
         match take_place(exchange, &model.offers[index], now_ms) {
             Some((slot, ticket)) => {
-                return Some(Chosen {
-                    offer: index,
-                    slot,
-                    ticket,
-                });
+                return Some(Chosen { offer: index, slot, ticket });
             }
             None => lost.push(index),
         }
@@ -164,11 +153,7 @@ fn take_place(exchange: &Exchange, offer: &Offer, now_ms: u64) -> Option<(Slot, 
         CircuitDecision::AllowProbe => true,
         CircuitDecision::Refuse { .. } => return None,
     };
-    let ticket = Ticket {
-        circuits: Arc::clone(&shared.circuits),
-        name: Arc::clone(&offer.circuit),
-        probe,
-    };
+    let ticket = Ticket { circuits: Arc::clone(&shared.circuits), name: Arc::clone(&offer.circuit), probe };
     Some((slot, ticket))
 }
 
@@ -185,24 +170,14 @@ fn reason(exchange: &Exchange, offer: &Offer, surface: Surface, now_ms: u64) -> 
     if account.weight == 0 {
         return CandidateReason::Drained;
     }
-    if shared
-        .blocks
-        .blocked(&account.id, &offer.upstream_model, now_ms)
-        .is_some()
-    {
+    if shared.blocks.blocked(&account.id, &offer.upstream_model, now_ms).is_some() {
         return CandidateReason::Cooling;
     }
     if shared.circuits.state(&offer.circuit, now_ms) == CircuitState::Open {
         return CandidateReason::CircuitOpen;
     }
-    let full = account
-        .concurrency
-        .is_some_and(|limit| shared.in_flight.running(&account.id) >= limit);
-    if full {
-        CandidateReason::AtCapacity
-    } else {
-        CandidateReason::Eligible
-    }
+    let full = account.concurrency.is_some_and(|limit| shared.in_flight.running(&account.id) >= limit);
+    if full { CandidateReason::AtCapacity } else { CandidateReason::Eligible }
 }
 
 /// What the caller is told when no account is left.
@@ -211,29 +186,17 @@ fn exhausted(exchange: &Exchange, model: &Model, surface: Surface, last: Option<
         return failure.rejection;
     }
     let now_ms = exchange.now_ms();
-    let reasons: Vec<CandidateReason> = model
-        .offers
-        .iter()
-        .map(|offer| reason(exchange, offer, surface, now_ms))
-        .collect();
+    let reasons: Vec<CandidateReason> =
+        model.offers.iter().map(|offer| reason(exchange, offer, surface, now_ms)).collect();
     let all = |wanted: CandidateReason| !reasons.is_empty() && reasons.iter().all(|r| *r == wanted);
     if all(CandidateReason::OtherDialect) {
         return spoken_elsewhere(model, surface);
     }
-    let code = if all(CandidateReason::CircuitOpen) {
-        Code::CircuitOpen
-    } else {
-        Code::NoAvailableUpstream
-    };
+    let code = if all(CandidateReason::CircuitOpen) { Code::CircuitOpen } else { Code::NoAvailableUpstream };
     let mut names: Vec<&str> = reasons.iter().map(|reason| reason.name()).collect();
     names.sort_unstable();
     names.dedup();
-    let message = format!(
-        "{} Accounts for `{}`: {}.",
-        code.info().message,
-        model.name,
-        names.join(", ")
-    );
+    let message = format!("{} Accounts for `{}`: {}.", code.info().message, model.name, names.join(", "));
     let rejection = Rejection::because(code, message);
     match soonest(exchange, model, now_ms) {
         Some(until_ms) => rejection.retry_after(until_ms.saturating_sub(now_ms).div_ceil(1_000)),
@@ -245,9 +208,7 @@ fn exhausted(exchange: &Exchange, model: &Model, surface: Surface, last: Option<
 fn soonest(exchange: &Exchange, model: &Model, now_ms: u64) -> Option<u64> {
     let shared = &exchange.worker.shared;
     let ends = model.offers.iter().filter_map(|offer| {
-        let block = shared
-            .blocks
-            .blocked(&offer.upstream.account.id, &offer.upstream_model, now_ms);
+        let block = shared.blocks.blocked(&offer.upstream.account.id, &offer.upstream_model, now_ms);
         let circuit = open_until(&shared.circuits, &offer.circuit, now_ms);
         block.map(|block| block.until_ms).or(circuit)
     });
@@ -273,10 +234,7 @@ fn spoken_elsewhere(model: &Model, surface: Surface) -> Rejection {
         let message = format!("The accounts that offer `{name}` cannot count tokens.");
         return Rejection::because(Code::NotSupported, message);
     }
-    let message = format!(
-        "No account that offers `{name}` speaks the dialect of {}.",
-        surface.route()
-    );
+    let message = format!("No account that offers `{name}` speaks the dialect of {}.", surface.route());
     Rejection::because(Code::UnsupportedFeature, message).at("model")
 }
 

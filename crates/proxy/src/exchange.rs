@@ -14,7 +14,7 @@ use llm::{Call, Envelope, Scanner, Surface};
 use model::record::{Attempt, Candidate, Check, RequestRecord};
 use model::{Rejection, RequestId, TraceId, Usage};
 use state::in_flight::Slot;
-use state::limits::Taken;
+use state::limits::{Taken, WindowState};
 use tokio::time::Instant;
 
 use crate::catalog::{Catalog, Key, Model, Offer};
@@ -49,6 +49,8 @@ pub(crate) struct Belongings {
     pub model: Option<Arc<Model>>,
     /// What was taken from the limits; given back or corrected at the end.
     pub permit: Option<Taken>,
+    /// The window of the limit that refused it.
+    pub refused_by: Option<WindowState>,
     /// What is held of the payer's money.
     pub hold: Option<Hold>,
     /// Reads the answer as it passes.
@@ -107,6 +109,7 @@ impl Exchange {
             key: None,
             model: None,
             permit: None,
+            refused_by: None,
             hold: None,
             scanner: None,
             serving: None,
@@ -143,17 +146,13 @@ impl Deref for Exchange {
     type Target = Belongings;
 
     fn deref(&self) -> &Belongings {
-        self.0
-            .as_deref()
-            .expect("belongings leave only when the exchange is consumed")
+        self.0.as_deref().expect("belongings leave only when the exchange is consumed")
     }
 }
 
 impl DerefMut for Exchange {
     fn deref_mut(&mut self) -> &mut Belongings {
-        self.0
-            .as_deref_mut()
-            .expect("belongings leave only when the exchange is consumed")
+        self.0.as_deref_mut().expect("belongings leave only when the exchange is consumed")
     }
 }
 
@@ -176,20 +175,13 @@ impl Belongings {
 
     /// Notes the numbers that a check looked at.
     pub fn checked(&mut self, name: &'static str, passed: bool, limit: Option<u64>, used: Option<u64>) {
-        self.record.checks.push(Check {
-            name,
-            passed,
-            limit,
-            used,
-        });
+        self.record.checks.push(Check { name, passed, limit, used });
     }
 
     /// Notes the candidates of the first choice.
     pub fn considered(&mut self, candidates: impl Iterator<Item = Candidate>) {
         if self.record.candidates.is_empty() {
-            self.record
-                .candidates
-                .extend(candidates.take(RECORDED_CANDIDATES));
+            self.record.candidates.extend(candidates.take(RECORDED_CANDIDATES));
         }
     }
 
@@ -232,15 +224,9 @@ impl Belongings {
         // In portions, so that a frame costs a comparison and not a call.
         let portion = (relayed - self.covered).max(COVERED_AT_ONCE);
         self.covered += portion;
-        let usage = Usage {
-            output: portion,
-            ..Usage::default()
-        };
-        let amount = self
-            .model
-            .as_deref()
-            .zip(self.offer())
-            .and_then(|(model, offer)| price_of(&usage, model, offer));
+        let usage = Usage { output: portion, ..Usage::default() };
+        let amount =
+            self.model.as_deref().zip(self.offer()).and_then(|(model, offer)| price_of(&usage, model, offer));
         let (Some(amount), Some(hold)) = (amount, self.hold.as_mut()) else {
             return Ok(());
         };

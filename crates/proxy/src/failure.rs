@@ -45,12 +45,7 @@ pub(crate) struct Failure {
 type Row = (&'static [u16], Class, Option<Punishment>, bool);
 
 const STATUS_TABLE: &[Row] = &[
-    (
-        &[401, 402, 403],
-        Class::Refused,
-        Some(Punishment::CredentialRefused),
-        false,
-    ),
+    (&[401, 402, 403], Class::Refused, Some(Punishment::CredentialRefused), false),
     (&[429], Class::Refused, Some(Punishment::RateLimited), false),
     (&[408], Class::Refused, None, true),
     (&[500, 502], Class::Refused, Some(Punishment::Failing), true),
@@ -62,9 +57,7 @@ const STATUS_TABLE: &[Row] = &[
 /// The row of a status. Statuses that the table does not name: other 4xx are the caller's, a redirect is
 /// a wrong base URL and is not followed, other 5xx are complete refusals.
 fn row(status: u16) -> (Class, Option<Punishment>, bool) {
-    let listed = STATUS_TABLE
-        .iter()
-        .find(|(statuses, ..)| statuses.contains(&status));
+    let listed = STATUS_TABLE.iter().find(|(statuses, ..)| statuses.contains(&status));
     match listed {
         Some((_, class, punishment, trips)) => (*class, *punishment, *trips),
         None if (400..500).contains(&status) => (Class::Caller, None, false),
@@ -90,12 +83,7 @@ pub(crate) fn of_answer(status: u16, failure: &UpstreamFailure) -> Failure {
     if class == Class::Caller {
         rejection.blame = model::Blame::Client;
     }
-    Failure {
-        class,
-        rejection,
-        punishment,
-        trips_circuit,
-    }
+    Failure { class, rejection, punishment, trips_circuit }
 }
 
 /// What the caller is told when the candidates are exhausted and this was the last status.
@@ -122,11 +110,7 @@ fn last_message(status: u16, failure: &UpstreamFailure) -> String {
 
 /// Judges a call that brought no answer.
 pub(crate) fn of_send(error: &SendError) -> Failure {
-    let class = if error.written {
-        Class::Ambiguous
-    } else {
-        Class::Refused
-    };
+    let class = if error.written { Class::Ambiguous } else { Class::Refused };
     let code = match (error.timer, error.phase) {
         (Some(_), _) => Code::UpstreamTimeout,
         (None, Phase::Head) if error.malformed => Code::UpstreamInvalidResponse,
@@ -134,29 +118,18 @@ pub(crate) fn of_send(error: &SendError) -> Failure {
     };
     let message = match error.timer {
         Some(timer) => format!("The upstream did not answer in time ({timer} timer)."),
-        None => format!(
-            "The call to the upstream failed while it was in the phase `{}`.",
-            error.phase.name()
-        ),
+        None => {
+            format!("The call to the upstream failed while it was in the phase `{}`.", error.phase.name())
+        }
     };
     let rejection = Rejection::because(code, message).caused_by(error);
     let punishment = (class == Class::Refused).then_some(Punishment::Failing);
-    Failure {
-        class,
-        rejection,
-        punishment,
-        trips_circuit: error.phase != Phase::Denied,
-    }
+    Failure { class, rejection, punishment, trips_circuit: error.phase != Phase::Denied }
 }
 
 /// Judges a call that could not even be written: the account is at fault, nothing was sent.
 pub(crate) fn refused(rejection: Rejection) -> Failure {
-    Failure {
-        class: Class::Refused,
-        rejection,
-        punishment: None,
-        trips_circuit: false,
-    }
+    Failure { class: Class::Refused, rejection, punishment: None, trips_circuit: false }
 }
 
 impl Failure {
@@ -164,10 +137,7 @@ impl Failure {
     /// then refused it, so another account may be tried unless the request itself is at fault.
     pub fn before_content(self) -> Self {
         match self.class {
-            Class::Ambiguous => Self {
-                class: Class::Refused,
-                ..self
-            },
+            Class::Ambiguous => Self { class: Class::Refused, ..self },
             Class::Refused | Class::Caller => self,
         }
     }
@@ -180,12 +150,7 @@ pub(crate) fn of_break(error: &AnswerError) -> Failure {
 
 /// Judges an answer that cannot be read.
 pub(crate) fn ambiguous(rejection: Rejection) -> Failure {
-    Failure {
-        class: Class::Ambiguous,
-        rejection,
-        punishment: None,
-        trips_circuit: true,
-    }
+    Failure { class: Class::Ambiguous, rejection, punishment: None, trips_circuit: true }
 }
 
 /// The rejection for an answer that broke off, before or after content.
@@ -202,10 +167,7 @@ pub(crate) fn broken_off(error: &AnswerError) -> Rejection {
 
 /// The rejection for an answer that ended cleanly but without its terminal marker.
 pub(crate) fn truncated() -> Rejection {
-    Rejection::because(
-        Code::UpstreamInvalidResponse,
-        "The upstream's answer ended before it was complete.",
-    )
+    Rejection::because(Code::UpstreamInvalidResponse, "The upstream's answer ended before it was complete.")
 }
 
 #[cfg(test)]

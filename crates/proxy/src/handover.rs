@@ -22,10 +22,7 @@ pub(crate) async fn to_control(
     let known = HandedOver {
         request_id: exchange.record.request_id,
         trace_id: exchange.record.trace_id,
-        client: exchange
-            .record
-            .client_ip
-            .unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into()),
+        client: exchange.record.client_ip.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into()),
         key,
     };
     match shared.control.serve(request, known).await {

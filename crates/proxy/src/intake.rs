@@ -22,23 +22,14 @@ use crate::settings::Sizes;
 /// `URI_TOO_LONG` or `HEADERS_TOO_LARGE`, naming the limit.
 pub(crate) fn check_head(exchange: &Exchange, request: &Request<Incoming>) -> Result<(), Rejection> {
     let sizes = &exchange.worker.shared.settings.sizes;
-    let uri = request
-        .uri()
-        .path_and_query()
-        .map_or(0, |path| path.as_str().len());
+    let uri = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
     if uri > sizes.uri {
-        let message = format!(
-            "The request URI has {uri} bytes; at most {} are taken.",
-            sizes.uri
-        );
+        let message = format!("The request URI has {uri} bytes; at most {} are taken.", sizes.uri);
         return Err(Rejection::because(Code::UriTooLong, message));
     }
     let headers = request.headers();
     // `: ` and CRLF stand between and after the two.
-    let bytes: usize = headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 4)
-        .sum();
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if bytes > sizes.headers || headers.len() > sizes.header_count {
         let message = format!(
             "The request has {} headers of {bytes} bytes; at most {} of {} bytes are taken.",
@@ -97,43 +88,27 @@ pub(crate) async fn read_call(
     check_media_type(&head.headers)?;
     let sizes = exchange.worker.shared.settings.sizes;
     let declared = unread.as_ref().and_then(|body| body.size_hint().exact());
-    let room = declared
-        .and_then(|bytes| usize::try_from(bytes).ok())
-        .unwrap_or(0);
+    let room = declared.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0);
     if room > sizes.body {
         return Err(too_large(&sizes));
     }
     let Some(body) = unread.take() else {
         return Err(Rejection::new(Code::InternalError));
     };
-    let mut held = Room {
-        shared: Arc::clone(&exchange.worker.shared),
-        taken: 0,
-    };
+    let mut held = Room { shared: Arc::clone(&exchange.worker.shared), taken: 0 };
     let body = read_body(&mut held, body, room).await?;
     let call = llm::peek(surface, &body)?;
     exchange.called(&call, body.len());
-    Ok(Received {
-        call,
-        body,
-        _room: held,
-    })
+    Ok(Received { call, body, _room: held })
 }
 
 fn too_large(sizes: &Sizes) -> Rejection {
-    Rejection::because(
-        Code::BodyTooLarge,
-        format!("The request body exceeds {} bytes.", sizes.body),
-    )
+    Rejection::because(Code::BodyTooLarge, format!("The request body exceeds {} bytes.", sizes.body))
 }
 
 /// JSON only: an encoded body would have to be decoded before it can be looked at.
 fn check_media_type(headers: &HeaderMap) -> Result<(), Rejection> {
-    let text = |name| {
-        headers
-            .get(name)
-            .map(|value| value.to_str().unwrap_or("?").to_ascii_lowercase())
-    };
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?").to_ascii_lowercase());
     if let Some(encoding) = text(header::CONTENT_ENCODING)
         && encoding != "identity"
     {
@@ -141,10 +116,9 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Rejection> {
         return Err(Rejection::because(Code::UnsupportedMediaType, message));
     }
     match text(header::CONTENT_TYPE) {
-        Some(kind) if !kind.contains("json") => Err(Rejection::because(
-            Code::UnsupportedMediaType,
-            "Send `Content-Type: application/json`.",
-        )),
+        Some(kind) if !kind.contains("json") => {
+            Err(Rejection::because(Code::UnsupportedMediaType, "Send `Content-Type: application/json`."))
+        }
         _ => Ok(()),
     }
 }

@@ -65,23 +65,14 @@ pub fn start(
     for index in 0..shared.settings.workers.max(1) {
         let (sender, receiver) = mpsc::channel(HANDED_OVER);
         let open = Arc::new(AtomicUsize::new(0));
-        places.push(Place {
-            sender,
-            open: Arc::clone(&open),
-        });
+        places.push(Place { sender, open: Arc::clone(&open) });
         let (shared, stopping, seed) = (Arc::clone(shared), stopping.clone(), seeds());
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let work = move || {
             let worker = Rc::new(Worker::new(shared, index, seed));
             LocalSet::new().block_on(&runtime, serve_connections(worker, receiver, open, stopping));
         };
-        threads.push(
-            thread::Builder::new()
-                .name(format!("worker-{index}"))
-                .spawn(work)?,
-        );
+        threads.push(thread::Builder::new().name(format!("worker-{index}")).spawn(work)?);
     }
     let connections = Arc::new(Semaphore::new(shared.settings.sizes.connections));
     let accepting = control.spawn(async move {
@@ -90,11 +81,7 @@ pub fn start(
             Err(error) => tracing::error!(%error, "the public socket cannot be used"),
         }
     });
-    Ok(Listening {
-        stop,
-        accepting,
-        threads,
-    })
+    Ok(Listening { stop, accepting, threads })
 }
 
 impl Listening {
@@ -169,11 +156,7 @@ async fn serve_connections(
             _ = stopping.wait_for(|stop| *stop) => None,
         };
         let Some(accepted) = accepted else { break };
-        let guard = Open {
-            open: Arc::clone(&open),
-            worker: Rc::clone(&worker),
-            _permit: accepted.permit,
-        };
+        let guard = Open { open: Arc::clone(&open), worker: Rc::clone(&worker), _permit: accepted.permit };
         guard.worker.gauges.connections.inc();
         let (stream, peer, stop) = (accepted.stream, accepted.peer, stop.clone());
         let worker = Rc::clone(&worker);
@@ -191,10 +174,7 @@ async fn serve_connections(
     };
     let drain = worker.shared.settings.client.drain;
     if tokio::time::timeout(drain, ended).await.is_err() {
-        tracing::warn!(
-            open = open.load(Ordering::Relaxed),
-            "connections cut at the end of the drain time"
-        );
+        tracing::warn!(open = open.load(Ordering::Relaxed), "connections cut at the end of the drain time");
     }
 }
 

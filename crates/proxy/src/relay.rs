@@ -80,10 +80,7 @@ fn whole(mut exchange: Exchange, mut held: Vec<Bytes>, stream: bool) -> Bytes {
 pub(crate) fn pass(mut exchange: Exchange, passed: Passed) -> Response<Outgoing> {
     let mut headers = upstream::answer_headers(&passed.headers);
     headers.remove(header::CONTENT_LENGTH);
-    headers.insert(
-        X_YUMEN_CODE,
-        HeaderValue::from_static(passed.rejection.code.name()),
-    );
+    headers.insert(X_YUMEN_CODE, HeaderValue::from_static(passed.rejection.code.name()));
     answer::stamp(&exchange, &mut headers);
     let status = passed.status.as_u16();
     exchange.answering(status);
@@ -212,12 +209,7 @@ impl Relay {
                 // A client must not read the error as the end of a half-sent event.
                 event.extend_from_slice(b"\n\n");
             }
-            event.extend(llm::rejection::stream_event(
-                exchange.envelope,
-                rejection,
-                &request_id,
-                &trace_id,
-            ));
+            event.extend(llm::rejection::stream_event(exchange.envelope, rejection, &request_id, &trace_id));
             self.held.push_back(event.into());
         }
         self.settle(&Ending::Failed(rejection, StatusCode::OK.as_u16()));

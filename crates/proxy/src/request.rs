@@ -33,11 +33,7 @@ pub(crate) async fn serve(
         Route::Alive => return answer::static_json(&worker, r#"{"ok":true}"#),
         _ => {}
     }
-    let client = worker
-        .shared
-        .settings
-        .trusted_proxies
-        .client(peer, request.headers());
+    let client = worker.shared.settings.trusted_proxies.client(peer, request.headers());
     let mut exchange = Exchange::open(&worker, request.headers(), request.uri().path(), client);
     if let Err(rejection) = intake::check_head(&exchange, &request) {
         return linger::refuse(exchange, &rejection, request);
@@ -55,9 +51,7 @@ pub(crate) async fn serve(
         }
         Route::WrongMethod(allow) => {
             let mut response = linger::refuse(exchange, &Rejection::new(Code::MethodNotAllowed), request);
-            response
-                .headers_mut()
-                .insert(http::header::ALLOW, http::HeaderValue::from_static(allow));
+            response.headers_mut().insert(http::header::ALLOW, http::HeaderValue::from_static(allow));
             response
         }
     }
@@ -92,15 +86,7 @@ async fn path(
     admission::find_model(exchange, call)?;
     admission::admit(exchange, call)?;
     admission::reserve(exchange, call)?;
-    dispatch::call_upstream(
-        exchange,
-        &Outbound {
-            call,
-            body: &received.body,
-            head,
-        },
-    )
-    .await
+    dispatch::call_upstream(exchange, &Outbound { call, body: &received.body, head }).await
 }
 
 /// What the dispatch loop sends, as the caller sent it.

@@ -61,20 +61,12 @@ pub(crate) fn find_route(method: &Method, path: &str) -> Route {
 }
 
 fn take(method: &Method, expected: Method, allow: &'static str, route: Route) -> Route {
-    if *method == expected {
-        route
-    } else {
-        Route::WrongMethod(allow)
-    }
+    if *method == expected { route } else { Route::WrongMethod(allow) }
 }
 
 /// A path segment with its percent escapes resolved; model names carry `/` and `:` that SDKs escape.
 fn percent_decoded(text: &str) -> String {
-    let hex = |byte: u8| {
-        char::from(byte)
-            .to_digit(16)
-            .and_then(|digit| u8::try_from(digit).ok())
-    };
+    let hex = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {

@@ -32,10 +32,7 @@ impl Belongings {
             Ending::Failed(rejection, status) => {
                 self.record.status = *status;
                 self.record.code = Some(rejection.code);
-                let cause = rejection
-                    .cause
-                    .clone()
-                    .unwrap_or_else(|| rejection.message.to_string());
+                let cause = rejection.cause.clone().unwrap_or_else(|| rejection.message.to_string());
                 self.record.cause = Some(cause.into_boxed_str());
             }
             Ending::ClientGone if std::thread::panicking() => {
@@ -100,10 +97,7 @@ impl Belongings {
         }
         let model = self.model.as_ref()?;
         let account = self.record.upstream.as_deref()?;
-        let offer = model
-            .offers
-            .iter()
-            .find(|offer| *offer.upstream.name == *account)?;
+        let offer = model.offers.iter().find(|offer| *offer.upstream.name == *account)?;
         price_of(&self.record.usage, model, offer)
     }
 

@@ -1,7 +1,9 @@
 //! Requests to upstreams and the heads of their answers: which headers pass, and which never do.
 
 use bytes::Bytes;
+use http::Uri;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
 use http_body_util::Full;
 use llm::Family;
 use llm::provider;
@@ -68,12 +70,11 @@ const PASSED_ON: [&str; 6] = [
 /// # Errors
 /// The account cannot be called as it is configured.
 pub(crate) fn request(offer: &Offer, outbound: &Outbound<'_>, body: Bytes) -> Result<Request, Rejection> {
-    let uri = offer
-        .uri(outbound.call.surface)
-        .ok_or_else(|| misconfigured("no endpoint for this surface"))?;
+    let uri =
+        offer.uri(outbound.call.surface).ok_or_else(|| misconfigured("no endpoint for this surface"))?;
     let mut request = http::Request::new(Full::new(body));
     *request.method_mut() = http::Method::POST;
-    *request.uri_mut() = uri.clone();
+    *request.uri_mut() = with_query(uri, outbound.head.uri.query())?;
     let headers = request.headers_mut();
     *headers = passed_headers(&outbound.head.headers);
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -81,21 +82,34 @@ pub(crate) fn request(offer: &Offer, outbound: &Outbound<'_>, body: Bytes) -> Re
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     if outbound.call.surface.family() == Family::Anthropic && !headers.contains_key(ANTHROPIC_VERSION) {
-        headers.insert(
-            ANTHROPIC_VERSION,
-            HeaderValue::from_static(provider::ANTHROPIC_VERSION),
-        );
+        headers.insert(ANTHROPIC_VERSION, HeaderValue::from_static(provider::ANTHROPIC_VERSION));
     }
     let upstream = &offer.upstream;
     if let Some(secret) = &upstream.secret {
-        let key = secret
-            .for_origin(&upstream.target.origin)
-            .ok_or_else(|| misconfigured("another origin"))?;
+        let key =
+            secret.for_origin(&upstream.target.origin).ok_or_else(|| misconfigured("another origin"))?;
         if let Some((name, value)) = provider::authorize(upstream.preset, key) {
             headers.insert(name, value);
         }
     }
     Ok(request)
+}
+
+/// The account's address with the caller's query behind its own; a key in the query stays here.
+fn with_query(uri: &Uri, query: Option<&str>) -> Result<Uri, Rejection> {
+    let passed: Vec<&str> =
+        query.unwrap_or("").split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("key=")).collect();
+    if passed.is_empty() {
+        return Ok(uri.clone());
+    }
+    let mut parts = uri.clone().into_parts();
+    let own = parts.path_and_query.as_ref().map_or("/", PathAndQuery::as_str);
+    let join = if own.contains('?') { '&' } else { '?' };
+    let joined = format!("{own}{join}{}", passed.join("&"));
+    let unusable =
+        || Rejection::because(Code::InvalidRequest, "The query of the request cannot be passed on.");
+    parts.path_and_query = Some(joined.parse().map_err(|_| unusable())?);
+    Uri::from_parts(parts).map_err(|_| unusable())
 }
 
 /// The caller's headers, without those that are withheld or named by `Connection`.
@@ -138,9 +152,7 @@ pub(crate) fn answer_headers(from: &HeaderMap) -> HeaderMap {
 
 /// The upstream's own id of the request, bounded for the record.
 pub(crate) fn request_id(headers: &HeaderMap) -> Option<&str> {
-    let id = headers
-        .get("x-request-id")
-        .or_else(|| headers.get("request-id"))?;
+    let id = headers.get("x-request-id").or_else(|| headers.get("request-id"))?;
     id.to_str().ok().filter(|text| text.len() <= 128)
 }
 
@@ -167,10 +179,7 @@ mod tests {
     use super::*;
 
     fn map(headers: &[(&'static str, &'static str)]) -> HeaderMap {
-        headers
-            .iter()
-            .map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v)))
-            .collect()
+        headers.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect()
     }
 
     #[test]
@@ -193,6 +202,20 @@ mod tests {
     }
 
     #[test]
+    fn a_query_passes_behind_the_accounts_own_and_without_a_key() {
+        for (uri, query, joined) in [
+            ("http://h/v1/messages", None, "http://h/v1/messages"),
+            ("http://h/v1/messages", Some("key=k"), "http://h/v1/messages"),
+            ("http://h/v1/messages", Some("beta=true&key=k&x=1"), "http://h/v1/messages?beta=true&x=1"),
+            ("http://h/c?api-version=1", Some("beta=true"), "http://h/c?api-version=1&beta=true"),
+        ] {
+            let uri = uri.parse().expect("a URI");
+            let actual = with_query(&uri, query).map(|uri| uri.to_string()).map_err(|r| r.code);
+            assert_eq!(actual, Ok(joined.to_owned()));
+        }
+    }
+
+    #[test]
     fn answers_show_nothing_of_the_account() {
         let passed = answer_headers(&map(&[
             ("content-type", "application/json"),
@@ -207,9 +230,6 @@ mod tests {
         ]));
         let mut names: Vec<&str> = passed.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
-        assert_eq!(
-            names,
-            ["anthropic-beta-note", "content-type", "x-upstream-request-id"]
-        );
+        assert_eq!(names, ["anthropic-beta-note", "content-type", "x-upstream-request-id"]);
     }
 }

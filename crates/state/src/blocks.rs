@@ -137,15 +137,8 @@ impl Blocks {
         }
         let mut accounts = self.accounts.of(account);
         let entry = accounts.get_mut(account)?;
-        let of_model = entry
-            .models
-            .iter()
-            .find(|(name, _)| **name == *model)
-            .map(|(_, block)| *block);
-        let found = [entry.whole, of_model]
-            .into_iter()
-            .flatten()
-            .find(|block| now_ms < block.until_ms);
+        let of_model = entry.models.iter().find(|(name, _)| **name == *model).map(|(_, block)| *block);
+        let found = [entry.whole, of_model].into_iter().flatten().find(|block| now_ms < block.until_ms);
         if found.is_none() && entry.is_over(now_ms) {
             accounts.remove(account);
             self.count.fetch_sub(1, Ordering::Relaxed);
@@ -165,13 +158,7 @@ impl Blocks {
         self.change(account, |entry| {
             let until_ms = entry.strike(kind, retry_after_s, now_ms);
             if until_ms > now_ms {
-                entry.block(
-                    None,
-                    Block {
-                        until_ms,
-                        reason: kind.term().reason,
-                    },
-                );
+                entry.block(None, Block { until_ms, reason: kind.term().reason });
             }
             until_ms
         })
@@ -266,18 +253,9 @@ impl Account {
 
     fn listed(&self, account: &ResourceId, now_ms: EpochMs) -> Vec<ListedBlock> {
         let whole = self.whole.iter().map(|block| (None, *block));
-        let models = self
-            .models
-            .iter()
-            .map(|(name, block)| (Some(name.to_string()), *block));
+        let models = self.models.iter().map(|(name, block)| (Some(name.to_string()), *block));
         let in_force = whole.chain(models).filter(|(_, block)| now_ms < block.until_ms);
-        in_force
-            .map(|(model, block)| ListedBlock {
-                account: account.clone(),
-                model,
-                block,
-            })
-            .collect()
+        in_force.map(|(model, block)| ListedBlock { account: account.clone(), model, block }).collect()
     }
 }
 
@@ -290,9 +268,7 @@ fn duration_ms(term: &Term, strikes: u32, retry_after_s: Option<u64>) -> u64 {
         return 0;
     };
     // Thirty doublings of a millisecond are twelve days: beyond every bound of the table.
-    term.first_ms
-        .saturating_mul(1 << doublings.min(30))
-        .min(term.longest_ms)
+    term.first_ms.saturating_mul(1 << doublings.min(30)).min(term.longest_ms)
 }
 
 #[cfg(test)]
@@ -331,11 +307,7 @@ mod tests {
             let kind = Punishment::of_status(status).expect("punished");
             for seconds in expected_s {
                 let until = blocks.punish(&account, kind, retry_after, 1_000);
-                assert_eq!(
-                    until,
-                    1_000_u64.saturating_add(seconds.saturating_mul(1_000)),
-                    "{status}"
-                );
+                assert_eq!(until, 1_000_u64.saturating_add(seconds.saturating_mul(1_000)), "{status}");
             }
         }
         for status in [200, 400, 404, 408, 413, 422, 504, 524] {

@@ -38,9 +38,7 @@ impl Burst {
 
     /// Milliseconds until the oldest is a second old.
     pub(crate) fn wait_ms(&self, now_ms: EpochMs) -> u64 {
-        self.0.front().map_or(SECOND_MS, |run| {
-            SECOND_MS.saturating_sub(now_ms.saturating_sub(run.0))
-        })
+        self.0.front().map_or(SECOND_MS, |run| SECOND_MS.saturating_sub(now_ms.saturating_sub(run.0)))
     }
 }
 
@@ -51,15 +49,8 @@ mod tests {
     #[test]
     fn counts_any_one_second_and_not_only_calendar_seconds() {
         let mut burst = Burst::default();
-        for (now_ms, used) in [
-            (990, 1),
-            (990, 2),
-            (1_200, 3),
-            (1_989, 4),
-            (1_990, 3),
-            (2_200, 3),
-            (9_000, 1),
-        ] {
+        for (now_ms, used) in [(990, 1), (990, 2), (1_200, 3), (1_989, 4), (1_990, 3), (2_200, 3), (9_000, 1)]
+        {
             burst.advance(now_ms);
             burst.add(now_ms);
             assert_eq!(burst.used(), used, "{now_ms}");

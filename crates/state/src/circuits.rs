@@ -121,13 +121,7 @@ impl Circuits {
                 self.count.fetch_sub(1, Ordering::Relaxed);
             }
         } else if !ok && self.count.load(Ordering::Relaxed) < MOST {
-            known.insert(
-                key.into(),
-                Circuit {
-                    failures: 1,
-                    ..Circuit::default()
-                },
-            );
+            known.insert(key.into(), Circuit { failures: 1, ..Circuit::default() });
             self.count.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -143,9 +137,7 @@ impl Circuits {
     #[must_use]
     pub fn state(&self, key: &str, now_ms: EpochMs) -> CircuitState {
         let known = self.known.of(key);
-        known
-            .get(key)
-            .map_or(CircuitState::Closed, |circuit| circuit.state(now_ms))
+        known.get(key).map_or(CircuitState::Closed, |circuit| circuit.state(now_ms))
     }
 
     /// Closes a circuit by hand.
@@ -160,11 +152,7 @@ impl Circuits {
     pub fn list(&self, now_ms: EpochMs) -> Vec<(String, CircuitState)> {
         let mut list = Vec::new();
         for shard in self.known.each() {
-            list.extend(
-                shard
-                    .iter()
-                    .map(|(key, circuit)| (key.to_string(), circuit.state(now_ms))),
-            );
+            list.extend(shard.iter().map(|(key, circuit)| (key.to_string(), circuit.state(now_ms))));
         }
         list.sort_by(|a, b| a.0.cmp(&b.0));
         list
@@ -200,9 +188,7 @@ impl Circuit {
             self.probes = 0;
         }
         if self.probes >= PROBES {
-            return CircuitDecision::Refuse {
-                until_ms: now_ms.saturating_add(1_000),
-            };
+            return CircuitDecision::Refuse { until_ms: now_ms.saturating_add(1_000) };
         }
         (self.probes, self.probed_ms) = (self.probes + 1, now_ms);
         CircuitDecision::AllowProbe
@@ -231,11 +217,7 @@ impl Circuit {
     }
 
     fn open(&mut self, now_ms: EpochMs) {
-        *self = Self {
-            failures: self.failures,
-            opened_ms: Some(now_ms),
-            ..Self::default()
-        };
+        *self = Self { failures: self.failures, opened_ms: Some(now_ms), ..Self::default() };
     }
 
     fn is_forgettable(&self) -> bool {

@@ -52,12 +52,7 @@ impl Counters {
         count(Dimension::Concurrent, self.running, rate.concurrent, wait_ms)?;
         let burst = self.burst.as_deref();
         let wait_ms = burst.map_or(wait_ms, |burst| burst.wait_ms(now_ms));
-        count(
-            Dimension::Burst,
-            burst.map_or(0, Burst::used),
-            rate.burst,
-            wait_ms,
-        )
+        count(Dimension::Burst, burst.map_or(0, Burst::used), rate.burst, wait_ms)
     }
 
     /// Takes one request and its expected tokens. What has no limit is not kept beyond the minute.
@@ -92,17 +87,8 @@ fn minute(dimension: Dimension, window: &Minute, more: u64, limit: Option<u64>) 
     if limit > 0 && window.fits(more, limit) {
         return Ok(());
     }
-    let wait_ms = if limit == 0 {
-        MINUTE_MS
-    } else {
-        window.wait_ms(more, limit)
-    };
-    Err(Exceeded {
-        dimension,
-        limit,
-        used: window.used(),
-        wait_ms,
-    })
+    let wait_ms = if limit == 0 { MINUTE_MS } else { window.wait_ms(more, limit) };
+    Err(Exceeded { dimension, limit, used: window.used(), wait_ms })
 }
 
 fn day(
@@ -117,31 +103,17 @@ fn day(
         return Ok(());
     }
     let ends_ms = (day.index() + 1).saturating_mul(DAY_MS);
-    Err(Exceeded {
-        dimension,
-        limit,
-        used: day.used,
-        wait_ms: ends_ms.saturating_sub(now_ms),
-    })
+    Err(Exceeded { dimension, limit, used: day.used, wait_ms: ends_ms.saturating_sub(now_ms) })
 }
 
 fn count(dimension: Dimension, used: u64, limit: Option<u64>, wait_ms: u64) -> Result<(), Exceeded> {
     match limit {
-        Some(limit) if used >= limit => Err(Exceeded {
-            dimension,
-            limit,
-            used,
-            wait_ms,
-        }),
+        Some(limit) if used >= limit => Err(Exceeded { dimension, limit, used, wait_ms }),
         _ => Ok(()),
     }
 }
 
 /// How a minute window stands under `limit`, as the headers of an answer say it.
 pub(crate) fn standing(window: &Minute, limit: u64) -> WindowState {
-    WindowState {
-        limit,
-        remaining: limit.saturating_sub(window.used()),
-        reset_at_s: window.ends_at_s(),
-    }
+    WindowState { limit, remaining: limit.saturating_sub(window.used()), reset_at_s: window.ends_at_s() }
 }

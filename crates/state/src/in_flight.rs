@@ -36,10 +36,7 @@ impl InFlight {
             return None;
         }
         counts.insert(account.clone(), running + 1);
-        Some(Slot {
-            account: account.clone(),
-            counts: Arc::clone(&self.0),
-        })
+        Some(Slot { account: account.clone(), counts: Arc::clone(&self.0) })
     }
 
     /// Requests that run at `account` now.

@@ -71,14 +71,7 @@ pub enum Dimension {
 
 impl Dimension {
     /// Every dimension, in the order of checking.
-    pub const ALL: [Self; 6] = [
-        Self::Rpm,
-        Self::Tpm,
-        Self::Rpd,
-        Self::Tpd,
-        Self::Concurrent,
-        Self::Burst,
-    ];
+    pub const ALL: [Self; 6] = [Self::Rpm, Self::Tpm, Self::Rpd, Self::Tpd, Self::Concurrent, Self::Burst];
 
     /// The name in configuration, metrics and records.
     #[must_use]
@@ -205,10 +198,7 @@ impl Limits {
         let mut demands: Vec<Asked<'_>> = demands
             .iter()
             .filter(|demand| demand.rate != ResolvedLimits::default())
-            .map(|demand| Asked {
-                demand,
-                place: self.0.place(&demand.owner),
-            })
+            .map(|demand| Asked { demand, place: self.0.place(&demand.owner) })
             .collect();
         demands.sort_by_key(|asked| asked.demand.owner.level);
         let mut locked = Locked::lock(&self.0, &demands);
@@ -296,12 +286,7 @@ impl<'a> Locked<'a> {
         let mut places: Vec<usize> = demands.iter().map(|asked| asked.place).collect();
         places.sort_unstable();
         places.dedup();
-        Self {
-            shards: places
-                .into_iter()
-                .map(|place| (place, owners.at(place)))
-                .collect(),
-        }
+        Self { shards: places.into_iter().map(|place| (place, owners.at(place))).collect() }
     }
 
     fn shard(&mut self, place: usize) -> &mut Shard<'a> {
@@ -310,11 +295,7 @@ impl<'a> Locked<'a> {
     }
 
     fn check(&mut self, asked: &Asked<'_>, now_ms: EpochMs) -> Result<(), Violation> {
-        let Demand {
-            owner,
-            rate,
-            expected_tokens,
-        } = asked.demand;
+        let Demand { owner, rate, expected_tokens } = asked.demand;
         let mut fresh = Counters::default();
         let counters = self.shard(asked.place).get_mut(owner).unwrap_or(&mut fresh);
         counters.advance(now_ms);
@@ -330,11 +311,7 @@ impl<'a> Locked<'a> {
         requests: &mut Option<WindowState>,
         tokens: &mut Option<WindowState>,
     ) -> Part {
-        let Demand {
-            owner,
-            rate,
-            expected_tokens,
-        } = asked.demand;
+        let Demand { owner, rate, expected_tokens } = asked.demand;
         let shard = self.shard(asked.place);
         if shard.len() >= MOST_IN_SHARD && !shard.contains_key(owner) {
             make_room(shard, now_ms);
@@ -342,10 +319,7 @@ impl<'a> Locked<'a> {
         let counters = shard.entry(owner.clone()).or_default();
         counters.advance(now_ms);
         counters.take(rate, *expected_tokens, now_ms);
-        tighten(
-            requests,
-            rate.rpm.map(|limit| standing(&counters.requests, limit)),
-        );
+        tighten(requests, rate.rpm.map(|limit| standing(&counters.requests, limit)));
         tighten(tokens, rate.tpm.map(|limit| standing(&counters.tokens, limit)));
         Part {
             owner: owner.clone(),
@@ -400,10 +374,7 @@ fn make_room(shard: &mut Shard<'_>, now_ms: EpochMs) {
     if shard.len() < MOST_IN_SHARD {
         return;
     }
-    let mut seen: Vec<EpochMs> = shard
-        .values()
-        .map(|counters| counters.requests.latest_ms())
-        .collect();
+    let mut seen: Vec<EpochMs> = shard.values().map(|counters| counters.requests.latest_ms()).collect();
     let (_, oldest, _) = seen.select_nth_unstable(MOST_IN_SHARD / 8);
     let oldest = *oldest;
     shard.retain(|_, counters| counters.running > 0 || counters.requests.latest_ms() > oldest);
@@ -417,10 +388,7 @@ mod tests {
     fn strangers_cannot_fill_the_memory() {
         let owners = Owners::default();
         let mut shard = owners.at(0);
-        let stranger = |n: usize| LimitOwner {
-            level: Level::Ip,
-            id: n.to_string().into(),
-        };
+        let stranger = |n: usize| LimitOwner { level: Level::Ip, id: n.to_string().into() };
         let now_ms = 1_000_000_000;
         for n in 0..MOST_IN_SHARD {
             let mut counters = Counters::default();

@@ -18,10 +18,7 @@ pub(crate) struct Shards<K, V> {
 impl<K, V> Default for Shards<K, V> {
     fn default() -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::new(HashMap::new())).collect();
-        Self {
-            hasher: RandomState::new(),
-            shards,
-        }
+        Self { hasher: RandomState::new(), shards }
     }
 }
 

@@ -172,23 +172,15 @@ mod tests {
             (10, 9, 59_999, 10, false),
         ] {
             let minute = minute(previous, current, elapsed_ms);
-            assert_eq!(
-                (minute.used(), minute.fits(1, 10)),
-                (used, admits_one_under_10),
-                "{minute:?}"
-            );
+            assert_eq!((minute.used(), minute.fits(1, 10)), (used, admits_one_under_10), "{minute:?}");
         }
     }
 
     #[test]
     fn the_wait_is_the_first_moment_at_which_it_fits() {
-        for (previous, current, elapsed_ms) in [
-            (10, 0, 0),
-            (10, 5, 30_000),
-            (0, 10, 1),
-            (7, 10, 59_000),
-            (3, 40, 7),
-        ] {
+        for (previous, current, elapsed_ms) in
+            [(10, 0, 0), (10, 5, 30_000), (0, 10, 1), (7, 10, 59_000), (3, 40, 7)]
+        {
             for more in [1, 4, 10] {
                 let full = minute(previous, current, elapsed_ms);
                 let wait = full.wait_ms(more, 10);

@@ -14,14 +14,7 @@ use state::{
 const MIDNIGHT: u64 = 20_000 * 86_400_000;
 
 fn demand(level: Level, rate: ResolvedLimits) -> Demand {
-    Demand {
-        owner: LimitOwner {
-            level,
-            id: "one".into(),
-        },
-        rate,
-        expected_tokens: 10,
-    }
+    Demand { owner: LimitOwner { level, id: "one".into() }, rate, expected_tokens: 10 }
 }
 
 fn rate(dimension: Dimension, limit: u64) -> ResolvedLimits {
@@ -48,11 +41,7 @@ trait LimitEngine: Send + Sync {
 
 fn admits_exactly_the_limit_from_many_threads<E: LimitEngine>(engine: &E) {
     for dimension in Dimension::ALL {
-        let per_request = if matches!(dimension, Dimension::Tpm | Dimension::Tpd) {
-            10
-        } else {
-            1
-        };
+        let per_request = if matches!(dimension, Dimension::Tpm | Dimension::Tpd) { 10 } else { 1 };
         let mut limited = demand(Level::Key, rate(dimension, 1_000 * per_request));
         limited.owner.id = dimension.name().into();
         let demands = [limited];
@@ -71,25 +60,16 @@ fn admits_exactly_the_limit_from_many_threads<E: LimitEngine>(engine: &E) {
             }
         });
         assert_eq!(admitted.load(Ordering::Relaxed), 1_000, "{dimension:?}");
-        held.into_inner()
-            .into_iter()
-            .for_each(|taken| engine.release(taken));
+        held.into_inner().into_iter().for_each(|taken| engine.release(taken));
     }
 }
 
 fn takes_from_no_level_when_one_refuses<E: LimitEngine>(engine: &E) {
-    let wide = ResolvedLimits {
-        rpm: Some(3),
-        concurrent: Some(3),
-        ..ResolvedLimits::default()
-    };
+    let wide = ResolvedLimits { rpm: Some(3), concurrent: Some(3), ..ResolvedLimits::default() };
     let key = demand(Level::Key, wide);
     let model = demand(Level::Model, rate(Dimension::Rpm, 0));
     for _ in 0..10 {
-        let refused = engine
-            .admit(&[key.clone(), model.clone()], MIDNIGHT)
-            .err()
-            .expect("refused");
+        let refused = engine.admit(&[key.clone(), model.clone()], MIDNIGHT).err().expect("refused");
         assert_eq!((refused.level, refused.dimension), (Level::Model, Dimension::Rpm));
     }
     for _ in 0..3 {
@@ -98,19 +78,10 @@ fn takes_from_no_level_when_one_refuses<E: LimitEngine>(engine: &E) {
 }
 
 fn reports_the_first_violated_level_and_dimension<E: LimitEngine>(engine: &E) {
-    let levels = [
-        Level::Global,
-        Level::Model,
-        Level::Tenant,
-        Level::User,
-        Level::Key,
-        Level::Ip,
-    ];
+    let levels = [Level::Global, Level::Model, Level::Tenant, Level::User, Level::Key, Level::Ip];
     for from in 0..levels.len() {
-        let demands: Vec<Demand> = levels[..=from]
-            .iter()
-            .map(|level| demand(*level, rate(Dimension::Rpd, 0)))
-            .collect();
+        let demands: Vec<Demand> =
+            levels[..=from].iter().map(|level| demand(*level, rate(Dimension::Rpd, 0))).collect();
         let refused = engine.admit(&demands, MIDNIGHT).err().expect("refused");
         assert_eq!((refused.level, refused.dimension), (levels[from], Dimension::Rpd));
     }
@@ -125,10 +96,7 @@ fn reports_the_first_violated_level_and_dimension<E: LimitEngine>(engine: &E) {
             concurrent: one.concurrent.or(all.concurrent),
             burst: one.burst.or(all.burst),
         };
-        let refused = engine
-            .admit(&[demand(Level::Key, all)], MIDNIGHT)
-            .err()
-            .expect("refused");
+        let refused = engine.admit(&[demand(Level::Key, all)], MIDNIGHT).err().expect("refused");
         assert_eq!(refused.dimension, dimension);
     }
 }
@@ -154,28 +122,14 @@ fn says_when_to_come_back_and_then_admits<E: LimitEngine>(engine: &E) {
             "{dimension:?}"
         );
         assert_eq!(refused.reset_at_s, (now_ms + retry_after_s * 1_000) / 1_000);
-        assert!(
-            engine
-                .admit(&limited, refused.reset_at_s * 1_000 - 1_000)
-                .is_err(),
-            "{dimension:?}"
-        );
-        assert!(
-            engine.admit(&limited, refused.reset_at_s * 1_000).is_ok(),
-            "{dimension:?}"
-        );
+        assert!(engine.admit(&limited, refused.reset_at_s * 1_000 - 1_000).is_err(), "{dimension:?}");
+        assert!(engine.admit(&limited, refused.reset_at_s * 1_000).is_ok(), "{dimension:?}");
     }
 }
 
 fn corrects_tokens_to_the_real_use_once<E: LimitEngine>(engine: &E) {
-    let limited = [demand(
-        Level::Tenant,
-        ResolvedLimits {
-            tpm: Some(100),
-            tpd: Some(100),
-            ..Default::default()
-        },
-    )];
+    let limited =
+        [demand(Level::Tenant, ResolvedLimits { tpm: Some(100), tpd: Some(100), ..Default::default() })];
     let first = engine.admit(&limited, MIDNIGHT).expect("fits");
     for _ in 0..2 {
         engine.settle(&first, 95, MIDNIGHT + 1);
@@ -184,13 +138,9 @@ fn corrects_tokens_to_the_real_use_once<E: LimitEngine>(engine: &E) {
     assert_eq!((refused.dimension, refused.used), (Dimension::Tpm, 95));
     let next_day = MIDNIGHT + 86_400_000;
     for _ in 0..2 {
-        let taken: Vec<_> = (0..10)
-            .map(|_| engine.admit(&limited, next_day).expect("fits"))
-            .collect();
+        let taken: Vec<_> = (0..10).map(|_| engine.admit(&limited, next_day).expect("fits")).collect();
         assert!(engine.admit(&limited, next_day).is_err());
-        taken
-            .iter()
-            .for_each(|taken| engine.settle(taken, 0, next_day + 1));
+        taken.iter().for_each(|taken| engine.settle(taken, 0, next_day + 1));
     }
 }
 
@@ -201,10 +151,8 @@ fn a_place_returns_once_when_released<E: LimitEngine>(engine: &E) {
     assert!(engine.admit(&limited, MIDNIGHT).is_err());
     engine.release(first);
     let third = engine.admit(&limited, MIDNIGHT + 1).expect("fits");
-    let refused = engine
-        .admit(&limited, MIDNIGHT + 86_400_000)
-        .err()
-        .expect("a place is held for any length");
+    let refused =
+        engine.admit(&limited, MIDNIGHT + 86_400_000).err().expect("a place is held for any length");
     assert_eq!((refused.dimension, refused.used), (Dimension::Concurrent, 2));
     engine.release(second);
     engine.release(third);
@@ -220,9 +168,7 @@ fn a_clock_that_goes_back_creates_no_budget<E: LimitEngine>(engine: &E) {
         }
         for back in [1, 10_000, 45_000, 200_000, 86_400_000, MIDNIGHT] {
             assert!(
-                engine
-                    .admit(&limited, MIDNIGHT + 30_000 - back.min(MIDNIGHT))
-                    .is_err(),
+                engine.admit(&limited, MIDNIGHT + 30_000 - back.min(MIDNIGHT)).is_err(),
                 "{dimension:?} {back}"
             );
         }
@@ -240,12 +186,7 @@ fn a_circuit_opens_probes_and_closes(circuits: &Circuits) {
     }
     assert_eq!(circuits.admit("c", now), CircuitDecision::Allow);
     circuits.report("c", false, now);
-    assert_eq!(
-        circuits.admit("c", now),
-        CircuitDecision::Refuse {
-            until_ms: now + 30_000
-        }
-    );
+    assert_eq!(circuits.admit("c", now), CircuitDecision::Refuse { until_ms: now + 30_000 });
     circuits.report("c", true, now + 1);
     assert_eq!(circuits.state("c", now + 29_999), CircuitState::Open);
     let later = now + 30_000;
@@ -253,19 +194,13 @@ fn a_circuit_opens_probes_and_closes(circuits: &Circuits) {
     for _ in 0..3 {
         assert_eq!(circuits.admit("c", later), CircuitDecision::AllowProbe);
     }
-    assert!(matches!(
-        circuits.admit("c", later),
-        CircuitDecision::Refuse { .. }
-    ));
+    assert!(matches!(circuits.admit("c", later), CircuitDecision::Refuse { .. }));
     circuits.cancel_probe("c");
     assert_eq!(circuits.admit("c", later), CircuitDecision::AllowProbe);
     circuits.report("c", true, later);
     assert_eq!(circuits.list(later), [("c".to_owned(), CircuitState::HalfOpen)]);
     circuits.report("c", true, later);
-    assert_eq!(
-        (circuits.state("c", later), circuits.list(later).len()),
-        (CircuitState::Closed, 0)
-    );
+    assert_eq!((circuits.state("c", later), circuits.list(later).len()), (CircuitState::Closed, 0));
 }
 
 fn a_failed_probe_opens_the_circuit_again(circuits: &Circuits) {
@@ -273,19 +208,9 @@ fn a_failed_probe_opens_the_circuit_again(circuits: &Circuits) {
     let later = MIDNIGHT + 30_000;
     assert_eq!(circuits.admit("p", later), CircuitDecision::AllowProbe);
     circuits.report("p", false, later);
-    assert_eq!(
-        circuits.admit("p", later + 1),
-        CircuitDecision::Refuse {
-            until_ms: later + 30_000
-        }
-    );
+    assert_eq!(circuits.admit("p", later + 1), CircuitDecision::Refuse { until_ms: later + 30_000 });
     let earlier = MIDNIGHT - 86_400_000;
-    assert_eq!(
-        circuits.admit("p", earlier),
-        CircuitDecision::Refuse {
-            until_ms: earlier + 30_000
-        }
-    );
+    assert_eq!(circuits.admit("p", earlier), CircuitDecision::Refuse { until_ms: earlier + 30_000 });
     assert_eq!(circuits.admit("p", earlier + 30_000), CircuitDecision::AllowProbe);
     circuits.reset("p");
     assert_eq!(circuits.admit("p", earlier), CircuitDecision::Allow);
@@ -296,17 +221,11 @@ fn a_block_ends_by_time_or_by_hand(blocks: &Blocks) {
     assert_eq!(blocks.blocked(&one, "m", MIDNIGHT), None);
     let until = blocks.punish(&one, Punishment::RateLimited, Some(30), MIDNIGHT);
     let block = blocks.blocked(&one, "m", until - 1).expect("blocked");
-    assert_eq!(
-        (block.until_ms, block.reason),
-        (MIDNIGHT + 30_000, "rate_limited")
-    );
+    assert_eq!((block.until_ms, block.reason), (MIDNIGHT + 30_000, "rate_limited"));
     assert_eq!(blocks.blocked(&two, "m", MIDNIGHT), None);
     assert_eq!(blocks.blocked(&one, "m", until), None);
     blocks.punish(&one, Punishment::CredentialRefused, None, MIDNIGHT);
-    assert_eq!(
-        blocks.blocked(&one, "m", u64::MAX - 1).map(|b| b.reason),
-        Some("credential_refused")
-    );
+    assert_eq!(blocks.blocked(&one, "m", u64::MAX - 1).map(|b| b.reason), Some("credential_refused"));
     blocks.punish_model(&two, "gone", MIDNIGHT);
     assert!(blocks.blocked(&two, "gone", MIDNIGHT + 599_999).is_some());
     assert_eq!(blocks.blocked(&two, "other", MIDNIGHT), None);
@@ -398,31 +317,12 @@ mod memory {
     fn the_headers_show_the_tightest_level() {
         let limits = Limits::new();
         let demands = [
-            demand(
-                Level::Key,
-                ResolvedLimits {
-                    rpm: Some(9),
-                    tpm: Some(500),
-                    ..Default::default()
-                },
-            ),
-            demand(
-                Level::User,
-                ResolvedLimits {
-                    rpm: Some(5),
-                    ..Default::default()
-                },
-            ),
+            demand(Level::Key, ResolvedLimits { rpm: Some(9), tpm: Some(500), ..Default::default() }),
+            demand(Level::User, ResolvedLimits { rpm: Some(5), ..Default::default() }),
         ];
         let taken = limits.admit(&demands, MIDNIGHT + 1).expect("fits");
-        let (requests, tokens) = (
-            taken.requests().expect("limited"),
-            taken.tokens().expect("limited"),
-        );
-        assert_eq!(
-            (requests.limit, requests.remaining, requests.reset_at_s),
-            (5, 4, MIDNIGHT / 1_000 + 60)
-        );
+        let (requests, tokens) = (taken.requests().expect("limited"), taken.tokens().expect("limited"));
+        assert_eq!((requests.limit, requests.remaining, requests.reset_at_s), (5, 4, MIDNIGHT / 1_000 + 60));
         assert_eq!((tokens.limit, tokens.remaining), (500, 490));
         let free = limits.admit(&[], MIDNIGHT).expect("nothing limits");
         assert_eq!((free.requests(), free.tokens()), (None, None));

@@ -90,12 +90,7 @@ fn sample(n: u64, keys: u64) -> RequestRecord {
         checks: ["key", "model", "rpm"].map(check).to_vec(),
         candidates: ["openai-main", "openai-spare"].map(candidate).to_vec(),
         attempts: vec![attempt()],
-        usage: Usage {
-            input: 812,
-            output: 256,
-            source: UsageSource::Measured,
-            ..Usage::default()
-        },
+        usage: Usage { input: 812, output: 256, source: UsageSource::Measured, ..Usage::default() },
         cost: Some(NanoUsd(275_400)),
         bytes_in: 3_200,
         bytes_out: 41_000,
@@ -107,20 +102,11 @@ fn sample(n: u64, keys: u64) -> RequestRecord {
 }
 
 fn check(name: &'static str) -> Check {
-    Check {
-        name,
-        passed: true,
-        limit: Some(600),
-        used: Some(12),
-    }
+    Check { name, passed: true, limit: Some(600), used: Some(12) }
 }
 
 fn candidate(name: &str) -> Candidate {
-    Candidate {
-        account: name.into(),
-        eligible: true,
-        reason: CandidateReason::Eligible,
-    }
+    Candidate { account: name.into(), eligible: true, reason: CandidateReason::Eligible }
 }
 
 fn attempt() -> Attempt {

@@ -48,10 +48,7 @@ pub struct AccountFilter {
 #[must_use]
 pub fn credential_hint(account: &Account) -> Option<String> {
     let text = account.credential.as_ref()?.expose();
-    let start = text
-        .len()
-        .checked_sub(4)
-        .filter(|_| text.len() >= SHORTEST_HINTED)?;
+    let start = text.len().checked_sub(4).filter(|_| text.len() >= SHORTEST_HINTED)?;
     text.get(start..).map(str::to_owned)
 }
 
@@ -117,9 +114,7 @@ impl Store {
             .await?;
         let read = |row| read(&self.keys, row);
         let accounts = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        Ok(Page::cut(accounts, page, |account| {
-            Cursor::new(account.created_at, account.id.as_str())
-        }))
+        Ok(Page::cut(accounts, page, |account| Cursor::new(account.created_at, account.id.as_str())))
     }
 
     /// Reads an account, lets `edit` change it and writes it back, in one transaction, with `now` as its
@@ -173,22 +168,14 @@ impl Store {
         scope: &Scope,
         id: &ResourceId,
     ) -> Result<Option<Account>, StoreError> {
-        let row = sqlx::query(FIND)
-            .bind(&*scope.tenant_id)
-            .bind(id.as_str())
-            .fetch_optional(connection)
-            .await?;
+        let row =
+            sqlx::query(FIND).bind(&*scope.tenant_id).bind(id.as_str()).fetch_optional(connection).await?;
         row.as_ref().map(|row| read(&self.keys, row)).transpose()
     }
 }
 
 fn place<'a>(tenant: &'a str, id: &'a str) -> Place<'a> {
-    Place {
-        table: TABLE,
-        id,
-        column: "credential",
-        tenant,
-    }
+    Place { table: TABLE, id, column: "credential", tenant }
 }
 
 fn seal(
@@ -198,9 +185,7 @@ fn seal(
     credential: Option<&Secret<String>>,
 ) -> Result<Option<String>, StoreError> {
     let place = place(&scope.tenant_id, id.as_str());
-    credential
-        .map(|secret| cipher::seal(keys, &place, secret.expose()))
-        .transpose()
+    credential.map(|secret| cipher::seal(keys, &place, secret.expose())).transpose()
 }
 
 async fn write(

@@ -33,21 +33,12 @@ pub struct Place<'a> {
 impl Place<'_> {
     /// The authenticated text; the tenant is last, so that no other part can run into it.
     fn aad(&self, purpose: &str) -> Aad<Vec<u8>> {
-        let Self {
-            table,
-            id,
-            column,
-            tenant,
-        } = self;
+        let Self { table, id, column, tenant } = self;
         Aad::from(format!("{purpose}|{table}|{id}|{column}|{tenant}").into_bytes())
     }
 
     fn unsealable(&self) -> StoreError {
-        StoreError::Unsealable {
-            table: self.table,
-            column: self.column,
-            id: self.id.to_owned(),
-        }
+        StoreError::Unsealable { table: self.table, column: self.column, id: self.id.to_owned() }
     }
 }
 
@@ -73,10 +64,7 @@ pub fn open(keys: &KeyRing, place: &Place<'_>, sealed: &str) -> Result<Secret<St
         return Err(place.unsealable());
     };
     if key_id != keys.kek_id() {
-        return Err(StoreError::WrongKey {
-            sealed_by: key_id.to_owned(),
-            at_hand: keys.kek_id().to_owned(),
-        });
+        return Err(StoreError::WrongKey { sealed_by: key_id.to_owned(), at_hand: keys.kek_id().to_owned() });
     }
     let opened = || {
         let data_key = decrypt(keys.kek(), place.aad("key"), wrapped)?;
@@ -96,9 +84,7 @@ fn encrypt(key: &RandomizedNonceKey, aad: Aad<Vec<u8>>, plain: &[u8]) -> Result<
     // Room for the tag from the start: a buffer that grows would leave the plain text behind.
     let mut buffer = Vec::with_capacity(plain.len() + TAG_LEN);
     buffer.extend_from_slice(plain);
-    let nonce = key
-        .seal_in_place_append_tag(aad, &mut buffer)
-        .map_err(|_| StoreError::Crypto("sealing"))?;
+    let nonce = key.seal_in_place_append_tag(aad, &mut buffer).map_err(|_| StoreError::Crypto("sealing"))?;
     let mut message = nonce.as_ref().to_vec();
     message.append(&mut buffer);
     Ok(URL_SAFE_NO_PAD.encode(message))
@@ -116,12 +102,7 @@ fn decrypt(key: &RandomizedNonceKey, aad: Aad<Vec<u8>>, text: &str) -> Option<Ze
 mod tests {
     use super::*;
 
-    const HERE: Place<'_> = Place {
-        table: "account",
-        id: "a",
-        column: "credential",
-        tenant: "default",
-    };
+    const HERE: Place<'_> = Place { table: "account", id: "a", column: "credential", tenant: "default" };
 
     fn keys() -> KeyRing {
         KeyRing::derive([9; 32]).unwrap()
@@ -141,24 +122,12 @@ mod tests {
         let sealed = seal(&keys(), &HERE, "sk-canary").unwrap();
         for elsewhere in [
             Place { id: "b", ..HERE },
-            Place {
-                column: "name",
-                ..HERE
-            },
-            Place {
-                table: "setting",
-                ..HERE
-            },
-            Place {
-                tenant: "other",
-                ..HERE
-            },
+            Place { column: "name", ..HERE },
+            Place { table: "setting", ..HERE },
+            Place { tenant: "other", ..HERE },
         ] {
             let error = open(&keys(), &elsewhere, &sealed).err().unwrap();
-            assert!(
-                matches!(error, StoreError::Unsealable { .. }),
-                "{elsewhere:?}: {error}"
-            );
+            assert!(matches!(error, StoreError::Unsealable { .. }), "{elsewhere:?}: {error}");
         }
     }
 
@@ -168,12 +137,9 @@ mod tests {
         let other = seal(&keys(), &HERE, "sk-canary").unwrap();
         let (head, _) = sealed.rsplit_once('.').unwrap();
         let (_, tail) = other.rsplit_once('.').unwrap();
-        for altered in [
-            format!("{head}.{tail}"),
-            head.to_owned(),
-            "v1.x".to_owned(),
-            sealed.replace("v1.", "v2."),
-        ] {
+        for altered in
+            [format!("{head}.{tail}"), head.to_owned(), "v1.x".to_owned(), sealed.replace("v1.", "v2.")]
+        {
             assert!(open(&keys(), &HERE, &altered).is_err(), "{altered}");
         }
     }
@@ -183,9 +149,6 @@ mod tests {
         let sealed = seal(&keys(), &HERE, "sk-canary").unwrap();
         let other = KeyRing::derive([8; 32]).unwrap();
         let error = open(&other, &HERE, &sealed).err().unwrap().to_string();
-        assert!(
-            error.contains(keys().kek_id()) && error.contains(other.kek_id()),
-            "{error}"
-        );
+        assert!(error.contains(keys().kek_id()) && error.contains(other.kek_id()), "{error}");
     }
 }

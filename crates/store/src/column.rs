@@ -58,10 +58,7 @@ pub(crate) struct Columns<'r> {
 impl Columns<'_> {
     /// The error for a value that is not what `column` holds.
     pub(crate) fn unreadable(&self, column: &'static str) -> StoreError {
-        StoreError::Unreadable {
-            table: self.table,
-            column,
-        }
+        StoreError::Unreadable { table: self.table, column }
     }
 
     pub(crate) fn text(&self, column: &'static str) -> Result<String, StoreError> {
@@ -73,9 +70,7 @@ impl Columns<'_> {
     }
 
     pub(crate) fn number(&self, column: &'static str) -> Result<u64, StoreError> {
-        Ok(unsigned(
-            self.row.try_get(column).map_err(|_| self.unreadable(column))?,
-        ))
+        Ok(unsigned(self.row.try_get(column).map_err(|_| self.unreadable(column))?))
     }
 
     pub(crate) fn optional_number(&self, column: &'static str) -> Result<Option<u64>, StoreError> {
@@ -98,8 +93,7 @@ impl Columns<'_> {
 
     pub(crate) fn optional_id(&self, column: &'static str) -> Result<Option<ResourceId>, StoreError> {
         let text: Option<&str> = self.row.try_get(column).map_err(|_| self.unreadable(column))?;
-        text.map(|text| ResourceId::parse(text).ok_or_else(|| self.unreadable(column)))
-            .transpose()
+        text.map(|text| ResourceId::parse(text).ok_or_else(|| self.unreadable(column))).transpose()
     }
 
     pub(crate) fn time(&self, column: &'static str) -> Result<EpochMs, StoreError> {

@@ -28,23 +28,14 @@ impl Store {
         let revision = sqlx::query(READ_REVISION).fetch_one(&mut *transaction).await?;
         let keys = sqlx::query(KEYS).fetch_all(&mut *transaction).await?;
         let accounts = sqlx::query(ACCOUNTS).fetch_all(&mut *transaction).await?;
-        let prices = sqlx::query(prices::LIST)
-            .bind(DEFAULT_TENANT)
-            .fetch_all(&mut *transaction)
-            .await?;
+        let prices = sqlx::query(prices::LIST).bind(DEFAULT_TENANT).fetch_all(&mut *transaction).await?;
         transaction.rollback().await?;
         let account = |row| accounts::read(&self.keys, row).map(Arc::new);
         Ok(Configuration {
             revision: unsigned(revision.try_get(0)?),
-            keys: keys
-                .iter()
-                .map(|row| keys::read(row).map(Arc::new))
-                .collect::<Result<_, _>>()?,
+            keys: keys.iter().map(|row| keys::read(row).map(Arc::new)).collect::<Result<_, _>>()?,
             accounts: accounts.iter().map(account).collect::<Result<_, _>>()?,
-            prices: prices
-                .iter()
-                .map(|row| prices::read(row).map(Arc::new))
-                .collect::<Result<_, _>>()?,
+            prices: prices.iter().map(|row| prices::read(row).map(Arc::new)).collect::<Result<_, _>>()?,
         })
     }
 }

@@ -57,20 +57,15 @@ impl Db {
             .await
             .map_err(|error| named(&path, error))?;
         let readers = pool(readers).connect_lazy_with(options.read_only(true));
-        Ok(Self {
-            path,
-            writer,
-            readers,
-        })
+        Ok(Self { path, writer, readers })
     }
 
     /// Brings the schema up to the newest of `steps`.
     pub(crate) async fn migrate(&self, steps: Migrator) -> Result<(), StoreError> {
         steps.run(&self.writer).await.map_err(|error| match error {
-            MigrateError::VersionMissing(version) => StoreError::NewerSchema {
-                path: self.path.clone(),
-                version,
-            },
+            MigrateError::VersionMissing(version) => {
+                StoreError::NewerSchema { path: self.path.clone(), version }
+            }
             MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
                 named(&self.path, error)
             }
@@ -98,18 +93,10 @@ const SQLITE_CANTOPEN: i32 = 14;
 
 fn named(path: &Path, error: sqlx::Error) -> StoreError {
     if has_code(&error, &[SQLITE_CORRUPT, SQLITE_NOTADB]) {
-        return StoreError::Damaged {
-            path: path.to_owned(),
-        };
+        return StoreError::Damaged { path: path.to_owned() };
     }
-    if has_code(
-        &error,
-        &[SQLITE_READONLY, SQLITE_IOERR, SQLITE_FULL, SQLITE_CANTOPEN],
-    ) {
-        return StoreError::Directory {
-            path: path.to_owned(),
-            reason: error.to_string(),
-        };
+    if has_code(&error, &[SQLITE_READONLY, SQLITE_IOERR, SQLITE_FULL, SQLITE_CANTOPEN]) {
+        return StoreError::Directory { path: path.to_owned(), reason: error.to_string() };
     }
     error.into()
 }

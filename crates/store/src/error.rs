@@ -110,14 +110,8 @@ impl From<sqlx::Error> for StoreError {
 impl StoreError {
     /// Names what exists already when `error` is a violated uniqueness.
     pub(crate) fn conflict(error: sqlx::Error, what: &'static str) -> Self {
-        let unique = error
-            .as_database_error()
-            .is_some_and(sqlx::error::DatabaseError::is_unique_violation);
-        if unique {
-            Self::Conflict(what)
-        } else {
-            error.into()
-        }
+        let unique = error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation);
+        if unique { Self::Conflict(what) } else { error.into() }
     }
 }
 
@@ -132,8 +126,6 @@ pub(crate) const SQLITE_NOTADB: i32 = 26;
 /// Whether SQLite gave one of these primary result codes (the low eight bits of an extended one).
 pub(crate) fn has_code(error: &sqlx::Error, codes: &[i32]) -> bool {
     let code = error.as_database_error().and_then(|e| e.code());
-    let primary = code
-        .and_then(|text| text.parse::<i32>().ok())
-        .map(|code| code & 0xff);
+    let primary = code.and_then(|text| text.parse::<i32>().ok()).map(|code| code & 0xff);
     primary.is_some_and(|code| codes.contains(&code))
 }

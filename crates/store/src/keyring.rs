@@ -61,10 +61,7 @@ impl KeyRing {
         let kek_file = find_kek(&keys_dir)?;
         let kek = read_key(&kek_file)?;
         if !kek_file.ends_with(format!("{KEK_PREFIX}{}", fingerprint(&kek))) {
-            return Err(refused(
-                &kek_file,
-                "its content is not the key that its name states",
-            ));
+            return Err(refused(&kek_file, "its content is not the key that its name states"));
         }
         Self::of(&pepper, &kek)
     }
@@ -141,16 +138,11 @@ fn fingerprint(key: &[u8; 32]) -> String {
 /// Makes both files under another name first, so that a crash never leaves half a key ring.
 fn create_keys(data_dir: &Path, keys_dir: &Path) -> Result<(), StoreError> {
     let fresh = data_dir.join("keys.new");
-    let failed = |error: io::Error| StoreError::Directory {
-        path: data_dir.to_owned(),
-        reason: error.to_string(),
-    };
+    let failed =
+        |error: io::Error| StoreError::Directory { path: data_dir.to_owned(), reason: error.to_string() };
     let (pepper, kek) = (Zeroizing::new(random::<32>()?), Zeroizing::new(random::<32>()?));
     let write = || {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(data_dir)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir)?;
         if fresh.exists() {
             fs::remove_dir_all(&fresh)?;
         }
@@ -165,11 +157,7 @@ fn create_keys(data_dir: &Path, keys_dir: &Path) -> Result<(), StoreError> {
 }
 
 fn write_key(path: &Path, key: &[u8; 32]) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(key)?;
     file.sync_all()
 }
@@ -178,12 +166,8 @@ fn read_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, StoreError> {
     check_closed(path)?;
     let bytes = Zeroizing::new(fs::read(path).map_err(|error| refused(path, &error.to_string()))?);
     let key: Result<[u8; 32], _> = bytes.as_slice().try_into();
-    key.map(Zeroizing::new).map_err(|_| {
-        refused(
-            path,
-            "it does not hold exactly 32 bytes; restore it from a backup",
-        )
-    })
+    key.map(Zeroizing::new)
+        .map_err(|_| refused(path, "it does not hold exactly 32 bytes; restore it from a backup"))
 }
 
 fn check_closed(path: &Path) -> Result<(), StoreError> {
@@ -191,10 +175,8 @@ fn check_closed(path: &Path) -> Result<(), StoreError> {
     let mode = metadata.permissions().mode() & 0o777;
     if mode & OTHERS != 0 {
         let wanted = if metadata.is_dir() { "700" } else { "600" };
-        let reason = format!(
-            "its mode {mode:o} lets others read it (owner {}); chmod {wanted} it",
-            metadata.uid()
-        );
+        let reason =
+            format!("its mode {mode:o} lets others read it (owner {}); chmod {wanted} it", metadata.uid());
         return Err(refused(path, &reason));
     }
     Ok(())
@@ -225,8 +207,5 @@ fn find_kek(keys_dir: &Path) -> Result<PathBuf, StoreError> {
 }
 
 fn refused(path: &Path, reason: &str) -> StoreError {
-    StoreError::KeyFile {
-        path: path.to_owned(),
-        reason: reason.to_owned(),
-    }
+    StoreError::KeyFile { path: path.to_owned(), reason: reason.to_owned() }
 }

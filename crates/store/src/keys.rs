@@ -107,9 +107,7 @@ impl Store {
             .fetch_all(&self.main.readers)
             .await?;
         let keys = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        Ok(Page::cut(keys, page, |key| {
-            Cursor::new(key.created_at, key.id.as_str())
-        }))
+        Ok(Page::cut(keys, page, |key| Cursor::new(key.created_at, key.id.as_str())))
     }
 
     /// Reads a key, lets `edit` change it and writes it back, in one transaction, with `now` as its
@@ -182,11 +180,7 @@ async fn find(
     scope: &Scope,
     id: &ResourceId,
 ) -> Result<Option<ApiKey>, StoreError> {
-    let row = sqlx::query(FIND)
-        .bind(&*scope.tenant_id)
-        .bind(id.as_str())
-        .fetch_optional(connection)
-        .await?;
+    let row = sqlx::query(FIND).bind(&*scope.tenant_id).bind(id.as_str()).fetch_optional(connection).await?;
     row.as_ref().map(read).transpose()
 }
 

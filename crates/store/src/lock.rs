@@ -14,10 +14,8 @@ impl DirectoryLock {
     /// Takes `data_dir/yumen.lock`.
     pub(crate) fn take(data_dir: &Path) -> Result<Self, StoreError> {
         let path = data_dir.join("yumen.lock");
-        let failed = |error: std::io::Error| StoreError::Directory {
-            path: path.clone(),
-            reason: error.to_string(),
-        };
+        let failed =
+            |error: std::io::Error| StoreError::Directory { path: path.clone(), reason: error.to_string() };
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -30,11 +28,7 @@ impl DirectoryLock {
             Err(TryLockError::WouldBlock) => {
                 let mut pid = String::new();
                 let known = file.read_to_string(&mut pid).is_ok() && !pid.trim().is_empty();
-                let pid = if known {
-                    pid.trim().to_owned()
-                } else {
-                    "unknown".to_owned()
-                };
+                let pid = if known { pid.trim().to_owned() } else { "unknown".to_owned() };
                 return Err(StoreError::Locked { path, pid });
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),

@@ -20,10 +20,7 @@ pub struct PageRequest {
 
 impl Default for PageRequest {
     fn default() -> Self {
-        Self {
-            after: None,
-            limit: DEFAULT_LIMIT,
-        }
+        Self { after: None, limit: DEFAULT_LIMIT }
     }
 }
 
@@ -41,9 +38,7 @@ impl PageRequest {
 
     /// The position to continue after; of a first page, one that is newer than every row.
     pub(crate) fn position(&self) -> (i64, &str) {
-        self.after.as_ref().map_or((i64::MAX, ""), |cursor| {
-            (crate::column::signed(cursor.at), &cursor.id)
-        })
+        self.after.as_ref().map_or((i64::MAX, ""), |cursor| (crate::column::signed(cursor.at), &cursor.id))
     }
 }
 
@@ -84,11 +79,7 @@ impl Cursor {
     pub fn parse(text: &str) -> Option<Self> {
         let (at, id) = text.split_once('.')?;
         let plain = id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        Some(Self {
-            at: at.parse().ok()?,
-            id: id.into(),
-        })
-        .filter(|_| plain)
+        Some(Self { at: at.parse().ok()?, id: id.into() }).filter(|_| plain)
     }
 }
 

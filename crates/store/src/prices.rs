@@ -39,11 +39,8 @@ impl Store {
     /// # Errors
     /// What the database said.
     pub async fn find_price(&self, scope: &Scope, model: &str) -> Result<Option<PriceOverride>, StoreError> {
-        let row = sqlx::query(FIND)
-            .bind(&*scope.tenant_id)
-            .bind(model)
-            .fetch_optional(&self.main.readers)
-            .await?;
+        let row =
+            sqlx::query(FIND).bind(&*scope.tenant_id).bind(model).fetch_optional(&self.main.readers).await?;
         row.as_ref().map(read).transpose()
     }
 
@@ -52,10 +49,7 @@ impl Store {
     /// # Errors
     /// What the database said.
     pub async fn list_prices(&self, scope: &Scope) -> Result<Vec<PriceOverride>, StoreError> {
-        let rows = sqlx::query(LIST)
-            .bind(&*scope.tenant_id)
-            .fetch_all(&self.main.readers)
-            .await?;
+        let rows = sqlx::query(LIST).bind(&*scope.tenant_id).fetch_all(&self.main.readers).await?;
         rows.iter().map(read).collect()
     }
 
@@ -65,11 +59,8 @@ impl Store {
     /// What the database said.
     pub async fn delete_price(&self, scope: &Scope, model: &str) -> Result<bool, StoreError> {
         let mut change = self.change(scope).await?;
-        let done = sqlx::query(DELETE)
-            .bind(&*scope.tenant_id)
-            .bind(model)
-            .execute(change.connection())
-            .await?;
+        let done =
+            sqlx::query(DELETE).bind(&*scope.tenant_id).bind(model).execute(change.connection()).await?;
         if done.rows_affected() == 0 {
             return Ok(false);
         }
@@ -80,10 +71,7 @@ impl Store {
 
 /// Reads a row of the table.
 pub(crate) fn read(row: &SqliteRow) -> Result<PriceOverride, StoreError> {
-    let columns = Columns {
-        table: "price_override",
-        row,
-    };
+    let columns = Columns { table: "price_override", row };
     Ok(PriceOverride {
         model: columns.text("model")?,
         lines: columns.json("lines")?,

@@ -17,10 +17,7 @@ impl Scope {
     /// A scope of `tenant_id` for `actor`.
     #[must_use]
     pub fn new(tenant_id: &str, actor: &str) -> Self {
-        Self {
-            tenant_id: tenant_id.into(),
-            actor: actor.into(),
-        }
+        Self { tenant_id: tenant_id.into(), actor: actor.into() }
     }
 
     /// The default tenant, acted in by the gateway itself: first start, demo, jobs.

@@ -138,19 +138,12 @@ impl Store {
         if token.used {
             revoke(&mut transaction, &token.session_id, now).await?;
             transaction.commit().await?;
-            return Ok(TokenUse::Reused {
-                session_id: token.session_id,
-                user_id: token.user_id,
-            });
+            return Ok(TokenUse::Reused { session_id: token.session_id, user_id: token.user_id });
         }
         if token.expires_at <= now {
             return Ok(TokenUse::Expired);
         }
-        sqlx::query(USE_TOKEN)
-            .bind(hex(presented))
-            .bind(signed(now))
-            .execute(&mut *transaction)
-            .await?;
+        sqlx::query(USE_TOKEN).bind(hex(presented)).bind(signed(now)).execute(&mut *transaction).await?;
         insert_token(&mut transaction, &token.tenant_id, &token.session_id, next).await?;
         sqlx::query(EXTEND_SESSION)
             .bind(token.session_id.as_str())
@@ -235,15 +228,9 @@ async fn find_token(
     connection: &mut SqliteConnection,
     presented: &[u8; 32],
 ) -> Result<Option<StoredToken>, StoreError> {
-    let row = sqlx::query(FIND_TOKEN)
-        .bind(hex(presented))
-        .fetch_optional(connection)
-        .await?;
+    let row = sqlx::query(FIND_TOKEN).bind(hex(presented)).fetch_optional(connection).await?;
     let Some(row) = row else { return Ok(None) };
-    let columns = Columns {
-        table: "refresh_token",
-        row: &row,
-    };
+    let columns = Columns { table: "refresh_token", row: &row };
     Ok(Some(StoredToken {
         session_id: columns.id("session_id")?,
         user_id: columns.id("user_id")?,
@@ -259,10 +246,7 @@ async fn revoke(
     session_id: &ResourceId,
     now: EpochMs,
 ) -> Result<bool, StoreError> {
-    let done = sqlx::query(REVOKE_SESSION)
-        .bind(session_id.as_str())
-        .bind(signed(now))
-        .execute(connection)
-        .await?;
+    let done =
+        sqlx::query(REVOKE_SESSION).bind(session_id.as_str()).bind(signed(now)).execute(connection).await?;
     Ok(done.rows_affected() > 0)
 }

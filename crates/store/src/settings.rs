@@ -47,14 +47,9 @@ impl Store {
     /// # Errors
     /// What the database said.
     pub async fn find_setting(&self, scope: &Scope, name: &str) -> Result<Option<Value>, StoreError> {
-        let row = sqlx::query(FIND)
-            .bind(&*scope.tenant_id)
-            .bind(name)
-            .fetch_optional(&self.main.readers)
-            .await?;
-        row.as_ref()
-            .map(|row| Columns { table: TABLE, row }.json("value"))
-            .transpose()
+        let row =
+            sqlx::query(FIND).bind(&*scope.tenant_id).bind(name).fetch_optional(&self.main.readers).await?;
+        row.as_ref().map(|row| Columns { table: TABLE, row }.json("value")).transpose()
     }
 
     /// Lists all settings, by name.
@@ -62,10 +57,7 @@ impl Store {
     /// # Errors
     /// What the database said.
     pub async fn list_settings(&self, scope: &Scope) -> Result<Vec<(String, Value)>, StoreError> {
-        let rows = sqlx::query(LIST)
-            .bind(&*scope.tenant_id)
-            .fetch_all(&self.main.readers)
-            .await?;
+        let rows = sqlx::query(LIST).bind(&*scope.tenant_id).fetch_all(&self.main.readers).await?;
         rows.iter()
             .map(|row| {
                 let columns = Columns { table: TABLE, row };
@@ -80,11 +72,8 @@ impl Store {
     /// What the database said.
     pub async fn delete_setting(&self, scope: &Scope, name: &str) -> Result<bool, StoreError> {
         let mut change = self.change(scope).await?;
-        let done = sqlx::query(DELETE)
-            .bind(&*scope.tenant_id)
-            .bind(name)
-            .execute(change.connection())
-            .await?;
+        let done =
+            sqlx::query(DELETE).bind(&*scope.tenant_id).bind(name).execute(change.connection()).await?;
         if done.rows_affected() == 0 {
             return Ok(false);
         }

@@ -31,10 +31,7 @@ pub fn statements() -> Vec<(Database, &'static str)> {
     ];
     let requests = [records::statements(), usage::statements()];
     let main = main.into_iter().flatten().map(|sql| (Database::Main, *sql));
-    let requests = requests
-        .into_iter()
-        .flatten()
-        .map(|sql| (Database::Requests, sql));
+    let requests = requests.into_iter().flatten().map(|sql| (Database::Requests, sql));
     main.chain(requests).collect()
 }
 
@@ -47,13 +44,7 @@ pub fn migrations(database: Database) -> Migrator {
     };
     let steps = steps.iter().map(|(version, name, sql)| {
         let name = Cow::Borrowed(*name);
-        Migration::new(
-            *version,
-            name,
-            MigrationType::Simple,
-            (*sql).into_sql_str(),
-            false,
-        )
+        Migration::new(*version, name, MigrationType::Simple, (*sql).into_sql_str(), false)
     });
     Migrator::with_migrations(steps.collect())
 }

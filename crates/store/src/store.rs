@@ -27,12 +27,7 @@ pub(crate) const STATEMENTS: &[&str] = &[READ_REVISION, BUMP_REVISION, READ_MARK
 const MAIN_READERS: u32 = 4;
 const REQUEST_READERS: u32 = 2;
 
-const MARKER: Place<'static> = Place {
-    table: "key_marker",
-    id: "1",
-    column: "sealed",
-    tenant: "system",
-};
+const MARKER: Place<'static> = Place { table: "key_marker", id: "1", column: "sealed", tenant: "system" };
 const MARKER_TEXT: &str = "yumen";
 const PEPPER_TEXT: &str = "yumen pepper check";
 
@@ -64,18 +59,10 @@ impl Store {
         write_marker(&main, &keys).await?;
         let requests = Db::open(data_dir.join(REQUESTS_FILE), REQUEST_READERS).await?;
         requests.migrate(migrations(Database::Requests)).await?;
-        let row = sqlx::query(READ_REVISION)
-            .fetch_one(&main.writer)
-            .await
-            .map_err(|error| main.named(error))?;
+        let row =
+            sqlx::query(READ_REVISION).fetch_one(&main.writer).await.map_err(|error| main.named(error))?;
         let (revision, _) = watch::channel(crate::column::unsigned(row.try_get(0)?));
-        Ok(Self {
-            main,
-            requests,
-            keys,
-            revision,
-            _lock: lock,
-        })
+        Ok(Self { main, requests, keys, revision, _lock: lock })
     }
 
     /// Wakes after every committed change, with the new revision.
@@ -134,10 +121,7 @@ impl Change<'_> {
 
     /// Makes the change and its new revision last, then wakes [`Store::changes`].
     pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
-        let row = sqlx::query(BUMP_REVISION)
-            .bind(&self.actor)
-            .fetch_one(&mut *self.transaction)
-            .await?;
+        let row = sqlx::query(BUMP_REVISION).bind(&self.actor).fetch_one(&mut *self.transaction).await?;
         let revision = crate::column::unsigned(row.try_get(0)?);
         self.transaction.commit().await?;
         // Two commits may arrive here in the other order; the revision never goes back.
@@ -155,10 +139,7 @@ fn create_directory(data_dir: &Path) -> Result<(), StoreError> {
         .recursive(true)
         .mode(0o700)
         .create(data_dir)
-        .map_err(|error| StoreError::Directory {
-            path: data_dir.to_owned(),
-            reason: error.to_string(),
-        })
+        .map_err(|error| StoreError::Directory { path: data_dir.to_owned(), reason: error.to_string() })
 }
 
 /// Refuses keys that did not seal this data. A database without a marker table is a new one.
@@ -170,10 +151,7 @@ async fn check_marker(main: &Db, keys: &KeyRing) -> Result<(), StoreError> {
         Err(error) => return Err(main.named(error)),
     };
     let (key_id, sealed): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-    let wrong_key = || StoreError::WrongKey {
-        sealed_by: key_id.clone(),
-        at_hand: keys.kek_id().to_owned(),
-    };
+    let wrong_key = || StoreError::WrongKey { sealed_by: key_id.clone(), at_hand: keys.kek_id().to_owned() };
     cipher::open(keys, &MARKER, &sealed).map_err(|_| wrong_key())?;
     let pepper_check: String = row.try_get(2)?;
     if pepper_check != hex(&keys.hmac_secret(PEPPER_TEXT)) {
@@ -183,16 +161,11 @@ async fn check_marker(main: &Db, keys: &KeyRing) -> Result<(), StoreError> {
 }
 
 fn lacks_table(error: &sqlx::Error) -> bool {
-    error
-        .as_database_error()
-        .is_some_and(|error| error.message().starts_with("no such table"))
+    error.as_database_error().is_some_and(|error| error.message().starts_with("no such table"))
 }
 
 async fn write_marker(main: &Db, keys: &KeyRing) -> Result<(), StoreError> {
-    let present = sqlx::query(READ_MARKER)
-        .fetch_optional(&main.writer)
-        .await?
-        .is_some();
+    let present = sqlx::query(READ_MARKER).fetch_optional(&main.writer).await?.is_some();
     if !present {
         sqlx::query(WRITE_MARKER)
             .bind(keys.kek_id().to_owned())

@@ -100,13 +100,8 @@ impl Store {
             .await?;
         rows.iter()
             .map(|row| {
-                let columns = Columns {
-                    table: "usage_daily",
-                    row,
-                };
-                let cost = row
-                    .try_get("cost_nano")
-                    .map_err(|_| columns.unreadable("cost_nano"))?;
+                let columns = Columns { table: "usage_daily", row };
+                let cost = row.try_get("cost_nano").map_err(|_| columns.unreadable("cost_nano"))?;
                 Ok(DailyUsage {
                     day: columns.text("day")?,
                     model: columns.text("model")?,
@@ -204,7 +199,7 @@ fn summed<'r>(records: impl Iterator<Item = &'r RequestRecord>) -> HashMap<Headi
     sums
 }
 
-/// Refusals are not usage; an answer is, even one that states no tokens.
+/// Neither refusals nor answers of the gateway's own are usage.
 fn reached_upstream(record: &RequestRecord) -> bool {
-    record.usage.source != UsageSource::None || record.status == 200
+    record.usage.source != UsageSource::None
 }

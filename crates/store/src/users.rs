@@ -83,20 +83,11 @@ impl Store {
     /// # Errors
     /// What the database said.
     pub async fn find_login(&self, email: &str) -> Result<Option<Login>, StoreError> {
-        let row = sqlx::query(FIND_LOGIN)
-            .bind(email.to_lowercase())
-            .fetch_optional(&self.main.readers)
-            .await?;
+        let row =
+            sqlx::query(FIND_LOGIN).bind(email.to_lowercase()).fetch_optional(&self.main.readers).await?;
         let Some(row) = row else { return Ok(None) };
-        let hash = Columns {
-            table: TABLE,
-            row: &row,
-        }
-        .optional_text("password_hash")?;
-        Ok(Some(Login {
-            user: read(&row)?,
-            password_hash: hash.map(Secret::new),
-        }))
+        let hash = Columns { table: TABLE, row: &row }.optional_text("password_hash")?;
+        Ok(Some(Login { user: read(&row)?, password_hash: hash.map(Secret::new) }))
     }
 
     /// Lists users, newest first.
@@ -113,9 +104,7 @@ impl Store {
             .fetch_all(&self.main.readers)
             .await?;
         let users = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        Ok(Page::cut(users, page, |user| {
-            Cursor::new(user.created_at, user.id.as_str())
-        }))
+        Ok(Page::cut(users, page, |user| Cursor::new(user.created_at, user.id.as_str())))
     }
 
     /// Reads a user, lets `edit` change it and writes it back, in one transaction, with `now` as its
@@ -194,10 +183,7 @@ impl Store {
 }
 
 async fn count_owners(connection: &mut SqliteConnection, scope: &Scope) -> Result<u64, StoreError> {
-    let row = sqlx::query(COUNT_OWNERS)
-        .bind(&*scope.tenant_id)
-        .fetch_one(connection)
-        .await?;
+    let row = sqlx::query(COUNT_OWNERS).bind(&*scope.tenant_id).fetch_one(connection).await?;
     Ok(unsigned(row.try_get(0)?))
 }
 
@@ -206,11 +192,7 @@ async fn find(
     scope: &Scope,
     id: &ResourceId,
 ) -> Result<Option<User>, StoreError> {
-    let row = sqlx::query(FIND)
-        .bind(&*scope.tenant_id)
-        .bind(id.as_str())
-        .fetch_optional(connection)
-        .await?;
+    let row = sqlx::query(FIND).bind(&*scope.tenant_id).bind(id.as_str()).fetch_optional(connection).await?;
     row.as_ref().map(read).transpose()
 }
 

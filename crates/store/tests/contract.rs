@@ -44,24 +44,15 @@ async fn keys_come_in_pages_newest_first_and_filtered() {
     let mut names = Vec::new();
     let mut page = PageRequest::first(2);
     loop {
-        let got = store
-            .list_keys(&scope, &KeyFilter::default(), &page)
-            .await
-            .unwrap();
+        let got = store.list_keys(&scope, &KeyFilter::default(), &page).await.unwrap();
         names.extend(got.items.into_iter().map(|key| key.name));
         let Some(next) = got.next else { break };
         page.after = Cursor::parse(&next.to_string());
         assert!(page.after.is_some());
     }
     assert_eq!(names, ["key 5", "key 4", "key 3", "key 2", "key 1"]);
-    let revoked = KeyFilter {
-        status: Some(KeyStatus::Revoked),
-        ..KeyFilter::default()
-    };
-    let got = store
-        .list_keys(&scope, &revoked, &PageRequest::default())
-        .await
-        .unwrap();
+    let revoked = KeyFilter { status: Some(KeyStatus::Revoked), ..KeyFilter::default() };
+    let got = store.list_keys(&scope, &revoked, &PageRequest::default()).await.unwrap();
     assert_eq!(got.items.len(), 1);
 }
 
@@ -82,17 +73,9 @@ async fn a_key_is_edited_in_place_but_keeps_what_is_fixed() {
         .unwrap();
     assert_eq!((edited.name.as_str(), edited.updated_at), ("renamed", NOW + 90));
     assert_eq!((edited.id, edited.tenant_id.as_str()), (id(1), "default"));
-    let refused = store
-        .update_key(&scope, &id(1), NOW, |_| Err(StoreError::Stale))
-        .await;
+    let refused = store.update_key(&scope, &id(1), NOW, |_| Err(StoreError::Stale)).await;
     assert!(matches!(refused, Err(StoreError::Stale)));
-    assert!(
-        store
-            .update_key(&scope, &id(8), NOW, |_| Ok(()))
-            .await
-            .unwrap()
-            .is_none()
-    );
+    assert!(store.update_key(&scope, &id(8), NOW, |_| Ok(())).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -100,15 +83,8 @@ async fn rotation_keeps_the_id_and_a_revoked_key_is_not_rotated() {
     let (directory, scope) = (Scratch::new(), system());
     let store = directory.open().await;
     store.insert_key(&scope, &key(1)).await.unwrap();
-    let fresh = || NewSecret {
-        secret_hmac: [99; 32],
-        hint: "wxyz".to_owned(),
-    };
-    let rotated = store
-        .rotate_key(&scope, &id(1), NOW, fresh())
-        .await
-        .unwrap()
-        .unwrap();
+    let fresh = || NewSecret { secret_hmac: [99; 32], hint: "wxyz".to_owned() };
+    let rotated = store.rotate_key(&scope, &id(1), NOW, fresh()).await.unwrap().unwrap();
     assert_eq!((rotated.secret_hmac, rotated.hint.as_str()), ([99; 32], "wxyz"));
     store.revoke_key(&scope, &id(1), NOW).await.unwrap();
     let refused = store.rotate_key(&scope, &id(1), NOW, fresh()).await;
@@ -120,14 +96,8 @@ async fn one_tenant_neither_sees_nor_changes_rows_of_another() {
     let (directory, scope, other) = (Scratch::new(), system(), Scope::new("other", "mallory"));
     let store = directory.open().await;
     store.insert_key(&scope, &key(1)).await.unwrap();
-    store
-        .insert_account(&scope, &account(2, "sk-upstream-credential"))
-        .await
-        .unwrap();
-    store
-        .insert_user(&scope, &user(3, Role::Owner), None)
-        .await
-        .unwrap();
+    store.insert_account(&scope, &account(2, "sk-upstream-credential")).await.unwrap();
+    store.insert_user(&scope, &user(3, Role::Owner), None).await.unwrap();
     assert!(store.find_key(&other, &id(1)).await.unwrap().is_none());
     assert!(store.revoke_key(&other, &id(1), NOW).await.unwrap().is_none());
     assert!(store.find_account(&other, &id(2)).await.unwrap().is_none());
@@ -135,14 +105,7 @@ async fn one_tenant_neither_sees_nor_changes_rows_of_another() {
     assert!(store.find_user(&other, &id(3)).await.unwrap().is_none());
     assert!(!store.set_password(&other, &id(3), NOW, "hash").await.unwrap());
     let page = PageRequest::default();
-    assert!(
-        store
-            .list_keys(&other, &KeyFilter::default(), &page)
-            .await
-            .unwrap()
-            .items
-            .is_empty()
-    );
+    assert!(store.list_keys(&other, &KeyFilter::default(), &page).await.unwrap().items.is_empty());
     assert!(store.list_users(&other, &page).await.unwrap().items.is_empty());
 }
 
@@ -153,15 +116,9 @@ async fn an_account_reads_back_with_its_credential_opened() {
     let stored = account(1, "sk-upstream-credential");
     store.insert_account(&scope, &stored).await.unwrap();
     let read = store.find_account(&scope, &stored.id).await.unwrap().unwrap();
-    assert_eq!(
-        read.credential.as_ref().unwrap().expose(),
-        "sk-upstream-credential"
-    );
+    assert_eq!(read.credential.as_ref().unwrap().expose(), "sk-upstream-credential");
     assert_eq!(credential_hint(&read).as_deref(), Some("tial"));
-    assert_eq!(
-        (read.models, read.concurrency, read.allow_private),
-        (stored.models, Some(4), true)
-    );
+    assert_eq!((read.models, read.concurrency, read.allow_private), (stored.models, Some(4), true));
     let same_name = store_account_named(&store, "account 1").await.unwrap_err();
     assert!(matches!(same_name, StoreError::Conflict(_)), "{same_name}");
 }
@@ -176,30 +133,17 @@ async fn store_account_named(store: &store::Store, name: &str) -> Result<(), Sto
 async fn an_account_is_edited_filtered_and_deleted() {
     let (directory, scope) = (Scratch::new(), system());
     let store = directory.open().await;
-    store
-        .insert_account(&scope, &account(1, "sk-upstream-credential"))
-        .await
-        .unwrap();
+    store.insert_account(&scope, &account(1, "sk-upstream-credential")).await.unwrap();
     let edit = |account: &mut model::resource::Account| {
         account.enabled = false;
         account.credential = None;
         Ok(())
     };
-    let edited = store
-        .update_account(&scope, &id(1), NOW + 7, edit)
-        .await
-        .unwrap()
-        .unwrap();
+    let edited = store.update_account(&scope, &id(1), NOW + 7, edit).await.unwrap().unwrap();
     assert!(!edited.enabled && edited.credential.is_none() && credential_hint(&edited).is_none());
     for (enabled, count) in [(None, 1), (Some(false), 1), (Some(true), 0)] {
-        let filter = AccountFilter {
-            enabled,
-            provider: Some("openai".to_owned()),
-        };
-        let page = store
-            .list_accounts(&scope, &filter, &PageRequest::default())
-            .await
-            .unwrap();
+        let filter = AccountFilter { enabled, provider: Some("openai".to_owned()) };
+        let page = store.list_accounts(&scope, &filter, &PageRequest::default()).await.unwrap();
         assert_eq!(page.items.len(), count, "{enabled:?}");
     }
     assert!(store.delete_account(&scope, &id(1)).await.unwrap());
@@ -210,18 +154,10 @@ async fn an_account_is_edited_filtered_and_deleted() {
 async fn a_credential_copied_to_another_row_does_not_open() {
     let (directory, scope) = (Scratch::new(), system());
     let store = directory.open().await;
-    store
-        .insert_account(&scope, &account(1, "sk-first-credential"))
-        .await
-        .unwrap();
-    store
-        .insert_account(&scope, &account(2, "sk-second-credential"))
-        .await
-        .unwrap();
+    store.insert_account(&scope, &account(1, "sk-first-credential")).await.unwrap();
+    store.insert_account(&scope, &account(2, "sk-second-credential")).await.unwrap();
     let file = directory.path().join("yumen.db");
-    let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}", file.display()))
-        .await
-        .unwrap();
+    let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}", file.display())).await.unwrap();
     sqlx::query(
         "UPDATE account SET credential = (SELECT credential FROM account WHERE id = $1) WHERE id = $2",
     )
@@ -239,10 +175,7 @@ async fn a_credential_copied_to_another_row_does_not_open() {
 async fn an_email_address_is_unique_in_any_case_of_letters() {
     let (directory, scope) = (Scratch::new(), system());
     let store = directory.open().await;
-    store
-        .insert_user(&scope, &user(1, Role::Owner), Some("$argon2id$one"))
-        .await
-        .unwrap();
+    store.insert_user(&scope, &user(1, Role::Owner), Some("$argon2id$one")).await.unwrap();
     let mut second = user(2, Role::User);
     second.email = "USER1@example.TEST".to_owned();
     let error = store.insert_user(&scope, &second, None).await.unwrap_err();
@@ -250,12 +183,7 @@ async fn an_email_address_is_unique_in_any_case_of_letters() {
     let login = store.find_login("user1@EXAMPLE.test").await.unwrap().unwrap();
     assert_eq!(login.user.email, "user1@example.test");
     assert_eq!(login.password_hash.unwrap().expose(), "$argon2id$one");
-    assert!(
-        store
-            .set_password(&scope, &id(1), NOW, "$argon2id$two")
-            .await
-            .unwrap()
-    );
+    assert!(store.set_password(&scope, &id(1), NOW, "$argon2id$two").await.unwrap());
     let login = store.find_login("user1@example.test").await.unwrap().unwrap();
     assert_eq!(login.password_hash.unwrap().expose(), "$argon2id$two");
 }
@@ -265,10 +193,7 @@ async fn the_last_owner_stays_one() {
     let (directory, scope) = (Scratch::new(), system());
     let store = directory.open().await;
     assert!(!store.has_owner(&scope).await.unwrap());
-    store
-        .insert_user(&scope, &user(1, Role::Owner), None)
-        .await
-        .unwrap();
+    store.insert_user(&scope, &user(1, Role::Owner), None).await.unwrap();
     let demote = |user: &mut model::resource::User| {
         user.role = Role::Viewer;
         Ok(())
@@ -276,37 +201,19 @@ async fn the_last_owner_stays_one() {
     let refused = store.update_user(&scope, &id(1), NOW, demote).await;
     assert!(matches!(refused, Err(StoreError::Refused(_))));
     assert!(store.has_owner(&scope).await.unwrap());
-    store
-        .insert_user(&scope, &user(2, Role::Owner), None)
-        .await
-        .unwrap();
-    let demoted = store
-        .update_user(&scope, &id(1), NOW, demote)
-        .await
-        .unwrap()
-        .unwrap();
+    store.insert_user(&scope, &user(2, Role::Owner), None).await.unwrap();
+    let demoted = store.update_user(&scope, &id(1), NOW, demote).await.unwrap().unwrap();
     assert_eq!(demoted.role, Role::Viewer);
 }
 
 fn token(n: u8, issued_at: u64) -> NewToken {
-    NewToken {
-        token_hmac: [n; 32],
-        issued_at,
-        expires_at: issued_at + 1_000,
-    }
+    NewToken { token_hmac: [n; 32], issued_at, expires_at: issued_at + 1_000 }
 }
 
 async fn signed_in(directory: &Scratch) -> store::Store {
     let store = directory.open().await;
-    store
-        .insert_user(&system(), &user(1, Role::Owner), None)
-        .await
-        .unwrap();
-    let session = NewSession {
-        id: id(5),
-        user_id: id(1),
-        token: token(1, NOW),
-    };
+    store.insert_user(&system(), &user(1, Role::Owner), None).await.unwrap();
+    let session = NewSession { id: id(5), user_id: id(1), token: token(1, NOW) };
     store.create_session(&system(), &session).await.unwrap();
     store
 }
@@ -316,20 +223,10 @@ async fn a_refresh_token_works_once_and_its_reuse_ends_the_session() {
     let directory = Scratch::new();
     let store = signed_in(&directory).await;
     let rotated = store.rotate_session(&[1; 32], &token(2, NOW + 1)).await.unwrap();
-    let expected = TokenUse::Rotated {
-        session_id: id(5),
-        user_id: id(1),
-        tenant_id: "default".to_owned(),
-    };
+    let expected = TokenUse::Rotated { session_id: id(5), user_id: id(1), tenant_id: "default".to_owned() };
     assert_eq!(rotated, expected);
     let reused = store.rotate_session(&[1; 32], &token(3, NOW + 2)).await.unwrap();
-    assert_eq!(
-        reused,
-        TokenUse::Reused {
-            session_id: id(5),
-            user_id: id(1)
-        }
-    );
+    assert_eq!(reused, TokenUse::Reused { session_id: id(5), user_id: id(1) });
     let after = store.rotate_session(&[2; 32], &token(4, NOW + 3)).await.unwrap();
     assert_eq!(after, TokenUse::Revoked);
     let unknown = store.rotate_session(&[77; 32], &token(5, NOW + 3)).await.unwrap();
@@ -340,19 +237,13 @@ async fn a_refresh_token_works_once_and_its_reuse_ends_the_session() {
 async fn an_expired_or_signed_out_token_is_refused() {
     let directory = Scratch::new();
     let store = signed_in(&directory).await;
-    let late = store
-        .rotate_session(&[1; 32], &token(2, NOW + 1_000))
-        .await
-        .unwrap();
+    let late = store.rotate_session(&[1; 32], &token(2, NOW + 1_000)).await.unwrap();
     assert_eq!(late, TokenUse::Expired);
     assert!(store.revoke_session(&[1; 32], NOW).await.unwrap());
     assert!(!store.revoke_session(&[1; 32], NOW).await.unwrap());
     let out = store.rotate_session(&[1; 32], &token(2, NOW + 1)).await.unwrap();
     assert_eq!(out, TokenUse::Revoked);
-    assert_eq!(
-        store.revoke_user_sessions(&system(), &id(1), NOW).await.unwrap(),
-        0
-    );
+    assert_eq!(store.revoke_user_sessions(&system(), &id(1), NOW).await.unwrap(), 0);
     assert_eq!(store.delete_expired_sessions(NOW + 1_001, 10).await.unwrap(), 1);
     let gone = store.rotate_session(&[1; 32], &token(2, NOW + 1)).await.unwrap();
     assert_eq!(gone, TokenUse::Unknown);
@@ -363,19 +254,11 @@ async fn of_two_who_present_one_token_exactly_one_gets_another() {
     let directory = Scratch::new();
     let store = signed_in(&directory).await;
     let (next_a, next_b) = (token(2, NOW + 1), token(3, NOW + 1));
-    let (a, b) = tokio::join!(
-        store.rotate_session(&[1; 32], &next_a),
-        store.rotate_session(&[1; 32], &next_b)
-    );
+    let (a, b) =
+        tokio::join!(store.rotate_session(&[1; 32], &next_a), store.rotate_session(&[1; 32], &next_b));
     let outcomes = [a.unwrap(), b.unwrap()];
-    let rotated = outcomes
-        .iter()
-        .filter(|use_| matches!(use_, TokenUse::Rotated { .. }))
-        .count();
-    let reused = outcomes
-        .iter()
-        .filter(|use_| matches!(use_, TokenUse::Reused { .. }))
-        .count();
+    let rotated = outcomes.iter().filter(|use_| matches!(use_, TokenUse::Rotated { .. })).count();
+    let reused = outcomes.iter().filter(|use_| matches!(use_, TokenUse::Reused { .. })).count();
     assert_eq!((rotated, reused), (1, 1));
 }
 
@@ -384,15 +267,8 @@ async fn prices_and_settings_are_set_replaced_and_removed() {
     let (directory, scope) = (Scratch::new(), system());
     let store = directory.open().await;
     for dollars in [1, 2] {
-        let lines = PriceLines {
-            input: NanoUsd(dollars),
-            ..PriceLines::default()
-        };
-        let price = PriceOverride {
-            model: "gpt-x".to_owned(),
-            lines,
-            updated_at: NOW,
-        };
+        let lines = PriceLines { input: NanoUsd(dollars), ..PriceLines::default() };
+        let price = PriceOverride { model: "gpt-x".to_owned(), lines, updated_at: NOW };
         store.set_price(&scope, &price).await.unwrap();
         let value = serde_json::json!({ "level": dollars });
         store.set_setting(&scope, "log", NOW, &value).await.unwrap();
@@ -400,10 +276,7 @@ async fn prices_and_settings_are_set_replaced_and_removed() {
     let price = store.find_price(&scope, "gpt-x").await.unwrap().unwrap();
     assert_eq!(price.lines.input, NanoUsd(2));
     assert_eq!(store.list_prices(&scope).await.unwrap().len(), 1);
-    assert_eq!(
-        store.find_setting(&scope, "log").await.unwrap().unwrap()["level"],
-        2
-    );
+    assert_eq!(store.find_setting(&scope, "log").await.unwrap().unwrap()["level"], 2);
     assert_eq!(store.list_settings(&scope).await.unwrap().len(), 1);
     assert!(store.delete_price(&scope, "gpt-x").await.unwrap());
     assert!(!store.delete_price(&scope, "gpt-x").await.unwrap());
@@ -420,19 +293,14 @@ async fn every_change_makes_a_revision_and_wakes_those_who_wait() {
     store.insert_key(&scope, &key(1)).await.unwrap();
     changes.changed().await.unwrap();
     assert_eq!(*changes.borrow_and_update(), 1);
-    store
-        .insert_account(&scope, &account(2, "sk-upstream-credential"))
-        .await
-        .unwrap();
+    store.insert_account(&scope, &account(2, "sk-upstream-credential")).await.unwrap();
     let configuration = store.configuration().await.unwrap();
     assert_eq!(configuration.revision, 2);
     assert_eq!((configuration.keys.len(), configuration.accounts.len()), (1, 1));
     changes.changed().await.unwrap();
     changes.borrow_and_update();
     store.find_key(&scope, &id(1)).await.unwrap();
-    let _ = store
-        .update_key(&scope, &id(1), NOW, |_| Err(StoreError::Stale))
-        .await;
+    let _ = store.update_key(&scope, &id(1), NOW, |_| Err(StoreError::Stale)).await;
     assert!(!changes.has_changed().unwrap());
 }
 

@@ -14,10 +14,7 @@ use store::{KeyRing, Scope, Store, StoreError};
 const CANARY: &str = "sk-canary-4f1d9a7c";
 
 async fn refusal(path: &Path, keys: KeyRing) -> StoreError {
-    Store::open(path, keys)
-        .await
-        .err()
-        .expect("opening should have been refused")
+    Store::open(path, keys).await.err().expect("opening should have been refused")
 }
 
 #[tokio::test]
@@ -43,12 +40,8 @@ async fn no_credential_is_in_any_file_in_clear() {
     let store = directory.open().await;
     store.insert_account(&scope, &account(2, CANARY)).await.unwrap();
     let holds_canary = || {
-        let files = fs::read_dir(directory.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().path());
-        files
-            .filter(|path| path.is_file())
-            .any(|path| contains(&fs::read(path).unwrap(), CANARY.as_bytes()))
+        let files = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path());
+        files.filter(|path| path.is_file()).any(|path| contains(&fs::read(path).unwrap(), CANARY.as_bytes()))
     };
     assert!(!holds_canary(), "while open, in the write-ahead log");
     store.close().await;
@@ -65,19 +58,13 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
 async fn the_wrong_key_is_refused_by_name_and_nothing_changes() {
     let directory = Scratch::new();
     let store = directory.open().await;
-    store
-        .insert_account(&Scope::system(), &account(2, CANARY))
-        .await
-        .unwrap();
+    store.insert_account(&Scope::system(), &account(2, CANARY)).await.unwrap();
     store.close().await;
     drop(store);
     let before = fs::read(directory.path().join("yumen.db")).unwrap();
     let wrong = KeyRing::derive([8; 32]).unwrap();
     let error = refusal(directory.path(), wrong.clone()).await.to_string();
-    assert!(
-        error.contains(keys().kek_id()) && error.contains(wrong.kek_id()),
-        "{error}"
-    );
+    assert!(error.contains(keys().kek_id()) && error.contains(wrong.kek_id()), "{error}");
     assert_eq!(fs::read(directory.path().join("yumen.db")).unwrap(), before);
     directory.open().await.ping().await.unwrap();
 }
@@ -87,10 +74,7 @@ async fn a_second_process_on_the_same_directory_is_told_who_holds_it() {
     let directory = Scratch::new();
     let store = directory.open().await;
     let error = refusal(directory.path(), keys()).await.to_string();
-    assert!(
-        error.contains(&format!("process {}", std::process::id())),
-        "{error}"
-    );
+    assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
     drop(store);
     directory.open().await.ping().await.unwrap();
 }
@@ -110,10 +94,7 @@ async fn a_newer_schema_is_refused() {
     .unwrap();
     pool.close().await;
     let error = refusal(directory.path(), keys()).await;
-    assert!(
-        matches!(error, StoreError::NewerSchema { version: 999, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, StoreError::NewerSchema { version: 999, .. }), "{error}");
 }
 
 #[tokio::test]
@@ -121,10 +102,7 @@ async fn a_damaged_file_is_named() {
     let directory = Scratch::new();
     fs::write(directory.path().join("yumen.db"), [0x5a; 8192]).unwrap();
     let error = refusal(directory.path(), keys()).await;
-    assert!(
-        matches!(&error, StoreError::Damaged { path } if path.ends_with("yumen.db")),
-        "{error}"
-    );
+    assert!(matches!(&error, StoreError::Damaged { path } if path.ends_with("yumen.db")), "{error}");
 }
 
 #[tokio::test]
@@ -133,16 +111,11 @@ async fn a_directory_that_cannot_be_made_is_named() {
     let file = directory.path().join("file");
     fs::write(&file, "").unwrap();
     let error = refusal(&file.join("data"), keys()).await;
-    assert!(
-        matches!(&error, StoreError::Directory { path, .. } if path.ends_with("file/data")),
-        "{error}"
-    );
+    assert!(matches!(&error, StoreError::Directory { path, .. } if path.ends_with("file/data")), "{error}");
 }
 
 fn key_file_error(directory: &Scratch) -> String {
-    let error = KeyRing::load_or_create(directory.path())
-        .err()
-        .expect("the keys should have been refused");
+    let error = KeyRing::load_or_create(directory.path()).err().expect("the keys should have been refused");
     assert!(matches!(error, StoreError::KeyFile { .. }), "{error}");
     error.to_string()
 }

@@ -64,35 +64,16 @@ struct Postgres {
 
 impl Postgres {
     fn start() -> Self {
-        let server = Self {
-            directory: Scratch::new(),
-            binaries: find_binaries(),
-        };
+        let server = Self { directory: Scratch::new(), binaries: find_binaries() };
         if is_root() {
             chown(server.directory.path(), Some(UNPRIVILEGED), Some(UNPRIVILEGED)).unwrap();
         }
         let data = server.data();
-        server.run(
-            "initdb",
-            &[
-                "-D",
-                &data,
-                "-U",
-                "yumen",
-                "-A",
-                "trust",
-                "-E",
-                "UTF8",
-                "--no-sync",
-            ],
-        );
+        server.run("initdb", &["-D", &data, "-U", "yumen", "-A", "trust", "-E", "UTF8", "--no-sync"]);
         let socket = server.directory.path().to_str().unwrap();
         let options = format!("-k {socket} -c listen_addresses='' -c fsync=off");
         let log = format!("{socket}/log");
-        server.run(
-            "pg_ctl",
-            &["-D", &data, "-w", "-l", &log, "-o", &options, "start"],
-        );
+        server.run("pg_ctl", &["-D", &data, "-w", "-l", &log, "-o", &options, "start"]);
         for name in ["main", "requests"] {
             server.run("createdb", &["-h", socket, "-U", "yumen", name]);
         }
@@ -128,9 +109,7 @@ impl Postgres {
         let mut command = if is_root() {
             let mut command = Command::new("setpriv");
             let id = UNPRIVILEGED.to_string();
-            command
-                .args(["--reuid", &id, "--regid", &id, "--clear-groups", "--"])
-                .arg(program);
+            command.args(["--reuid", &id, "--regid", &id, "--clear-groups", "--"]).arg(program);
             command
         } else {
             Command::new(program)
@@ -148,10 +127,7 @@ impl Drop for Postgres {
 
 /// The newest installed version's programs.
 fn find_binaries() -> PathBuf {
-    let versions = std::fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten();
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let version = |path: &Path| -> u32 {
         let name = path.file_name().and_then(|name| name.to_str());
         name.and_then(|name| name.parse().ok()).unwrap_or(0)

@@ -32,12 +32,7 @@ fn answered(n: u64) -> RequestRecord {
         status: 200,
         code: None,
         cause: None,
-        checks: vec![Check {
-            name: "rpm",
-            passed: true,
-            limit: Some(60),
-            used: Some(3),
-        }],
+        checks: vec![Check { name: "rpm", passed: true, limit: Some(60), used: Some(3) }],
         candidates: vec![Candidate {
             account: "spare".into(),
             eligible: false,
@@ -97,11 +92,7 @@ fn refused(n: u64) -> RequestRecord {
 
 async fn search(store: &Store, filter: RecordFilter) -> Vec<StoredRecord> {
     let page = PageRequest::first(200);
-    store
-        .search_records(&Scope::system(), &filter, &page)
-        .await
-        .unwrap()
-        .items
+    store.search_records(&Scope::system(), &filter, &page).await.unwrap().items
 }
 
 #[tokio::test]
@@ -109,36 +100,22 @@ async fn a_record_reads_back_whole() {
     let directory = Scratch::new();
     let store = directory.open().await;
     let (one, two) = (answered(1), refused(2));
-    assert_eq!(
-        store.append_records(&[one.clone(), two.clone()]).await.unwrap(),
-        2
-    );
+    assert_eq!(store.append_records(&[one.clone(), two.clone()]).await.unwrap(), 2);
     let read = search(&store, RecordFilter::default()).await;
-    let [newer, older] = &read[..] else {
-        panic!("{read:?}")
-    };
+    let [newer, older] = &read[..] else { panic!("{read:?}") };
     assert_eq!(older.request_id, one.request_id.to_string());
     assert_eq!(older.trace_id, older.request_id);
     assert_eq!((older.usage, older.cost, older.at), (one.usage, one.cost, one.at));
     assert_eq!((older.latency_ms, older.first_byte_ms), (90, Some(30)));
     assert_eq!((&older.key_id, &older.user_id), (&one.key_id, &one.user_id));
-    assert_eq!(
-        (older.model.as_str(), older.upstream.as_deref()),
-        ("gpt-x", Some("main"))
-    );
+    assert_eq!((older.model.as_str(), older.upstream.as_deref()), ("gpt-x", Some("main")));
     let detail = &older.detail;
     assert_eq!(detail["attempts"][0]["upstream_request_id"], "up-1");
     assert_eq!(detail["candidates"][0]["reason"], "circuit_open");
     assert_eq!(detail["checks"][0]["limit"], 60);
-    assert_eq!(
-        (&detail["client_ip"], &detail["revision"]),
-        (&"192.0.2.1".into(), &4.into())
-    );
+    assert_eq!((&detail["client_ip"], &detail["revision"]), (&"192.0.2.1".into(), &4.into()));
     assert_eq!((newer.trace_id.as_str(), newer.status), (TRACE, 429));
-    assert_eq!(
-        (newer.code.as_deref(), newer.cost),
-        (Some("RATE_LIMIT_RPM"), None)
-    );
+    assert_eq!((newer.code.as_deref(), newer.cost), (Some("RATE_LIMIT_RPM"), None));
     assert_eq!(newer.detail["cause"], "quotes \" and \u{1} control");
 }
 
@@ -167,10 +144,7 @@ async fn records_are_found_by_each_filter_alone_and_together() {
         (|f, _| f.to = Some(NOW + 2), &[a]),
         (|f, _| (f.from, f.to) = (Some(NOW + 2), Some(NOW + 3)), &[b]),
         (|f, _| (f.key_id, f.status) = (Some(id(1)), Some(200)), &[a]),
-        (
-            |f, _| (f.trace_id, f.key_id) = (Some(TRACE.into()), Some(id(9))),
-            &[],
-        ),
+        (|f, _| (f.trace_id, f.key_id) = (Some(TRACE.into()), Some(id(9))), &[]),
         (|f, _| f.request_id = Some("req-' OR 1=1".into()), &[]),
     ];
     for (narrow, expected) in cases {
@@ -188,18 +162,9 @@ async fn records_of_another_tenant_are_not_found() {
     let store = directory.open().await;
     store.append_records(&[answered(1)]).await.unwrap();
     let (elsewhere, page) = (Scope::new("other", "mallory"), PageRequest::default());
-    let found = store
-        .search_records(&elsewhere, &RecordFilter::default(), &page)
-        .await
-        .unwrap();
+    let found = store.search_records(&elsewhere, &RecordFilter::default(), &page).await.unwrap();
     assert!(found.items.is_empty());
-    assert!(
-        store
-            .usage(&elsewhere, &id(1), "2026-01-01", "2026-12-31")
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(store.usage(&elsewhere, &id(1), "2026-01-01", "2026-12-31").await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -211,24 +176,14 @@ async fn many_records_are_written_in_one_batch_and_read_in_pages() {
     let mut request = PageRequest::first(70);
     let mut seen = Vec::new();
     for expected in [70, 70, 10] {
-        let filter = RecordFilter {
-            key_id: Some(id(1)),
-            ..RecordFilter::default()
-        };
-        let page = store
-            .search_records(&Scope::system(), &filter, &request)
-            .await
-            .unwrap();
+        let filter = RecordFilter { key_id: Some(id(1)), ..RecordFilter::default() };
+        let page = store.search_records(&Scope::system(), &filter, &request).await.unwrap();
         assert_eq!(page.items.len(), expected);
         request.after = page.next.and_then(|next| Cursor::parse(&next.to_string()));
         seen.extend(page.items.into_iter().map(|record| record.request_id));
     }
     assert!(request.after.is_none());
-    let expected: Vec<_> = records
-        .iter()
-        .rev()
-        .map(|record| record.request_id.to_string())
-        .collect();
+    let expected: Vec<_> = records.iter().rev().map(|record| record.request_id.to_string()).collect();
     assert_eq!(seen, expected);
 }
 
@@ -241,10 +196,7 @@ async fn a_batch_sent_twice_counts_once() {
     assert_eq!(store.append_records(&records).await.unwrap(), 30);
     assert_eq!(store.append_records(&records).await.unwrap(), 0);
     assert_eq!(store.append_records(&[]).await.unwrap(), 0);
-    let usage = store
-        .usage(&Scope::system(), &id(1), "2026-01-01", "2026-12-31")
-        .await
-        .unwrap();
+    let usage = store.usage(&Scope::system(), &id(1), "2026-01-01", "2026-12-31").await.unwrap();
     assert_eq!(usage.iter().map(|day| day.requests).sum::<u64>(), 100);
 }
 
@@ -258,16 +210,10 @@ async fn usage_adds_up_per_day_and_model_without_refusals() {
     (cancelled.status, cancelled.usage.source) = (499, UsageSource::Estimated);
     let mut tomorrow = answered(86_400_000);
     tomorrow.model = "other".into();
-    store
-        .append_records(&[answered(1), unpriced, refused(4)])
-        .await
-        .unwrap();
+    store.append_records(&[answered(1), unpriced, refused(4)]).await.unwrap();
     store.append_records(&[cancelled, tomorrow]).await.unwrap();
     let scope = Scope::system();
-    let usage = store
-        .usage(&scope, &id(1), "2026-09-21", "2026-09-22")
-        .await
-        .unwrap();
+    let usage = store.usage(&scope, &id(1), "2026-09-21", "2026-09-22").await.unwrap();
     let one = DailyUsage {
         day: "2026-09-22".to_owned(),
         model: "other".to_owned(),
@@ -293,20 +239,8 @@ async fn usage_adds_up_per_day_and_model_without_refusals() {
         unpriced: 1,
     };
     assert_eq!(usage, [one, three]);
-    assert!(
-        store
-            .usage(&scope, &id(1), "2026-09-23", "2026-12-31")
-            .await
-            .unwrap()
-            .is_empty()
-    );
-    assert!(
-        store
-            .usage(&scope, &id(7), "2026-01-01", "2026-12-31")
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(store.usage(&scope, &id(1), "2026-09-23", "2026-12-31").await.unwrap().is_empty());
+    assert!(store.usage(&scope, &id(7), "2026-01-01", "2026-12-31").await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -319,9 +253,6 @@ async fn old_records_go_in_steps_and_the_usage_stays() {
         assert_eq!(store.delete_records_before(NOW + 7, 4).await.unwrap(), expected);
     }
     assert_eq!(search(&store, RecordFilter::default()).await.len(), 3);
-    let usage = store
-        .usage(&Scope::system(), &id(1), "2026-09-21", "2026-09-21")
-        .await
-        .unwrap();
+    let usage = store.usage(&Scope::system(), &id(1), "2026-09-21", "2026-09-21").await.unwrap();
     assert_eq!(usage[0].requests, 10);
 }

@@ -56,10 +56,7 @@ mod tests {
     use super::*;
 
     fn revision(revision: u64) -> Arc<Configuration> {
-        Arc::new(Configuration {
-            revision,
-            ..Configuration::default()
-        })
+        Arc::new(Configuration { revision, ..Configuration::default() })
     }
 
     #[tokio::test]

@@ -84,8 +84,7 @@ impl Line<'_> {
                 escape::timestamp(self.out, record.at);
                 self.out.push_str("\",\"level\":\"");
                 self.out.push_str(level);
-                self.out
-                    .push_str("\",\"stream\":\"digest\",\"message\":\"request\"");
+                self.out.push_str("\",\"stream\":\"digest\",\"message\":\"request\"");
             }
             Format::Text => {
                 escape::timestamp(self.out, record.at);
@@ -144,10 +143,7 @@ impl Line<'_> {
                 self.text("upstream_error", error);
             }
         }
-        self.number(
-            "attempts",
-            u64::try_from(record.attempts.len()).unwrap_or(u64::MAX),
-        );
+        self.number("attempts", u64::try_from(record.attempts.len()).unwrap_or(u64::MAX));
     }
 
     fn measures(&mut self, record: &RequestRecord) {
@@ -171,16 +167,11 @@ impl Line<'_> {
     }
 
     fn end(&mut self) {
-        self.out
-            .push_str(if self.format == Format::Json { "}\n" } else { "\n" });
+        self.out.push_str(if self.format == Format::Json { "}\n" } else { "\n" });
     }
 
     fn key(&mut self, name: &str) {
-        let (before, after) = if self.format == Format::Json {
-            (",\"", "\":")
-        } else {
-            (" ", "=")
-        };
+        let (before, after) = if self.format == Format::Json { (",\"", "\":") } else { (" ", "=") };
         self.out.push_str(before);
         self.out.push_str(name);
         self.out.push_str(after);
@@ -223,8 +214,7 @@ impl Line<'_> {
                 break;
             }
         }
-        self.out
-            .push_str(std::str::from_utf8(&digits[from..]).unwrap_or_default());
+        self.out.push_str(std::str::from_utf8(&digits[from..]).unwrap_or_default());
     }
 }
 
@@ -328,24 +318,13 @@ pub(crate) mod tests {
             let text = line(format, &all);
             let mut from = 0;
             for name in FIELDS.iter().skip(4) {
-                let needle = if format == Format::Json {
-                    format!(",\"{name}\":")
-                } else {
-                    format!(" {name}=")
-                };
-                let at = text[from..]
-                    .find(&needle)
-                    .unwrap_or_else(|| panic!("{name} after {from}: {text}"));
+                let needle =
+                    if format == Format::Json { format!(",\"{name}\":") } else { format!(" {name}=") };
+                let at = text[from..].find(&needle).unwrap_or_else(|| panic!("{name} after {from}: {text}"));
                 from += at + 1;
             }
-            let sizes: String = text
-                .chars()
-                .filter(|c| c.is_ascii_alphanumeric() || *c == '_')
-                .collect();
-            assert!(
-                sizes.contains("bytes_in0bytes_out18446744073709551615input"),
-                "{text}"
-            );
+            let sizes: String = text.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            assert!(sizes.contains("bytes_in0bytes_out18446744073709551615input"), "{text}");
         }
     }
 

@@ -15,10 +15,7 @@ pub(crate) fn json_string(out: &mut String, text: &str) {
 
 /// Appends `text` bare when it cannot be misread as something else, otherwise as a JSON string.
 pub(crate) fn text_value(out: &mut String, text: &str) {
-    let bare = !text.is_empty()
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_graphic() && !b"\"\\=".contains(&b));
+    let bare = !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && !b"\"\\=".contains(&b));
     if bare {
         out.push_str(text);
     } else {
@@ -125,12 +122,9 @@ mod tests {
 
     #[test]
     fn a_text_value_is_quoted_when_it_could_pass_for_a_field() {
-        for (text, expected) in [
-            ("abc", "abc"),
-            ("", "\"\""),
-            ("a b", "\"a b\""),
-            ("trace_id=1", "\"trace_id=1\""),
-        ] {
+        for (text, expected) in
+            [("abc", "abc"), ("", "\"\""), ("a b", "\"a b\""), ("trace_id=1", "\"trace_id=1\"")]
+        {
             let mut out = String::new();
             text_value(&mut out, text);
             assert_eq!(out, expected);
@@ -140,15 +134,8 @@ mod tests {
     #[test]
     fn times_read_as_the_model_writes_them() {
         let leap_day_2024 = 1_709_164_800_000;
-        for now_ms in [
-            0,
-            1,
-            951_782_399_999,
-            leap_day_2024,
-            1_790_000_000_123,
-            253_402_300_799_999,
-            u64::MAX,
-        ] {
+        for now_ms in [0, 1, 951_782_399_999, leap_day_2024, 1_790_000_000_123, 253_402_300_799_999, u64::MAX]
+        {
             let mut out = String::new();
             timestamp(&mut out, now_ms);
             assert_eq!(out, model::clock::rfc3339(now_ms), "{now_ms}");

@@ -85,11 +85,7 @@ impl LevelHandle {
 /// [`LogError`] when the level is unknown or the log was started before.
 pub fn init(format: Format, level: &str, clock: Arc<dyn Clock>) -> Result<LevelHandle, LogError> {
     let (filter, handle) = reload::Layer::new(parse_level(level)?);
-    let lines = LineLayer {
-        format,
-        clock,
-        write: write_lines,
-    };
+    let lines = LineLayer { format, clock, write: write_lines };
     let subscriber = Registry::default().with(filter).with(lines);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::AlreadyStarted)?;
     Ok(LevelHandle(handle))
@@ -152,12 +148,7 @@ struct Line {
 impl Line {
     fn clear(&mut self, format: Format) {
         self.format = format;
-        for buffer in [
-            &mut self.message,
-            &mut self.fields,
-            &mut self.value,
-            &mut self.whole,
-        ] {
+        for buffer in [&mut self.message, &mut self.fields, &mut self.value, &mut self.whole] {
             buffer.clear();
         }
     }
@@ -202,21 +193,15 @@ impl Line {
     /// Appends the field's name, flat and never equal to one of the line's own.
     fn key(&mut self, field: &Field) {
         let name = field.name().trim_start_matches("r#");
-        self.fields
-            .push_str(if self.format == Format::Json { ",\"" } else { " " });
+        self.fields.push_str(if self.format == Format::Json { ",\"" } else { " " });
         let flat = |c: char| {
-            if c.is_ascii_alphanumeric() {
-                c.to_ascii_lowercase()
-            } else {
-                '_'
-            }
+            if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }
         };
         self.fields.extend(name.chars().map(flat));
         if ["ts", "level", "target"].contains(&name) {
             self.fields.push('_');
         }
-        self.fields
-            .push_str(if self.format == Format::Json { "\":" } else { "=" });
+        self.fields.push_str(if self.format == Format::Json { "\":" } else { "=" });
     }
 }
 
@@ -268,9 +253,7 @@ mod tests {
         let (filter, handle) = reload::Layer::new(LevelFilter::INFO);
         let write = |lines: &str| WRITTEN.with_borrow_mut(|all| all.push_str(lines));
         let clock = Arc::new(ManualClock::at(1_790_000_000_123));
-        let subscriber = Registry::default()
-            .with(filter)
-            .with(LineLayer { format, clock, write });
+        let subscriber = Registry::default().with(filter).with(LineLayer { format, clock, write });
         tracing::subscriber::with_default(subscriber, || log(&LevelHandle(handle)));
         WRITTEN.take()
     }
@@ -303,15 +286,9 @@ mod tests {
     fn one_event_is_one_line_whatever_a_caller_sent() {
         let nasty = "x\r\n{\"level\":\"INFO\"}\u{1b}[2J\u{2028}";
         for format in [Format::Json, Format::Text] {
-            let line = written(
-                format,
-                |_| tracing::info!(model = nasty, cause = ?nasty, "got {nasty}"),
-            );
+            let line = written(format, |_| tracing::info!(model = nasty, cause = ?nasty, "got {nasty}"));
             assert_eq!(line.matches('\n').count(), 1, "{line}");
-            assert!(
-                line.ends_with('\n') && !line.contains(['\r', '\u{1b}', '\u{2028}']),
-                "{line}"
-            );
+            assert!(line.ends_with('\n') && !line.contains(['\r', '\u{1b}', '\u{2028}']), "{line}");
         }
     }
 
@@ -320,12 +297,7 @@ mod tests {
         let line = written(Format::Json, |_| {
             tracing::info!(level = "x", otel.name = "y", r#type = "z", "m");
         });
-        for part in [
-            "\"level\":\"INFO\"",
-            "\"level_\":\"x\"",
-            "\"otel_name\":\"y\"",
-            "\"type\":\"z\"",
-        ] {
+        for part in ["\"level\":\"INFO\"", "\"level_\":\"x\"", "\"otel_name\":\"y\"", "\"type\":\"z\""] {
             assert!(line.contains(part), "{line}");
         }
     }
@@ -334,12 +306,8 @@ mod tests {
     fn the_level_changes_at_run_time_by_names_in_any_case() {
         let lines = written(Format::Text, |handle| {
             tracing::debug!("unseen");
-            for (name, level) in [
-                ("Debug", "DEBUG"),
-                ("WARNING", "WARN"),
-                ("off", "OFF"),
-                ("trace", "TRACE"),
-            ] {
+            for (name, level) in [("Debug", "DEBUG"), ("WARNING", "WARN"), ("off", "OFF"), ("trace", "TRACE")]
+            {
                 handle.set(name).expect("a level");
                 assert_eq!(handle.level(), level);
                 tracing::debug!("at {level}");
@@ -347,16 +315,7 @@ mod tests {
             assert!(matches!(handle.set("loud"), Err(LogError::UnknownLevel(_))));
             assert_eq!(handle.level(), "TRACE");
         });
-        let seen: Vec<&str> = lines
-            .lines()
-            .filter_map(|line| line.split(" DEBUG at ").nth(1))
-            .collect();
-        assert_eq!(
-            seen,
-            [
-                "DEBUG target=telemetry::log::tests",
-                "TRACE target=telemetry::log::tests"
-            ]
-        );
+        let seen: Vec<&str> = lines.lines().filter_map(|line| line.split(" DEBUG at ").nth(1)).collect();
+        assert_eq!(seen, ["DEBUG target=telemetry::log::tests", "TRACE target=telemetry::log::tests"]);
     }
 }

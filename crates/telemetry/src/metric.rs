@@ -55,12 +55,7 @@ impl Metrics {
         let mut registry = Registry::default();
         families.register(&mut registry);
         registry.register_collector(Box::new(sampled.clone()));
-        Self {
-            registry,
-            families,
-            sampled,
-            bounds: Bounds::default(),
-        }
+        Self { registry, families, sampled, bounds: Bounds::default() }
     }
 
     /// Everything in the OpenMetrics text format; see [`CONTENT_TYPE`].
@@ -84,10 +79,7 @@ impl Metrics {
     pub fn worker(&self, index: usize) -> WorkerGauges {
         let worker = self.bounds.bounded("worker", &index.to_string());
         WorkerGauges {
-            connections: self
-                .families
-                .connections
-                .get_or_create_owned(&[("worker", worker)]),
+            connections: self.families.connections.get_or_create_owned(&[("worker", worker)]),
             in_flight: self.families.in_flight.clone(),
         }
     }
@@ -97,9 +89,7 @@ impl Metrics {
         let family = &self.families.circuit_state;
         family.clear();
         for (name, state) in circuits.into_iter().take(bounded::LIMIT) {
-            family
-                .get_or_create(&[("circuit", name.to_owned().into())])
-                .set(state);
+            family.get_or_create(&[("circuit", name.to_owned().into())]).set(state);
         }
     }
 
@@ -124,11 +114,8 @@ impl Metrics {
         let families = &self.families;
         let surface = [("surface", record.surface.into())];
         let code = record.code.map_or("", model::Code::name);
-        let labels = [
-            surface[0].clone(),
-            ("status", record.status.to_string().into()),
-            ("code", code.into()),
-        ];
+        let labels =
+            [surface[0].clone(), ("status", record.status.to_string().into()), ("code", code.into())];
         families.requests.get_or_create(&labels).inc();
         let seconds = |ms: u32| f64::from(ms) / 1e3;
         let whole = families.request_seconds.get_or_create(&surface);
@@ -138,19 +125,10 @@ impl Metrics {
             first_byte.observe(seconds(ms));
         }
         families.own_seconds.observe(f64::from(record.own_us) / 1e6);
-        families
-            .bytes
-            .get_or_create(&[("direction", "in".into())])
-            .inc_by(record.bytes_in);
-        families
-            .bytes
-            .get_or_create(&[("direction", "out".into())])
-            .inc_by(record.bytes_out);
+        families.bytes.get_or_create(&[("direction", "in".into())]).inc_by(record.bytes_in);
+        families.bytes.get_or_create(&[("direction", "out".into())]).inc_by(record.bytes_out);
         if let Some(dimension) = limited_dimension(code) {
-            families
-                .limit_rejected
-                .get_or_create(&[("dimension", dimension.into())])
-                .inc();
+            families.limit_rejected.get_or_create(&[("dimension", dimension.into())]).inc();
         }
         // A model that never reached an upstream is only what some caller wrote.
         if !record.attempts.is_empty() {
@@ -164,14 +142,8 @@ impl Metrics {
             let upstream = ("upstream", self.bounds.bounded("upstream", &attempt.account));
             let class = ("class", attempt.class.into());
             let seconds = f64::from(attempt.total_ms) / 1e3;
-            self.families
-                .attempts
-                .get_or_create(&[upstream.clone(), class])
-                .inc();
-            self.families
-                .upstream_seconds
-                .get_or_create(&[upstream])
-                .observe(seconds);
+            self.families.attempts.get_or_create(&[upstream.clone(), class]).inc();
+            self.families.upstream_seconds.get_or_create(&[upstream]).observe(seconds);
         }
     }
 
@@ -184,10 +156,7 @@ impl Metrics {
             ("output", usage.output),
             ("reasoning", usage.reasoning),
         ] {
-            self.families
-                .tokens
-                .get_or_create(&[("kind", kind.into())])
-                .inc_by(tokens);
+            self.families.tokens.get_or_create(&[("kind", kind.into())]).inc_by(tokens);
         }
         let nanos = record.cost.map_or(0, |cost| u64::try_from(cost.0).unwrap_or(0));
         self.sampled.cost_nanos.fetch_add(nanos, Ordering::Relaxed);
@@ -229,16 +198,8 @@ mod tests {
         let text = busy().render();
         for row in TABLE {
             let shown = row.name.strip_suffix("_total").unwrap_or(row.name);
-            assert!(
-                text.contains(&format!("# HELP {shown} {}.\n", row.help)),
-                "{} in {text}",
-                row.name
-            );
-            assert!(
-                text.contains(&format!("# TYPE {shown} {}\n", row.kind.name())),
-                "{}",
-                row.name
-            );
+            assert!(text.contains(&format!("# HELP {shown} {}.\n", row.help)), "{} in {text}", row.name);
+            assert!(text.contains(&format!("# TYPE {shown} {}\n", row.kind.name())), "{}", row.name);
             let sample = text.lines().find(|line| {
                 let rest = line.strip_prefix(row.name).unwrap_or_default();
                 rest.starts_with(['{', ' ']) || rest.starts_with("_bucket") || rest.starts_with("_info")

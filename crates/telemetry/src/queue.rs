@@ -14,13 +14,7 @@ pub fn record_channel(capacity: usize) -> (RecordSender, RecordReceiver) {
     let (sender, receiver) = mpsc::channel(capacity.max(1));
     let dropped = Arc::new(AtomicU64::new(0));
     let drops = Arc::clone(&dropped);
-    (
-        RecordSender { sender, dropped },
-        RecordReceiver {
-            receiver,
-            dropped: drops,
-        },
-    )
+    (RecordSender { sender, dropped }, RecordReceiver { receiver, dropped: drops })
 }
 
 /// The request path's end.
@@ -82,10 +76,7 @@ mod tests {
         for _ in 0..5 {
             sender.send(Box::new(record()));
         }
-        assert_eq!(
-            (sender.waiting(), receiver.take_dropped(), receiver.take_dropped()),
-            (2, 3, 0)
-        );
+        assert_eq!((sender.waiting(), receiver.take_dropped(), receiver.take_dropped()), (2, 3, 0));
         let mut batch = Vec::new();
         assert_eq!(receiver.blocking_recv_many(&mut batch, 100), 2);
         drop(sender);

@@ -21,26 +21,16 @@ impl Admin {
     pub async fn sign_in(address: &str, email: &str, password: &str) -> Result<Self> {
         let body = json!({"email": email, "password": password}).to_string();
         let answer = call(address, &Request::post("/api/v1/auth/login", body)).await?;
-        ensure!(
-            answer.status() == 200,
-            "login: {} {}",
-            answer.status(),
-            answer.text()
-        );
+        ensure!(answer.status() == 200, "login: {} {}", answer.status(), answer.text());
         let answer = answer.json();
-        let token = answer["access_token"]
-            .as_str()
-            .context("login gave no access_token")?;
+        let token = answer["access_token"].as_str().context("login gave no access_token")?;
         Ok(Self::with_token(address, token))
     }
 
     /// Uses a token that is already there.
     #[must_use]
     pub fn with_token(address: &str, token: &str) -> Self {
-        Self {
-            address: address.to_owned(),
-            token: token.to_owned(),
-        }
+        Self { address: address.to_owned(), token: token.to_owned() }
     }
 
     /// The access token.
@@ -57,9 +47,7 @@ impl Admin {
         let target = format!("/api/v1/admin/{path}");
         let mut request = Request::new(method, &target).bearer(&self.token);
         if let Some(body) = body {
-            request = request
-                .header("content-type", "application/json")
-                .body(body.to_string());
+            request = request.header("content-type", "application/json").body(body.to_string());
         }
         call(&self.address, &request).await
     }
@@ -97,12 +85,8 @@ impl Admin {
     /// When the answer is not a success.
     pub async fn create_key(&self, body: &Value) -> Result<(String, String)> {
         let created = self.post("api-keys", body).await?;
-        let field = |name: &str| {
-            created[name]
-                .as_str()
-                .map(str::to_owned)
-                .context("api-keys: a field is missing")
-        };
+        let field =
+            |name: &str| created[name].as_str().map(str::to_owned).context("api-keys: a field is missing");
         Ok((field("id")?, field("key")?))
     }
 
@@ -113,9 +97,7 @@ impl Admin {
     pub async fn unlimited_key(&self, name: &str) -> Result<String> {
         let limits =
             json!({"rpm": null, "tpm": null, "rpd": null, "tpd": null, "concurrent": null, "burst": null});
-        let (_, key) = self
-            .create_key(&json!({"name": name, "rate_limit": limits}))
-            .await?;
+        let (_, key) = self.create_key(&json!({"name": name, "rate_limit": limits})).await?;
         Ok(key)
     }
 

@@ -33,10 +33,7 @@ pub fn head(status: u16, headers: &[(&str, &str)]) -> String {
 #[must_use]
 pub fn json_answer(status: u16, headers: &[(&str, &str)], body: &str) -> Script {
     let length = body.len().to_string();
-    let mut all = vec![
-        ("content-type", "application/json"),
-        ("content-length", length.as_str()),
-    ];
+    let mut all = vec![("content-type", "application/json"), ("content-length", length.as_str())];
     all.extend_from_slice(headers);
     Script::new().send(head(status, &all) + body)
 }
@@ -44,19 +41,14 @@ pub fn json_answer(status: u16, headers: &[(&str, &str)], body: &str) -> Script 
 /// The head of a streamed answer.
 #[must_use]
 pub fn stream_head() -> Script {
-    let headers = [
-        ("content-type", "text/event-stream"),
-        ("transfer-encoding", "chunked"),
-    ];
+    let headers = [("content-type", "text/event-stream"), ("transfer-encoding", "chunked")];
     Script::new().send(head(200, &headers))
 }
 
 /// A streamed answer, one write per frame.
 #[must_use]
 pub fn stream_answer(frames: &[String]) -> Script {
-    let script = frames
-        .iter()
-        .fold(stream_head(), |script, frame| script.chunk(frame));
+    let script = frames.iter().fold(stream_head(), |script, frame| script.chunk(frame));
     script.last_chunk()
 }
 
@@ -124,17 +116,10 @@ pub fn chat_frames(model: &str, words: &[&str], usage: bool) -> Vec<String> {
         data(&chunk)
     };
     let delta = |delta: Value, finish: Value| {
-        chunk(
-            json!([{"index": 0, "delta": delta, "finish_reason": finish}]),
-            Value::Null,
-        )
+        chunk(json!([{"index": 0, "delta": delta, "finish_reason": finish}]), Value::Null)
     };
     let mut frames = vec![delta(json!({"role": "assistant", "content": ""}), Value::Null)];
-    frames.extend(
-        words
-            .iter()
-            .map(|word| delta(json!({"content": word}), Value::Null)),
-    );
+    frames.extend(words.iter().map(|word| delta(json!({"content": word}), Value::Null)));
     frames.push(delta(json!({}), json!("stop")));
     if usage {
         let stated =
@@ -151,10 +136,7 @@ fn completion_frames(model: &str, words: &[&str]) -> Vec<String> {
             "choices": [{"index": 0, "text": text, "finish_reason": finish}], "usage": usage});
         data(&chunk)
     };
-    let mut frames: Vec<String> = words
-        .iter()
-        .map(|word| chunk(word, Value::Null, Value::Null))
-        .collect();
+    let mut frames: Vec<String> = words.iter().map(|word| chunk(word, Value::Null, Value::Null)).collect();
     let usage = json!({"prompt_tokens": INPUT, "completion_tokens": OUTPUT, "total_tokens": INPUT + OUTPUT});
     frames.push(chunk("", json!("stop"), usage));
     frames.push("data: [DONE]\n\n".to_owned());
@@ -165,11 +147,9 @@ fn completion_frames(model: &str, words: &[&str]) -> Vec<String> {
 #[must_use]
 pub fn message_frames(model: &str, words: &[&str]) -> Vec<String> {
     let mut frames = vec![
-        event(
-            &json!({"type": "message_start", "message": {"id": "msg_1", "type": "message",
+        event(&json!({"type": "message_start", "message": {"id": "msg_1", "type": "message",
             "role": "assistant", "model": model, "content": [], "stop_reason": null, "stop_sequence": null,
-            "usage": {"input_tokens": INPUT, "output_tokens": 1}}}),
-        ),
+            "usage": {"input_tokens": INPUT, "output_tokens": 1}}})),
         event(
             &json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
         ),
@@ -215,8 +195,5 @@ fn data(chunk: &Value) -> String {
 }
 
 fn event(data: &Value) -> String {
-    format!(
-        "event: {}\ndata: {data}\n\n",
-        data["type"].as_str().unwrap_or_default()
-    )
+    format!("event: {}\ndata: {data}\n\n", data["type"].as_str().unwrap_or_default())
 }

@@ -103,18 +103,10 @@ struct RecordedResponse {
 pub fn read(folder: &Path) -> Result<Corpus> {
     let index: Index = serde_json::from_slice(&std::fs::read(folder.join("index.json"))?)?;
     let mut corpus = Corpus::default();
-    for item in index
-        .items
-        .iter()
-        .filter(|item| FOLDERS.contains(&item.dialect.as_str()))
-    {
+    for item in index.items.iter().filter(|item| FOLDERS.contains(&item.dialect.as_str())) {
         let text = std::fs::read(folder.join(&item.file)).with_context(|| item.file.clone())?;
         let recording: Recording = serde_json::from_slice(&text).with_context(|| item.file.clone())?;
-        let path = recording
-            .request
-            .as_ref()
-            .map_or("", |request| request.path.as_str())
-            .to_owned();
+        let path = recording.request.as_ref().map_or("", |request| request.path.as_str()).to_owned();
         match surface_of(&item.dialect, &path) {
             Some(surface) => corpus.exchanges.push(exchange(recording, surface)),
             None => corpus.skipped.push(format!("{} ({path})", recording.id)),
@@ -142,16 +134,10 @@ fn surface_of(dialect: &str, path: &str) -> Option<Surface> {
 
 fn exchange(recording: Recording, surface: Surface) -> Exchange {
     let stream = recording.response.sse.is_some();
-    let recorded = recording
-        .request
-        .and_then(|request| request.body)
-        .filter(Value::is_object);
+    let recorded = recording.request.and_then(|request| request.body).filter(Value::is_object);
     let has_request = recorded.is_some();
     let mut request = recorded.unwrap_or_else(|| surface.request("", stream));
-    let named = request["model"]
-        .as_str()
-        .filter(|name| !name.is_empty())
-        .map(str::to_owned);
+    let named = request["model"].as_str().filter(|name| !name.is_empty()).map(str::to_owned);
     let model = named.or(recording.model).unwrap_or_default();
     request["model"] = Value::String(recording.id.clone());
     let (body, kind) = match (recording.response.sse, recording.response.body) {
@@ -161,12 +147,7 @@ fn exchange(recording: Recording, surface: Surface) -> Exchange {
             (Bytes::from(text), "application/json")
         }
     };
-    let content_type = recording
-        .response
-        .headers
-        .get("content-type")
-        .and_then(Value::as_str)
-        .unwrap_or(kind);
+    let content_type = recording.response.headers.get("content-type").and_then(Value::as_str).unwrap_or(kind);
     Exchange {
         id: recording.id,
         vendor: recording.vendor,

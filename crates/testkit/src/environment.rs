@@ -17,10 +17,7 @@ pub fn repository() -> PathBuf {
     reason = "the test kit is told by its caller which binary and which corpus to use"
 )]
 fn variable(name: &str) -> Option<PathBuf> {
-    std::env::var(name)
-        .ok()
-        .filter(|text| !text.is_empty())
-        .map(PathBuf::from)
+    std::env::var(name).ok().filter(|text| !text.is_empty()).map(PathBuf::from)
 }
 
 /// The gateway's binary: `YUMEN_BIN`, else the `quick` build.
@@ -30,10 +27,7 @@ fn variable(name: &str) -> Option<PathBuf> {
 pub fn binary() -> Result<PathBuf> {
     let path = variable("YUMEN_BIN").unwrap_or_else(|| repository().join("target/quick/yumen"));
     if !path.is_file() {
-        bail!(
-            "{} is missing: run cargo build -p yumen --profile quick",
-            path.display()
-        );
+        bail!("{} is missing: run cargo build -p yumen --profile quick", path.display());
     }
     Ok(path)
 }
@@ -65,10 +59,7 @@ pub fn python() -> Result<PathBuf> {
 pub fn node_scripts() -> Result<PathBuf> {
     let path = repository().join("tests/sdk/node");
     if !path.join("node_modules").is_dir() {
-        bail!(
-            "{}/node_modules is missing: run cargo xtask setup",
-            path.display()
-        );
+        bail!("{}/node_modules is missing: run cargo xtask setup", path.display());
     }
     Ok(path)
 }
@@ -85,24 +76,14 @@ pub fn inherited(name: &str) -> Option<PathBuf> {
 /// When the limit is lower and cannot be raised.
 pub async fn allow_descriptors(count: u64) -> Result<()> {
     let limits = std::fs::read_to_string("/proc/self/limits")?;
-    let line = limits
-        .lines()
-        .find(|line| line.starts_with("Max open files"))
-        .unwrap_or_default();
-    let soft = line
-        .split_whitespace()
-        .nth(3)
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(u64::MAX);
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap_or_default();
+    let soft = line.split_whitespace().nth(3).and_then(|text| text.parse().ok()).unwrap_or(u64::MAX);
     if soft >= count {
         return Ok(());
     }
     let pid = std::process::id().to_string();
     let limit = format!("--nofile={count}:");
-    let raised = tokio::process::Command::new("prlimit")
-        .args(["--pid", &pid, &limit])
-        .status()
-        .await;
+    let raised = tokio::process::Command::new("prlimit").args(["--pid", &pid, &limit]).status().await;
     match raised {
         Ok(status) if status.success() => Ok(()),
         _ => bail!("only {soft} open files are allowed, {count} are needed: run ulimit -n {count}"),

@@ -58,10 +58,7 @@ impl Options {
     /// With the built-in provider and a ready key.
     #[must_use]
     pub fn demo() -> Self {
-        Self {
-            demo: true,
-            ..Self::default()
-        }
+        Self { demo: true, ..Self::default() }
     }
 
     /// Adds an environment variable.
@@ -174,9 +171,7 @@ impl Gateway {
     pub async fn start(options: Options) -> Result<Self> {
         let permit = Permit::take(options.turn).await;
         let folder = folder_of(&options)?;
-        let mut child = command(&options, folder.path())?
-            .spawn()
-            .context("starting the gateway")?;
+        let mut child = command(&options, folder.path())?.spawn().context("starting the gateway")?;
         let pid = child.id().context("the gateway ended at once")?;
         let output = Output::default();
         let stdout = child.stdout.take().context("no stdout")?;
@@ -191,15 +186,7 @@ impl Gateway {
         let ready: Value = serde_json::from_str(&line).with_context(|| format!("ready line {line:?}"))?;
         let url = ready["url"].as_str().context("the ready line has no url")?;
         let address = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
-        Ok(Self {
-            child,
-            pid,
-            ready,
-            output,
-            address,
-            folder,
-            _permit: permit,
-        })
+        Ok(Self { child, pid, ready, output, address, folder, _permit: permit })
     }
 
     /// Starts one that must refuse to run, and gives how it ended and what it said.
@@ -215,10 +202,7 @@ impl Gateway {
         output.collect(child.stdout.take().context("no stdout")?);
         let Ok(status) = timeout(START_LIMIT, child.wait()).await else {
             let _ = child.kill().await;
-            bail!(
-                "the gateway started although it should have refused:\n{}",
-                output.text()
-            );
+            bail!("the gateway started although it should have refused:\n{}", output.text());
         };
         output.ended().await;
         Ok((status?, output.text()))
@@ -271,11 +255,8 @@ impl Gateway {
     /// # Errors
     /// When this start did not create one, or login fails.
     pub async fn admin(&self) -> Result<Admin> {
-        let field = |name: &str| {
-            self.ready[name]
-                .as_str()
-                .with_context(|| format!("no {name} in the ready line"))
-        };
+        let field =
+            |name: &str| self.ready[name].as_str().with_context(|| format!("no {name} in the ready line"));
         Admin::sign_in(&self.address, field("admin_email")?, field("admin_password")?).await
     }
 
@@ -311,10 +292,7 @@ impl Gateway {
     pub async fn records(&self, admin: &Admin, filter: &str, count: usize) -> Result<Vec<Value>> {
         let path = format!("requests?limit=200&{filter}");
         wait::until(&format!("{count} records with {filter}"), PATIENCE, async || {
-            let items = admin.get(&path).await?["items"]
-                .as_array()
-                .cloned()
-                .unwrap_or_default();
+            let items = admin.get(&path).await?["items"].as_array().cloned().unwrap_or_default();
             Ok((items.len() >= count).then_some(items))
         })
         .await
@@ -351,10 +329,7 @@ impl Gateway {
     /// When the process is gone.
     pub fn rss_kb(&self) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .context("no VmRSS")?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
         Ok(line.split_whitespace().nth(1).context("no figure")?.parse()?)
     }
 
@@ -384,9 +359,7 @@ impl Gateway {
     /// # Errors
     /// When it does not within `limit`.
     pub async fn ended(&mut self, limit: Duration) -> Result<ExitStatus> {
-        let status = timeout(limit, self.child.wait())
-            .await
-            .context("the gateway did not end")??;
+        let status = timeout(limit, self.child.wait()).await.context("the gateway did not end")??;
         self.output.ended().await;
         Ok(status)
     }
@@ -403,10 +376,7 @@ impl Gateway {
 
 fn folder_of(options: &Options) -> Result<Folder> {
     match &options.data {
-        Some(path) => Ok(Folder {
-            path: path.clone(),
-            owned: false,
-        }),
+        Some(path) => Ok(Folder { path: path.clone(), owned: false }),
         None => Folder::temporary(),
     }
 }
@@ -428,9 +398,6 @@ fn command(options: &Options, data: &Path) -> Result<Command> {
     // A `.env` file is read from the working directory, so that must not be the repository.
     let working = if data.is_dir() { data } else { Path::new("/") };
     command.current_dir(working).kill_on_drop(true);
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     Ok(command)
 }

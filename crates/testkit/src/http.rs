@@ -35,10 +35,7 @@ impl Head {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         let name = name.to_ascii_lowercase();
-        self.headers
-            .iter()
-            .find(|(n, _)| *n == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(n, _)| *n == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -109,8 +106,7 @@ impl Answer {
     /// # Errors
     /// When the answer has none.
     pub fn request_id(&self) -> Result<&str> {
-        self.header("x-request-id")
-            .context("the answer has no x-request-id")
+        self.header("x-request-id").context("the answer has no x-request-id")
     }
 }
 
@@ -155,13 +151,7 @@ impl Connection {
         let stream = timeout(PATIENCE, TcpStream::connect(address)).await??;
         stream.set_nodelay(true)?;
         let (reader, writer) = stream.into_split();
-        Ok(Self {
-            reader,
-            writer,
-            buffer: BytesMut::new(),
-            patience: PATIENCE,
-            no_body: false,
-        })
+        Ok(Self { reader, writer, buffer: BytesMut::new(), patience: PATIENCE, no_body: false })
     }
 
     /// Waits at most `patience` for each piece instead of the standard time.
@@ -178,18 +168,8 @@ impl Connection {
     pub async fn call(&mut self, request: &Request) -> Result<Answer> {
         let bytes = request.to_bytes();
         self.no_body = request.method() == "HEAD";
-        let Self {
-            reader,
-            writer,
-            buffer,
-            patience,
-            no_body,
-        } = self;
-        let mut input = Input {
-            reader,
-            buffer,
-            patience: *patience,
-        };
+        let Self { reader, writer, buffer, patience, no_body } = self;
+        let mut input = Input { reader, buffer, patience: *patience };
         let (_, answer) = tokio::join!(writer.write_all(&bytes), input.answer(*no_body));
         answer
     }
@@ -246,11 +226,7 @@ impl Connection {
     }
 
     fn input(&mut self) -> Input<'_> {
-        Input {
-            reader: &mut self.reader,
-            buffer: &mut self.buffer,
-            patience: self.patience,
-        }
+        Input { reader: &mut self.reader, buffer: &mut self.buffer, patience: self.patience }
     }
 }
 
@@ -285,12 +261,7 @@ impl Input<'_> {
             Framing::Done(ended) => ended,
             _ => Ended::Truncated,
         };
-        Ok(Answer {
-            head: arriving.head,
-            body: body.freeze(),
-            pieces,
-            ended,
-        })
+        Ok(Answer { head: arriving.head, body: body.freeze(), pieces, ended })
     }
 
     async fn arriving(&mut self, no_body: bool) -> Result<Arriving> {
@@ -369,17 +340,12 @@ impl Input<'_> {
     }
 
     fn take(&mut self, at_most: u64) -> Bytes {
-        let length = usize::try_from(at_most)
-            .unwrap_or(usize::MAX)
-            .min(self.buffer.len());
+        let length = usize::try_from(at_most).unwrap_or(usize::MAX).min(self.buffer.len());
         self.buffer.split_to(length).freeze()
     }
 
     fn now(&self, bytes: Bytes) -> Piece {
-        Piece {
-            at: Instant::now(),
-            bytes,
-        }
+        Piece { at: Instant::now(), bytes }
     }
 
     /// Reads more bytes; `false` at the end of the connection, which a reset is too.
@@ -413,10 +379,7 @@ fn head(bytes: &[u8]) -> Result<Head> {
         .and_then(|digits| digits.parse().ok())
         .with_context(|| format!("not a status line: {status_line:?}"))?;
     let headers = lines
-        .map(|line| {
-            line.split_once(':')
-                .with_context(|| format!("not a header: {line:?}"))
-        })
+        .map(|line| line.split_once(':').with_context(|| format!("not a header: {line:?}")))
         .map(|pair| pair.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())))
         .collect::<Result<_>>()?;
     Ok(Head { status, headers })
@@ -426,9 +389,7 @@ fn framing(head: &Head, no_body: bool) -> Result<Framing> {
     if no_body || head.status == 204 || head.status == 304 {
         return Ok(Framing::Done(Ended::Clean));
     }
-    let chunked = head
-        .header("transfer-encoding")
-        .is_some_and(|value| value.contains("chunked"));
+    let chunked = head.header("transfer-encoding").is_some_and(|value| value.contains("chunked"));
     match head.header("content-length") {
         Some(_) if chunked => bail!("the answer has both content-length and transfer-encoding"),
         Some(length) => Ok(Framing::Length(length.parse()?)),

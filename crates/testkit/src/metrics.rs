@@ -23,9 +23,7 @@ impl Metrics {
     /// Reads a scrape; comments and lines that are no samples are left out.
     #[must_use]
     pub fn parse(text: &str) -> Self {
-        Self {
-            samples: text.lines().filter_map(sample).collect(),
-        }
+        Self { samples: text.lines().filter_map(sample).collect() }
     }
 
     /// Every sample of that name.
@@ -63,11 +61,7 @@ fn sample(line: &str) -> Option<Sample> {
     };
     let value = value.split_whitespace().next()?.parse().ok()?;
     let (name, labels) = head.split_once('{').unwrap_or((head, ""));
-    Some(Sample {
-        name: name.trim().to_owned(),
-        labels: labels_of(labels.trim_end_matches('}')),
-        value,
-    })
+    Some(Sample { name: name.trim().to_owned(), labels: labels_of(labels.trim_end_matches('}')), value })
 }
 
 fn labels_of(text: &str) -> BTreeMap<String, String> {
@@ -75,10 +69,7 @@ fn labels_of(text: &str) -> BTreeMap<String, String> {
     let mut rest = text;
     while let Some((name, after)) = rest.split_once("=\"") {
         let Some(end) = after.find('"') else { break };
-        labels.insert(
-            name.trim_start_matches(',').trim().to_owned(),
-            after[..end].to_owned(),
-        );
+        labels.insert(name.trim_start_matches(',').trim().to_owned(), after[..end].to_owned());
         rest = &after[end + 1..];
     }
     labels

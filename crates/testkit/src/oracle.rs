@@ -18,9 +18,7 @@ impl Oracle {
     /// # Errors
     /// When the gateway is gone.
     pub fn before(gateway: &Gateway) -> Result<Self> {
-        Ok(Self {
-            descriptors: gateway.fds()?,
-        })
+        Ok(Self { descriptors: gateway.fds()? })
     }
 
     /// Waits until the gateway's open descriptors are back where they were, but for `idle` connections
@@ -34,9 +32,7 @@ impl Oracle {
             Ok((gateway.fds()? <= limit).then_some(()))
         });
         let open = || gateway.fds().unwrap_or_default();
-        returned
-            .await
-            .with_context(|| format!("{} open, at most {limit} expected", open()))
+        returned.await.with_context(|| format!("{} open, at most {limit} expected", open()))
     }
 }
 
@@ -61,21 +57,10 @@ pub fn check_record(record: &Value, expected: &Expected<'_>) -> Result<()> {
         None => expected.codes.is_empty(),
         Some(code) => expected.codes.contains(&code),
     };
-    ensure!(
-        code_fits,
-        "code {code:?}, expected {:?}, in {record}",
-        expected.codes
-    );
-    ensure!(
-        record["status"] == expected.status,
-        "status is not {} in {record}",
-        expected.status
-    );
+    ensure!(code_fits, "code {code:?}, expected {:?}, in {record}", expected.codes);
+    ensure!(record["status"] == expected.status, "status is not {} in {record}", expected.status);
     if let Some(source) = expected.usage_source {
-        ensure!(
-            record["usage"]["source"] == source,
-            "usage source is not {source} in {record}"
-        );
+        ensure!(record["usage"]["source"] == source, "usage source is not {source} in {record}");
     }
     Ok(())
 }
@@ -138,18 +123,11 @@ mod tests {
     #[test]
     fn finds_a_secret_in_every_form() {
         let secrets = [("key", "canary/secret+one")];
-        for text in [
-            "x canary/secret+one y",
-            "63616e6172792f7365637265742b6f6e65",
-            "canary%2Fsecret%2Bone",
-        ] {
+        for text in ["x canary/secret+one y", "63616e6172792f7365637265742b6f6e65", "canary%2Fsecret%2Bone"] {
             assert!(has_none("a log", text.as_bytes(), &secrets).is_err(), "{text}");
         }
         for shifted in ["Y2FuYXJ5L3NlY3JldCtvbmU=", "eGNhbmFyeS9zZWNyZXQrb25l"] {
-            assert!(
-                has_none("a log", shifted.as_bytes(), &secrets).is_err(),
-                "{shifted}"
-            );
+            assert!(has_none("a log", shifted.as_bytes(), &secrets).is_err(), "{shifted}");
         }
         assert!(has_none("a log", b"nothing", &secrets).is_ok());
     }

@@ -35,16 +35,9 @@ impl Outcome {
     #[must_use]
     pub fn of(dialect: Dialect, stream: bool, answer: &Answer) -> Self {
         if answer.status() != 200 {
-            return Self::Refused {
-                status: answer.status(),
-                code: answer.code().map(str::to_owned),
-            };
+            return Self::Refused { status: answer.status(), code: answer.code().map(str::to_owned) };
         }
-        let whole = if stream {
-            Self::of_stream(dialect, &answer.body)
-        } else {
-            Self::of_body(&answer.body)
-        };
+        let whole = if stream { Self::of_stream(dialect, &answer.body) } else { Self::of_body(&answer.body) };
         match (whole, answer.ended) {
             (Self::SilentlyShort | Self::Complete, Ended::Truncated) => Self::Cut,
             (outcome, _) => outcome,
@@ -65,9 +58,7 @@ impl Outcome {
     /// A whole first value is a whole answer: what follows it is the relay's to pass on.
     fn of_body(body: &[u8]) -> Self {
         let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
-        let first = serde_json::Deserializer::from_slice(body)
-            .into_iter::<Value>()
-            .next();
+        let first = serde_json::Deserializer::from_slice(body).into_iter::<Value>().next();
         match first {
             Some(Ok(Value::Object(fields))) if !fields.contains_key("error") => Self::Complete,
             _ => Self::SilentlyShort,
@@ -98,9 +89,6 @@ fn is_terminal(dialect: Dialect, event: &Event) -> bool {
 /// The code of an error event; `None` when the event is none.
 fn error_of(event: &Event) -> Option<Option<String>> {
     let error = data_of(event)?.error.filter(Value::is_object)?;
-    let field = error
-        .get("code")
-        .filter(|code| code.is_string())
-        .or_else(|| error.get("type"));
+    let field = error.get("code").filter(|code| code.is_string()).or_else(|| error.get("type"));
     Some(field.and_then(Value::as_str).map(str::to_owned))
 }

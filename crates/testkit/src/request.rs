@@ -15,12 +15,7 @@ impl Request {
     /// A request without a body.
     #[must_use]
     pub fn new(method: &str, target: &str) -> Self {
-        Self {
-            method: method.to_owned(),
-            target: target.to_owned(),
-            headers: Vec::new(),
-            body: Bytes::new(),
-        }
+        Self { method: method.to_owned(), target: target.to_owned(), headers: Vec::new(), body: Bytes::new() }
     }
 
     /// A GET.
@@ -32,9 +27,7 @@ impl Request {
     /// A POST of JSON text, sent as it is.
     #[must_use]
     pub fn post(target: &str, body: impl Into<Bytes>) -> Self {
-        Self::new("POST", target)
-            .header("content-type", "application/json")
-            .body(body)
+        Self::new("POST", target).header("content-type", "application/json").body(body)
     }
 
     /// Adds a header.

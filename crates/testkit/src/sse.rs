@@ -21,14 +21,9 @@ impl Event {
 #[must_use]
 pub fn events(bytes: &[u8]) -> Vec<Event> {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-    let text = String::from_utf8_lossy(bytes)
-        .replace("\r\n", "\n")
-        .replace('\r', "\n");
+    let text = String::from_utf8_lossy(bytes).replace("\r\n", "\n").replace('\r', "\n");
     let mut events = Vec::new();
-    for block in text
-        .split_inclusive("\n\n")
-        .filter(|block| block.ends_with("\n\n"))
-    {
+    for block in text.split_inclusive("\n\n").filter(|block| block.ends_with("\n\n")) {
         if let Some(event) = event(block) {
             events.push(event);
         }
@@ -61,14 +56,7 @@ mod tests {
         for end in ["\n", "\r\n", "\r"] {
             let text = format!(": hello{end}{end}event: a{end}data: 1{end}data: 2{end}{end}data: half");
             let read = events(text.as_bytes());
-            assert_eq!(
-                read,
-                [Event {
-                    name: Some("a".into()),
-                    data: "1\n2".into()
-                }],
-                "{end:?}"
-            );
+            assert_eq!(read, [Event { name: Some("a".into()), data: "1\n2".into() }], "{end:?}");
         }
     }
 }

@@ -31,14 +31,7 @@ pub struct Surface {
 
 const fn openai(name: &'static str, path: &'static str, demo_model: &'static str, streams: bool) -> Surface {
     let upstream_path = path;
-    Surface {
-        name,
-        path,
-        dialect: Dialect::OpenAi,
-        demo_model,
-        streams,
-        upstream_path,
-    }
+    Surface { name, path, dialect: Dialect::OpenAi, demo_model, streams, upstream_path }
 }
 
 /// Chat completions.
@@ -71,15 +64,7 @@ pub const COUNT_TOKENS: Surface = Surface {
 };
 
 /// Every endpoint that takes a model call.
-pub const ALL: [Surface; 7] = [
-    CHAT,
-    COMPLETIONS,
-    EMBEDDINGS,
-    MODERATIONS,
-    RERANK,
-    MESSAGES,
-    COUNT_TOKENS,
-];
+pub const ALL: [Surface; 7] = [CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS, RERANK, MESSAGES, COUNT_TOKENS];
 
 impl Surface {
     /// A small valid request.

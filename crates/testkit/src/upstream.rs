@@ -97,11 +97,7 @@ impl Upstream {
             gate: watch::Sender::new(0),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
-        Ok(Self {
-            address,
-            shared,
-            accepting,
-        })
+        Ok(Self { address, shared, accepting })
     }
 
     /// Starts one that always gives the same answer.
@@ -331,12 +327,8 @@ async fn read_request(stream: &mut TcpStream, buffer: &mut BytesMut, connection:
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
         .collect();
-    let value = |name: &str| {
-        headers
-            .iter()
-            .find(|(n, _)| n.eq_ignore_ascii_case(name))
-            .map(|(_, v)| v.as_str())
-    };
+    let value =
+        |name: &str| headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str());
     let body = match (value("content-length"), value("transfer-encoding")) {
         (Some(length), _) => {
             let length = length.parse().ok()?;
@@ -347,14 +339,7 @@ async fn read_request(stream: &mut TcpStream, buffer: &mut BytesMut, connection:
         (None, None) => Bytes::new(),
     };
     let at = Instant::now();
-    Some(Received {
-        connection,
-        method,
-        target,
-        headers,
-        body,
-        at,
-    })
+    Some(Received { connection, method, target, headers, body, at })
 }
 
 async fn read_chunks(stream: &mut TcpStream, buffer: &mut BytesMut) -> Option<Bytes> {
@@ -401,16 +386,11 @@ mod tests {
 
     #[tokio::test]
     async fn serves_several_requests_on_one_connection_and_keeps_their_bytes() {
-        let upstream = Upstream::always(canned::answer(&surface::CHAT, "m", true))
-            .await
-            .unwrap();
+        let upstream = Upstream::always(canned::answer(&surface::CHAT, "m", true)).await.unwrap();
         let mut connection = Connection::open(&address(&upstream)).await.unwrap();
         for body in ["{\"a\": 1}", "{}"] {
             let answer = connection.call(&Request::post("/v1/x?y=1", body)).await.unwrap();
-            assert_eq!(
-                Outcome::of(surface::CHAT.dialect, true, &answer),
-                Outcome::Complete
-            );
+            assert_eq!(Outcome::of(surface::CHAT.dialect, true, &answer), Outcome::Complete);
         }
         let received = upstream.received();
         assert_eq!((received[0].connection, received[1].connection), (0, 0));
@@ -432,9 +412,7 @@ mod tests {
     async fn tells_a_cut_answer_from_a_whole_one() {
         let script = canned::stream_head().chunk("data: 1\n\n").close();
         let upstream = Upstream::always(script).await.unwrap();
-        let answer = crate::http::call(&address(&upstream), &Request::get("/"))
-            .await
-            .unwrap();
+        let answer = crate::http::call(&address(&upstream), &Request::get("/")).await.unwrap();
         assert_eq!(answer.ended, Ended::Truncated);
         assert_eq!(Outcome::of(surface::CHAT.dialect, true, &answer), Outcome::Cut);
     }
@@ -450,9 +428,7 @@ mod tests {
                     continue;
                 }
                 let upstream = Upstream::always(script(&case)).await.unwrap();
-                let answer = crate::http::call(&address(&upstream), &Request::get("/"))
-                    .await
-                    .unwrap();
+                let answer = crate::http::call(&address(&upstream), &Request::get("/")).await.unwrap();
                 let outcome = Outcome::of(case.surface.dialect, case.stream, &answer);
                 assert_eq!(outcome, Outcome::Complete, "{} {case:?}", fault.name);
             }

@@ -83,10 +83,7 @@ impl Banner {
             Some(key) => text += &demo_lines(&url, key.expose()),
             None => text += &first_steps(&url),
         }
-        let _ = write!(
-            text,
-            "\nMetrics: {url}/metrics   Health: {url}/health\n中文说明见 README.zh-CN.md\n"
-        );
+        let _ = write!(text, "\nMetrics: {url}/metrics   Health: {url}/health\n中文说明见 README.zh-CN.md\n");
         text
     }
 }
@@ -157,10 +154,7 @@ mod tests {
             text.contains("curl http://[::1]:8787/v1/chat/completions -H 'Authorization: Bearer sk-ym-demo'"),
             "{text}"
         );
-        assert!(
-            text.contains("OpenAI(base_url=\"http://[::1]:8787/v1\", api_key=\"sk-ym-demo\")"),
-            "{text}"
-        );
+        assert!(text.contains("OpenAI(base_url=\"http://[::1]:8787/v1\", api_key=\"sk-ym-demo\")"), "{text}");
         assert!(
             text.contains("first-password") && text.contains("/metrics") && text.contains("README.zh-CN.md")
         );

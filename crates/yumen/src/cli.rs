@@ -69,10 +69,7 @@ impl Serve {
     #[must_use]
     pub fn settings(&self) -> Vec<(&'static str, String)> {
         let given = [("listen", &self.listen), ("data", &self.data)];
-        given
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value.clone()?)))
-            .collect()
+        given.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect()
     }
 }
 
@@ -169,17 +166,8 @@ pub enum UserCommand {
 fn settings_help() -> String {
     let mut help = "Example:\n  yumen config check --config yumen.toml\n\nSettings, in the file and in the environment:\n".to_owned();
     for setting in SETTINGS {
-        let plain = setting
-            .plain
-            .iter()
-            .map(|name| format!(", {name}"))
-            .collect::<String>();
-        help += &format!(
-            "  {}: {} ({}{plain})\n",
-            setting.name,
-            setting.about,
-            setting.variable()
-        );
+        let plain = setting.plain.iter().map(|name| format!(", {name}")).collect::<String>();
+        help += &format!("  {}: {} ({}{plain})\n", setting.name, setting.about, setting.variable());
     }
     help
 }
@@ -194,10 +182,7 @@ mod tests {
     fn every_command_has_an_example() {
         fn check(command: &clap::Command) {
             if !command.has_subcommands() {
-                let help = command
-                    .get_after_help()
-                    .map(ToString::to_string)
-                    .unwrap_or_default();
+                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
                 assert!(help.starts_with("Example"), "{}", command.get_name());
             }
             command.get_subcommands().for_each(check);
@@ -208,33 +193,16 @@ mod tests {
 
     #[test]
     fn serve_gives_its_flags_as_settings() {
-        let cli = Cli::try_parse_from([
-            "yumen",
-            "serve",
-            "--demo",
-            "--listen",
-            "127.0.0.1:0",
-            "--data",
-            "d",
-        ])
-        .ok();
-        let Some(Command::Serve(serve)) = cli.map(|cli| cli.command) else {
-            panic!("serve is a command")
-        };
-        assert_eq!(
-            serve.settings(),
-            [("listen", "127.0.0.1:0".to_owned()), ("data", "d".to_owned())]
-        );
+        let cli =
+            Cli::try_parse_from(["yumen", "serve", "--demo", "--listen", "127.0.0.1:0", "--data", "d"]).ok();
+        let Some(Command::Serve(serve)) = cli.map(|cli| cli.command) else { panic!("serve is a command") };
+        assert_eq!(serve.settings(), [("listen", "127.0.0.1:0".to_owned()), ("data", "d".to_owned())]);
         assert!(serve.demo && !serve.ready_json && serve.role == Role::All);
     }
 
     #[test]
     fn bad_usage_exits_with_two() {
-        for arguments in [
-            &["yumen"][..],
-            &["yumen", "serve", "--role", "gateway"],
-            &["yumen", "sing"],
-        ] {
+        for arguments in [&["yumen"][..], &["yumen", "serve", "--role", "gateway"], &["yumen", "sing"]] {
             let error = Cli::try_parse_from(arguments).err().expect("bad usage");
             assert_eq!(error.exit_code(), 2, "{arguments:?}");
         }

@@ -62,12 +62,7 @@ impl Inputs {
         let environment = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
-        Ok(Self {
-            file,
-            dotenv,
-            environment,
-            flags,
-        })
+        Ok(Self { file, dotenv, environment, flags })
     }
 
     /// Checks everything and puts it together.
@@ -86,11 +81,7 @@ impl Inputs {
             environment::read(&variables, Layer::DotEnv, &mut given, &mut problems);
             warnings.extend(environment::without_effect(&variables));
         }
-        let variables: Vec<_> = self
-            .environment
-            .iter()
-            .map(|(n, v)| (n.clone(), v.clone(), None))
-            .collect();
+        let variables: Vec<_> = self.environment.iter().map(|(n, v)| (n.clone(), v.clone(), None)).collect();
         environment::read(&variables, Layer::Environment, &mut given, &mut problems);
         warnings.extend(environment::without_effect(&variables));
         for (name, value) in &self.flags {
@@ -100,11 +91,7 @@ impl Inputs {
         warnings.dedup();
         let settings = table::apply(&mut given, &mut problems);
         if problems.is_empty() {
-            return Ok(Loaded {
-                settings,
-                warnings,
-                given,
-            });
+            return Ok(Loaded { settings, warnings, given });
         }
         Err(problems)
     }

@@ -18,11 +18,7 @@ pub struct Problem {
 impl Problem {
     /// A problem with its three parts.
     pub fn new(what: impl Into<String>, cause: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            cause: cause.into(),
-            fix: fix.into(),
-        }
+        Self { what: what.into(), cause: cause.into(), fix: fix.into() }
     }
 
     /// The form of `--json`.
@@ -34,11 +30,7 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "error: {}\n  cause: {}\n  fix: {}",
-            self.what, self.cause, self.fix
-        )
+        write!(f, "error: {}\n  cause: {}\n  fix: {}", self.what, self.cause, self.fix)
     }
 }
 

@@ -86,29 +86,16 @@ pub fn prepare_directory(path: &Path) -> Result<(), Problem> {
 
 fn unusable_directory(path: &Path, error: &io::Error) -> Problem {
     // The nearest parent that exists is the one whose owner and mode decide.
-    let existing = path
-        .ancestors()
-        .find_map(|parent| Some((parent, fs::metadata(parent).ok()?)));
+    let existing = path.ancestors().find_map(|parent| Some((parent, fs::metadata(parent).ok()?)));
     let owner = existing.map_or_else(String::new, |(parent, metadata)| {
-        let shown = if parent.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            parent
-        };
+        let shown = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
         let mode = metadata.mode() & 0o7777;
-        format!(
-            "; {} belongs to user {} with mode {mode:04o}",
-            shown.display(),
-            metadata.uid()
-        )
+        format!("; {} belongs to user {} with mode {mode:04o}", shown.display(), metadata.uid())
     });
     Problem::new(
         format!("cannot write to the data directory {}", path.display()),
         format!("{error}{owner}"),
-        format!(
-            "give another with --data, or make it writable: chown \"$(id -u)\" {}",
-            path.display()
-        ),
+        format!("give another with --data, or make it writable: chown \"$(id -u)\" {}", path.display()),
     )
 }
 
@@ -128,11 +115,7 @@ pub fn bind(address: SocketAddr, setting: &str) -> Result<TcpListener, Problem> 
 #[must_use]
 pub fn bind_problem(address: SocketAddr, setting: &str, error: &io::Error) -> Problem {
     let what = format!("cannot listen on {address}");
-    let flag = if setting == "listen" {
-        "--listen".to_owned()
-    } else {
-        format!("the setting {setting}")
-    };
+    let flag = if setting == "listen" { "--listen".to_owned() } else { format!("the setting {setting}") };
     let elsewhere = format!("choose another port with {flag}");
     match error.kind() {
         io::ErrorKind::AddrInUse => {
@@ -141,18 +124,13 @@ pub fn bind_problem(address: SocketAddr, setting: &str, error: &io::Error) -> Pr
                     format!("process {} ({}) has it", holder.pid, holder.command),
                     format!("stop that process, or {elsewhere}"),
                 ),
-                None => (
-                    "another process has it".to_owned(),
-                    format!("stop that process, or {elsewhere}"),
-                ),
+                None => ("another process has it".to_owned(), format!("stop that process, or {elsewhere}")),
             };
             Problem::new(what, cause, fix)
         }
-        io::ErrorKind::PermissionDenied => Problem::new(
-            what,
-            "ports below 1024 are kept for the administrator of the machine",
-            elsewhere,
-        ),
+        io::ErrorKind::PermissionDenied => {
+            Problem::new(what, "ports below 1024 are kept for the administrator of the machine", elsewhere)
+        }
         io::ErrorKind::AddrNotAvailable => Problem::new(
             what,
             "this machine has no such address",
@@ -207,11 +185,7 @@ pub fn store_problem(error: &StoreError) -> Problem {
             "it is damaged, or not a database",
             "restore it from a backup, or move it away to start anew",
         ),
-        other => Problem::new(
-            "the database failed",
-            other.to_string(),
-            "see the cause; then start again",
-        ),
+        other => Problem::new("the database failed", other.to_string(), "see the cause; then start again"),
     }
 }
 
@@ -220,10 +194,7 @@ fn key_file_fix(path: &Path) -> String {
         return format!("close it to others: chmod 700 {}", path.display());
     }
     if path.exists() {
-        return format!(
-            "close it to others: chmod 600 {}; or restore it from a backup",
-            path.display()
-        );
+        return format!("close it to others: chmod 600 {}; or restore it from a backup", path.display());
     }
     "restore it from a backup, or set the ENCRYPTION_KEY that was used".to_owned()
 }

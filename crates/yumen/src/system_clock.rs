@@ -11,10 +11,7 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now_ms(&self) -> EpochMs {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "this is the one clock that all others stand in for"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "this is the one clock that all others stand in for")]
         let now = SystemTime::now();
         // A clock before 1970 reads as 1970, which the start-up check refuses.
         let since = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);

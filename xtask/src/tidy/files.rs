@@ -26,11 +26,7 @@ pub fn files_stay_short(tree: &Tree) -> Vec<Finding> {
     for source in &tree.sources {
         let tests = source.test.iter().filter(|test| **test).count();
         let product = source.test.len() - tests;
-        let table = source
-            .text
-            .lines()
-            .next()
-            .is_some_and(|first| first.contains(TABLE_MARK));
+        let table = source.text.lines().next().is_some_and(|first| first.contains(TABLE_MARK));
         if product > LONGEST_FILE && !table {
             let message = format!("{product} lines without tests; the ceiling is {LONGEST_FILE}");
             findings.push(source.finding(LONGEST_FILE, message));
@@ -47,14 +43,9 @@ pub fn files_have_honest_names(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for source in &tree.sources {
         let folders = source.path.trim_end_matches(".rs").split('/');
-        if let Some(word) = folders
-            .flat_map(|part| part.split('_'))
-            .find(|word| EMPTY_NAMES.contains(word))
-        {
-            findings.push(source.finding(
-                1,
-                format!("`{word}` says nothing: name the file for its main item"),
-            ));
+        if let Some(word) = folders.flat_map(|part| part.split('_')).find(|word| EMPTY_NAMES.contains(word)) {
+            findings
+                .push(source.finding(1, format!("`{word}` says nothing: name the file for its main item")));
         }
     }
     findings
@@ -63,11 +54,7 @@ pub fn files_have_honest_names(tree: &Tree) -> Vec<Finding> {
 /// A file that no `mod` line names is not compiled, however finished it looks.
 pub fn every_file_is_listed(tree: &Tree) -> Vec<Finding> {
     let mut reached: BTreeSet<&str> = BTreeSet::new();
-    let mut waiting: Vec<&Source> = tree
-        .sources
-        .iter()
-        .filter(|source| is_root(&source.path))
-        .collect();
+    let mut waiting: Vec<&Source> = tree.sources.iter().filter(|source| is_root(&source.path)).collect();
     while let Some(source) = waiting.pop() {
         if !reached.insert(&source.path) {
             continue;
@@ -76,13 +63,8 @@ pub fn every_file_is_listed(tree: &Tree) -> Vec<Finding> {
             waiting.extend(tree.sources.iter().filter(|other| module.contains(&other.path)));
         }
     }
-    let unlisted = tree
-        .sources
-        .iter()
-        .filter(|source| !reached.contains(source.path.as_str()));
-    unlisted
-        .map(|source| source.finding(1, "no `mod` line names this file"))
-        .collect()
+    let unlisted = tree.sources.iter().filter(|source| !reached.contains(source.path.as_str()));
+    unlisted.map(|source| source.finding(1, "no `mod` line names this file")).collect()
 }
 
 /// The places of every module that a file declares, `#[path]` included.
@@ -94,15 +76,8 @@ fn modules(source: &Source) -> Vec<Vec<String>> {
         let Some(name) = module_declared(line) else {
             continue;
         };
-        let above = number
-            .checked_sub(2)
-            .and_then(|index| texts.get(index))
-            .copied()
-            .unwrap_or_default();
-        let path = above
-            .trim()
-            .strip_prefix("#[path = \"")
-            .and_then(|path| path.strip_suffix("\"]"));
+        let above = number.checked_sub(2).and_then(|index| texts.get(index)).copied().unwrap_or_default();
+        let path = above.trim().strip_prefix("#[path = \"").and_then(|path| path.strip_suffix("\"]"));
         found.push(path.map_or_else(
             || module_files(&source.path, name).to_vec(),
             |path| vec![normalised(&format!("{folder}/{path}"))],
@@ -127,28 +102,19 @@ fn normalised(path: &str) -> String {
 fn is_root(path: &str) -> bool {
     let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
     let in_source = folder.ends_with("/src") && matches!(file, "lib.rs" | "main.rs");
-    let beside = ["/tests", "/benches", "/examples", "/src/bin"]
-        .iter()
-        .any(|place| folder.ends_with(place));
-    let main_of_folder = file == "main.rs"
-        && ["/tests/", "/examples/", "/src/bin/"]
-            .iter()
-            .any(|place| path.contains(place));
+    let beside = ["/tests", "/benches", "/examples", "/src/bin"].iter().any(|place| folder.ends_with(place));
+    let main_of_folder =
+        file == "main.rs" && ["/tests/", "/examples/", "/src/bin/"].iter().any(|place| path.contains(place));
     in_source || beside || main_of_folder || file == "build.rs"
 }
 
 /// The module's documentation comes first and says what the file is for.
 pub fn every_file_says_what_it_is_for(tree: &Tree) -> Vec<Finding> {
     let silent = tree.sources.iter().filter(|source| {
-        let first = source
-            .text
-            .lines()
-            .find(|line| !line.starts_with("#!") && !line.trim().is_empty());
+        let first = source.text.lines().find(|line| !line.starts_with("#!") && !line.trim().is_empty());
         !first.is_some_and(|first| first.starts_with("//! ") && first.len() > 12)
     });
-    silent
-        .map(|source| source.finding(1, "say in a `//!` line what this file is for"))
-        .collect()
+    silent.map(|source| source.finding(1, "say in a `//!` line what this file is for")).collect()
 }
 
 #[cfg(test)]
@@ -172,11 +138,7 @@ mod tests {
     #[test]
     fn finds_a_file_of_tests_that_nobody_reads() {
         let long = "fn a() {}\n".repeat(1_001);
-        check(
-            files_stay_short,
-            &[("crates/e2e/tests/a.rs", &long)],
-            &["crates/e2e/tests/a.rs:1000"],
-        );
+        check(files_stay_short, &[("crates/e2e/tests/a.rs", &long)], &["crates/e2e/tests/a.rs:1000"]);
     }
 
     #[test]
@@ -217,10 +179,7 @@ mod tests {
     fn finds_a_file_that_does_not_say_what_it_is_for() {
         let files = [
             ("crates/llm/src/a.rs", "use b;\n"),
-            (
-                "crates/llm/src/c.rs",
-                "//! Reads the terminal event of a stream.\nuse b;\n",
-            ),
+            ("crates/llm/src/c.rs", "//! Reads the terminal event of a stream.\nuse b;\n"),
         ];
         check(every_file_says_what_it_is_for, &files, &["crates/llm/src/a.rs:1"]);
     }

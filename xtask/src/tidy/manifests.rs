@@ -14,34 +14,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("policy", &["model", "telemetry", "state", "egress"]),
     ("ledger", &["model", "telemetry", "state", "store"]),
     ("sync", &["model", "telemetry", "egress"]),
-    (
-        "proxy",
-        &[
-            "model",
-            "telemetry",
-            "llm",
-            "rpc",
-            "policy",
-            "ledger",
-            "state",
-            "sync",
-            "egress",
-        ],
-    ),
-    (
-        "control",
-        &[
-            "model",
-            "telemetry",
-            "llm",
-            "policy",
-            "ledger",
-            "state",
-            "store",
-            "sync",
-            "egress",
-        ],
-    ),
+    ("proxy", &["model", "telemetry", "llm", "rpc", "policy", "ledger", "state", "sync", "egress"]),
+    ("control", &["model", "telemetry", "llm", "policy", "ledger", "state", "store", "sync", "egress"]),
     ("yumen", UPWARDS.split_at(12).0),
     ("testkit", UPWARDS.split_at(13).0),
     ("e2e", &UPWARDS),
@@ -58,18 +32,8 @@ const UPWARDS: [&str; 14] = [
 ];
 
 /// Crates that would bring a runtime, sockets or a clock into a codec.
-const RUNTIMES: &[&str] = &[
-    "tokio",
-    "tokio-util",
-    "hyper",
-    "hyper-util",
-    "axum",
-    "socket2",
-    "rustls",
-    "sqlx",
-    "uuid",
-    "fastrand",
-];
+const RUNTIMES: &[&str] =
+    &["tokio", "tokio-util", "hyper", "hyper-util", "axum", "socket2", "rustls", "sqlx", "uuid", "fastrand"];
 
 /// A crate depends only on what the table of edges lists, in every kind of dependency.
 pub fn crates_depend_downwards(tree: &Tree) -> Vec<Finding> {
@@ -77,11 +41,7 @@ pub fn crates_depend_downwards(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for manifest in &tree.manifests {
         let Some((_, allowed)) = EDGES.iter().find(|(name, _)| *name == manifest.name) else {
-            findings.push(finding(
-                manifest,
-                &manifest.name,
-                "this crate is not in the table of edges",
-            ));
+            findings.push(finding(manifest, &manifest.name, "this crate is not in the table of edges"));
             continue;
         };
         for dependency in dependencies(manifest) {
@@ -110,17 +70,10 @@ pub fn settings_come_from_the_workspace(tree: &Tree) -> Vec<Finding> {
             }
         }
         if !inherits(manifest.table.get("lints")) {
-            findings.push(finding(
-                manifest,
-                "[lints]",
-                "lints are not inherited from the workspace",
-            ));
+            findings.push(finding(manifest, "[lints]", "lints are not inherited from the workspace"));
         }
         for dependency in dependencies(manifest).filter(|dependency| !inherits(Some(dependency.value))) {
-            let message = format!(
-                "`{}` is not inherited: versions are written once",
-                dependency.name
-            );
+            let message = format!("`{}` is not inherited: versions are written once", dependency.name);
             findings.push(finding(manifest, dependency.name, &message));
         }
     }
@@ -130,16 +83,9 @@ pub fn settings_come_from_the_workspace(tree: &Tree) -> Vec<Finding> {
 /// `llm`, `rpc` and `model` compile without a runtime: no tokio, no sockets, no clock.
 pub fn codecs_have_no_runtime(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for manifest in tree
-        .manifests
-        .iter()
-        .filter(|manifest| super::sources::is_codec(&manifest.name))
-    {
+    for manifest in tree.manifests.iter().filter(|manifest| super::sources::is_codec(&manifest.name)) {
         for dependency in dependencies(manifest).filter(|dependency| RUNTIMES.contains(&dependency.name)) {
-            let message = format!(
-                "`{}` has no I/O and may not use `{}`",
-                manifest.name, dependency.name
-            );
+            let message = format!("`{}` has no I/O and may not use `{}`", manifest.name, dependency.name);
             findings.push(finding(manifest, dependency.name, &message));
         }
     }
@@ -156,36 +102,25 @@ const SECTIONS: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependen
 
 fn dependencies(manifest: &Manifest) -> impl Iterator<Item = Dependency<'_>> {
     let targets = manifest.table.get("target").and_then(toml::Value::as_table);
-    let tables = targets
-        .into_iter()
-        .flat_map(|targets| targets.values().filter_map(toml::Value::as_table));
+    let tables = targets.into_iter().flat_map(|targets| targets.values().filter_map(toml::Value::as_table));
     std::iter::once(&manifest.table).chain(tables).flat_map(|table| {
         SECTIONS.into_iter().flat_map(move |section| {
             let entries = table.get(section).and_then(toml::Value::as_table);
-            entries
-                .into_iter()
-                .flatten()
-                .map(move |(name, value)| Dependency {
-                    section,
-                    name: name.as_str(),
-                    value,
-                })
+            entries.into_iter().flatten().map(move |(name, value)| Dependency {
+                section,
+                name: name.as_str(),
+                value,
+            })
         })
     })
 }
 
 fn inherits(value: Option<&toml::Value>) -> bool {
-    value
-        .and_then(|value| value.get("workspace"))
-        .and_then(toml::Value::as_bool)
-        == Some(true)
+    value.and_then(|value| value.get("workspace")).and_then(toml::Value::as_bool) == Some(true)
 }
 
 fn finding(manifest: &Manifest, word: &str, message: &str) -> Finding {
-    let line = manifest
-        .text
-        .lines()
-        .position(|line| line.trim_start().starts_with(word));
+    let line = manifest.text.lines().position(|line| line.trim_start().starts_with(word));
     Finding {
         path: manifest.path.clone(),
         line: line.map_or(1, |line| line + 1),
@@ -220,15 +155,8 @@ mod tests {
     fn finds_an_edge_that_only_tests_or_one_platform_use() {
         let policy = manifest("[dev-dependencies]\ntestkit.workspace = true\nstore.workspace = true\n");
         let sync = manifest("[target.'cfg(unix)'.dependencies]\nstore.workspace = true\n");
-        let files = [
-            ("crates/policy/Cargo.toml", policy.as_str()),
-            ("crates/sync/Cargo.toml", &sync),
-        ];
-        check(
-            crates_depend_downwards,
-            &files,
-            &["crates/policy/Cargo.toml:12", "crates/sync/Cargo.toml:11"],
-        );
+        let files = [("crates/policy/Cargo.toml", policy.as_str()), ("crates/sync/Cargo.toml", &sync)];
+        check(crates_depend_downwards, &files, &["crates/policy/Cargo.toml:12", "crates/sync/Cargo.toml:11"]);
     }
 
     #[test]
@@ -246,20 +174,12 @@ mod tests {
         let model = manifest("[dependencies]\nserde = \"1\"\n")
             .replace("edition.workspace = true", "edition = \"2021\"");
         let places = ["crates/model/Cargo.toml:4", "crates/model/Cargo.toml:11"];
-        check(
-            settings_come_from_the_workspace,
-            &[("crates/model/Cargo.toml", &model)],
-            &places,
-        );
+        check(settings_come_from_the_workspace, &[("crates/model/Cargo.toml", &model)], &places);
     }
 
     #[test]
     fn finds_a_runtime_in_a_codec() {
         let llm = manifest("[dependencies]\nbytes.workspace = true\ntokio = { workspace = true }\n");
-        check(
-            codecs_have_no_runtime,
-            &[("crates/llm/Cargo.toml", &llm)],
-            &["crates/llm/Cargo.toml:12"],
-        );
+        check(codecs_have_no_runtime, &[("crates/llm/Cargo.toml", &llm)], &["crates/llm/Cargo.toml:12"]);
     }
 }

@@ -102,9 +102,7 @@ fn raw_string_length(bytes: &[u8], at: usize) -> Option<usize> {
     if !raw || bytes.get(at + hashes) != Some(&b'"') {
         return None;
     }
-    let close: Vec<u8> = std::iter::once(b'"')
-        .chain(std::iter::repeat_n(b'#', hashes))
-        .collect();
+    let close: Vec<u8> = std::iter::once(b'"').chain(std::iter::repeat_n(b'#', hashes)).collect();
     let inside = &bytes[at + hashes + 1..];
     Some(find(inside, &close).map_or(bytes.len() - at, |length| hashes + 1 + length + close.len()))
 }
@@ -177,11 +175,7 @@ pub fn module_files(path: &str, name: &str) -> [String; 2] {
         || folder.ends_with("/bin")
         || folder.ends_with("/examples");
     let stem = file.trim_end_matches(".rs");
-    let base = if is_root {
-        folder.to_owned()
-    } else {
-        format!("{folder}/{stem}")
-    };
+    let base = if is_root { folder.to_owned() } else { format!("{folder}/{stem}") };
     [format!("{base}/{name}.rs"), format!("{base}/{name}/mod.rs")]
 }
 
@@ -218,10 +212,7 @@ mod tests {
     #[test]
     fn finds_the_lines_of_test_items() {
         let code = "fn a() {}\n#[cfg(test)]\nmod tests {\n  fn b() {}\n}\nfn c() {}\n#[cfg(test)]\nmod more;\nfn d() {}\n";
-        assert_eq!(
-            test_lines(code),
-            [false, true, true, true, true, false, true, true, false]
-        );
+        assert_eq!(test_lines(code), [false, true, true, true, true, false, true, true, false]);
     }
 
     #[test]

@@ -14,13 +14,9 @@ pub fn is_codec(name: &str) -> bool {
 /// No SQL is awaited on a request's path.
 pub fn the_data_plane_never_names_the_store(tree: &Tree) -> Vec<Finding> {
     let data_plane = |source: &Source| matches!(source.crate_name(), "proxy" | "policy");
-    find(
-        tree,
-        data_plane,
-        Lines::All,
-        &["use store", "store::", "sqlx"],
-        |word| format!("the data plane names `{word}`: nothing on a request's path waits for a database"),
-    )
+    find(tree, data_plane, Lines::All, &["use store", "store::", "sqlx"], |word| {
+        format!("the data plane names `{word}`: nothing on a request's path waits for a database")
+    })
 }
 
 /// Codecs and the ledger's state machine are pure.
@@ -40,9 +36,7 @@ pub fn codecs_have_no_sockets_and_no_clock(tree: &Tree) -> Vec<Finding> {
     let pure = |source: &Source| {
         is_codec(source.crate_name()) || source.path == "crates/ledger/src/state_machine.rs"
     };
-    find(tree, pure, Lines::Product, WORDS, |word| {
-        format!("`{word}` in code that has no I/O and no clock")
-    })
+    find(tree, pure, Lines::Product, WORDS, |word| format!("`{word}` in code that has no I/O and no clock"))
 }
 
 /// Only the binary reads the environment; everyone else is handed what they need.
@@ -58,9 +52,7 @@ pub fn only_yumen_reads_the_environment(tree: &Tree) -> Vec<Finding> {
         "env::args_os",
     ];
     let others = |source: &Source| !is_developer(source) && source.crate_name() != "yumen";
-    find(tree, others, Lines::Product, WORDS, |word| {
-        format!("`{word}`: only `yumen` reads the environment")
-    })
+    find(tree, others, Lines::Product, WORDS, |word| format!("`{word}`: only `yumen` reads the environment"))
 }
 
 /// Only `egress` opens connections and resolves names.
@@ -86,14 +78,10 @@ pub fn a_secret_cannot_be_printed(tree: &Tree) -> Vec<Finding> {
     for source in &tree.sources {
         let mut derived = "";
         for (number, line, _) in source.lines() {
-            let shown = ["Debug", "Display", "Serialize"]
-                .into_iter()
-                .find(|word| has_words(line, word));
+            let shown = ["Debug", "Display", "Serialize"].into_iter().find(|word| has_words(line, word));
             let implemented = line.contains("impl") && has_words(line, "for Secret") && shown.is_some();
             let declared = has_words(line, "struct Secret")
-                && ["Debug", "Display", "Serialize"]
-                    .iter()
-                    .any(|word| has_words(derived, word));
+                && ["Debug", "Display", "Serialize"].iter().any(|word| has_words(derived, word));
             if implemented || declared {
                 findings.push(source.finding(number, "a `Secret` cannot be printed or serialised"));
             }
@@ -119,8 +107,7 @@ pub fn money_is_never_a_float(tree: &Tree) -> Vec<Finding> {
 pub fn no_crate_has_unsafe_code(tree: &Tree) -> Vec<Finding> {
     let roots = tree.sources.iter().filter(|source| is_crate_root(&source.path));
     let open = roots.filter(|source| !source.code.contains("#![forbid(unsafe_code)]"));
-    open.map(|source| source.finding(1, "write `#![forbid(unsafe_code)]` at the top of the crate"))
-        .collect()
+    open.map(|source| source.finding(1, "write `#![forbid(unsafe_code)]` at the top of the crate")).collect()
 }
 
 /// Work that is not done is an issue, not a macro; a debugging aid is not committed.
@@ -151,13 +138,7 @@ pub fn no_test_sleeps(tree: &Tree) -> Vec<Finding> {
     let quick =
         |source: &Source| !source.code.contains("start_paused") && !source.code.contains("time::pause");
     let mut findings = find(tree, |_| true, Lines::Tests, &["thread::sleep"], sleeping);
-    findings.extend(find(
-        tree,
-        quick,
-        Lines::Tests,
-        &["time::sleep", "sleep("],
-        sleeping,
-    ));
+    findings.extend(find(tree, quick, Lines::Tests, &["time::sleep", "sleep("], sleeping));
     findings.sort();
     findings.dedup_by(|a, b| (&a.path, a.line) == (&b.path, b.line));
     findings
@@ -230,10 +211,7 @@ mod tests {
     #[test]
     fn finds_sockets_and_clocks_in_codecs() {
         let text = "fn a() { Instant::now(); }\nuse tokio::net;\n#[cfg(test)]\nmod tests { use std::fs; }\n";
-        let files = [
-            ("crates/llm/src/peek.rs", text),
-            ("crates/egress/src/pool.rs", text),
-        ];
+        let files = [("crates/llm/src/peek.rs", text), ("crates/egress/src/pool.rs", text)];
         check(
             codecs_have_no_sockets_and_no_clock,
             &files,
@@ -249,20 +227,13 @@ mod tests {
             ("crates/yumen/src/main.rs", text),
             ("xtask/src/a.rs", text),
         ];
-        check(
-            only_yumen_reads_the_environment,
-            &files,
-            &["crates/control/src/lib.rs:1"],
-        );
+        check(only_yumen_reads_the_environment, &files, &["crates/control/src/lib.rs:1"]);
     }
 
     #[test]
     fn finds_a_connection_outside_egress() {
         let text = "fn a() { TcpStream::connect(b).await; }\n#[cfg(test)]\nmod tests { fn c() { TcpStream::connect(d); } }\n";
-        let files = [
-            ("crates/egress/src/connect.rs", text),
-            ("crates/policy/src/lib.rs", text),
-        ];
+        let files = [("crates/egress/src/connect.rs", text), ("crates/policy/src/lib.rs", text)];
         check(only_egress_connects, &files, &["crates/policy/src/lib.rs:1"]);
     }
 
@@ -280,42 +251,27 @@ mod tests {
     #[test]
     fn finds_a_float_near_money() {
         let text = "fn price(a: u64) -> u64 { (a as f64) as u64 }\n";
-        let files = [
-            ("crates/ledger/src/price.rs", text),
-            ("crates/telemetry/src/metric.rs", text),
-        ];
+        let files = [("crates/ledger/src/price.rs", text), ("crates/telemetry/src/metric.rs", text)];
         check(money_is_never_a_float, &files, &["crates/ledger/src/price.rs:1"]);
     }
 
     #[test]
     fn finds_a_crate_that_allows_unsafe_code() {
         let text = "//! A crate.\n#![deny(unsafe_code)]\n";
-        check(
-            no_crate_has_unsafe_code,
-            &[("crates/state/src/lib.rs", text)],
-            &["crates/state/src/lib.rs:1"],
-        );
+        check(no_crate_has_unsafe_code, &[("crates/state/src/lib.rs", text)], &["crates/state/src/lib.rs:1"]);
     }
 
     #[test]
     fn finds_what_is_left_over() {
         let text = "fn a() {\n    todo!()\n}\nfn b() {\n    dbg!(1);\n    unimplemented!();\n}\n";
-        let places = [
-            "crates/sync/src/a.rs:2",
-            "crates/sync/src/a.rs:5",
-            "crates/sync/src/a.rs:6",
-        ];
+        let places = ["crates/sync/src/a.rs:2", "crates/sync/src/a.rs:5", "crates/sync/src/a.rs:6"];
         check(nothing_is_unfinished, &[("crates/sync/src/a.rs", text)], &places);
     }
 
     #[test]
     fn finds_an_ignored_test() {
         let text = "#[test]\n#[ignore = \"slow\"]\nfn a() {}\n";
-        check(
-            no_test_is_ignored,
-            &[("crates/e2e/tests/a.rs", text)],
-            &["crates/e2e/tests/a.rs:2"],
-        );
+        check(no_test_is_ignored, &[("crates/e2e/tests/a.rs", text)], &["crates/e2e/tests/a.rs:2"]);
     }
 
     #[test]
@@ -329,11 +285,7 @@ mod tests {
             ("crates/egress/tests/c.rs", blocks),
             ("crates/testkit/src/d.rs", sleeps),
         ];
-        check(
-            no_test_sleeps,
-            &files,
-            &["crates/e2e/tests/a.rs:1", "crates/egress/tests/c.rs:2"],
-        );
+        check(no_test_sleeps, &files, &["crates/e2e/tests/a.rs:1", "crates/egress/tests/c.rs:2"]);
     }
 
     #[test]

@@ -61,10 +61,7 @@ impl Tree {
         let mut files = Vec::new();
         for path in listed.lines() {
             if let Ok(text) = std::fs::read_to_string(root.join(path)) {
-                files.push(File {
-                    path: path.to_owned(),
-                    text,
-                });
+                files.push(File { path: path.to_owned(), text });
             }
         }
         Self::sorted(files)
@@ -74,29 +71,18 @@ impl Tree {
         let mut sources = Vec::new();
         let mut manifests = Vec::new();
         for File { path, text } in &files {
-            let extension = Path::new(path)
-                .extension()
-                .and_then(|extension| extension.to_str());
+            let extension = Path::new(path).extension().and_then(|extension| extension.to_str());
             if extension == Some("rs") {
                 sources.push(Source::new(path, text));
             }
             if let Some(folder) = path.strip_suffix("/Cargo.toml") {
                 let name = folder.rsplit('/').next().unwrap_or(folder).to_owned();
                 let table = text.parse().with_context(|| format!("{path} is not TOML"))?;
-                manifests.push(Manifest {
-                    path: path.clone(),
-                    name,
-                    text: text.clone(),
-                    table,
-                });
+                manifests.push(Manifest { path: path.clone(), name, text: text.clone(), table });
             }
         }
         mark_files_of_test_modules(&mut sources);
-        Ok(Self {
-            files,
-            sources,
-            manifests,
-        })
+        Ok(Self { files, sources, manifests })
     }
 
     /// How many files were read.
@@ -107,10 +93,7 @@ impl Tree {
     /// A tree of given files, for the rules' own tests.
     #[cfg(test)]
     pub fn planted(files: &[(&str, &str)]) -> Self {
-        let files = files.iter().map(|(path, text)| File {
-            path: (*path).into(),
-            text: (*text).into(),
-        });
+        let files = files.iter().map(|(path, text)| File { path: (*path).into(), text: (*text).into() });
         Self::sorted(files.collect()).expect("planted files parse")
     }
 }
@@ -126,12 +109,7 @@ impl Source {
         {
             test.fill(true);
         }
-        Self {
-            path: path.to_owned(),
-            text: text.to_owned(),
-            code,
-            test,
-        }
+        Self { path: path.to_owned(), text: text.to_owned(), code, test }
     }
 
     /// The crate's folder name: `policy` for `crates/policy/src/lib.rs`, `xtask` for `xtask/src/main.rs`.
@@ -150,11 +128,7 @@ impl Source {
 
     /// A finding in this file.
     pub fn finding(&self, line: usize, message: impl Into<String>) -> Finding {
-        Finding {
-            path: self.path.clone(),
-            line,
-            message: message.into(),
-        }
+        Finding { path: self.path.clone(), line, message: message.into() }
     }
 }
 
@@ -168,10 +142,7 @@ fn mark_files_of_test_modules(sources: &mut [Source]) {
             }
         }
     }
-    for source in sources
-        .iter_mut()
-        .filter(|source| test_files.contains(&source.path))
-    {
+    for source in sources.iter_mut().filter(|source| test_files.contains(&source.path)) {
         source.test.fill(true);
     }
 }

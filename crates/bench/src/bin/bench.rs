@@ -1,11 +1,7 @@
 //! The tools' command line: `bench simulate` is the upstream, `bench measure` runs everything.
 
 #![forbid(unsafe_code)]
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command talks to its terminal"
-)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to its terminal")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -36,9 +32,7 @@ fn main() -> ExitCode {
 }
 
 fn on_one_thread<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     tokio::task::LocalSet::new().block_on(&runtime, work)
 }
 
@@ -58,17 +52,10 @@ struct Arguments {
 }
 
 fn parse(arguments: &[String]) -> Result<Arguments> {
-    let mut parsed = Arguments {
-        rounds: 3,
-        ..Arguments::default()
-    };
+    let mut parsed = Arguments { rounds: 3, ..Arguments::default() };
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
-        let mut value = || {
-            rest.next()
-                .cloned()
-                .with_context(|| format!("{argument} needs a value"))
-        };
+        let mut value = || rest.next().cloned().with_context(|| format!("{argument} needs a value"));
         match argument.as_str() {
             "--yumen" => parsed.yumen = value()?.into(),
             "--profile" => parsed.profile = value()?,
@@ -111,11 +98,7 @@ fn run(arguments: &[String]) -> Result<bool> {
 }
 
 fn circumstances(arguments: &Arguments) -> Circumstances {
-    let quick = if arguments.profile == "quick" {
-        " --quick"
-    } else {
-        ""
-    };
+    let quick = if arguments.profile == "quick" { " --quick" } else { "" };
     let cases: String = arguments.cases.iter().map(|case| format!(" {case}")).collect();
     Circumstances {
         command: format!("cargo xtask bench{cases} --rounds {}{quick}", arguments.rounds),
@@ -124,9 +107,7 @@ fn circumstances(arguments: &Arguments) -> Circumstances {
         machine: machine(),
         profile: arguments.profile.clone(),
         rounds: arguments.rounds,
-        floor: first_line("/usr/sbin/nginx", &["-v"])
-            .replace("nginx version: ", "")
-            .replace('/', " "),
+        floor: first_line("/usr/sbin/nginx", &["-v"]).replace("nginx version: ", "").replace('/', " "),
     }
 }
 
@@ -142,10 +123,8 @@ fn machine() -> String {
 
 /// The first line that a command says, on whichever output.
 fn first_line(program: &str, arguments: &[&str]) -> String {
-    let said = Command::new(program)
-        .args(arguments)
-        .output()
-        .map(|output| [output.stdout, output.stderr].concat());
+    let said =
+        Command::new(program).args(arguments).output().map(|output| [output.stdout, output.stderr].concat());
     let text = String::from_utf8(said.unwrap_or_default()).unwrap_or_default();
     text.lines().next().unwrap_or("unknown").to_owned()
 }

@@ -1,11 +1,7 @@
 //! Prints the reference pages that are derived from the product's tables, for `cargo xtask codegen`.
 
 #![forbid(unsafe_code)]
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command talks to its terminal"
-)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to its terminal")]
 
 use std::process::ExitCode;
 

@@ -104,9 +104,7 @@ fn changes_of_the_rest(account: &str, user: &str) -> Vec<Change> {
 #[tokio::test]
 async fn every_change_of_the_table_is_audited_without_a_secret() {
     let fixture = Fixture::empty().await;
-    let key = fixture
-        .created("/api/v1/admin/api-keys", json!({"name": "k"}))
-        .await;
+    let key = fixture.created("/api/v1/admin/api-keys", json!({"name": "k"})).await;
     let credential = json!({"type": "api_key", "api_key": CREDENTIAL});
     let body = json!({"name": "a", "provider": "openai", "credential": credential});
     let account = fixture.created("/api/v1/admin/accounts", body).await;
@@ -128,30 +126,19 @@ async fn every_change_of_the_table_is_audited_without_a_secret() {
         if (&route.method, route.path) == (&Method::DELETE, "/api/v1/admin/api-keys/{id}") {
             continue;
         }
-        let covered = changes
-            .iter()
-            .any(|change| (&change.0, change.1) == (&route.method, route.path));
+        let covered = changes.iter().any(|change| (&change.0, change.1) == (&route.method, route.path));
         assert!(covered, "{} {} is not in the list", route.method, route.path);
     }
     for (method, pattern, parameter, body) in changes {
-        let path = pattern
-            .replace("{id}", &parameter)
-            .replace("{*model}", &parameter);
+        let path = pattern.replace("{id}", &parameter).replace("{*model}", &parameter);
         lines.0.lock().clear();
         let body = (method != Method::DELETE).then_some(&body);
-        let seen = fixture
-            .send(request(method, &path, Some(ADMIN_TOKEN), body))
-            .await;
+        let seen = fixture.send(request(method, &path, Some(ADMIN_TOKEN), body)).await;
         assert!(seen.status < 300, "{path}: {}", seen.json);
         let written = lines.0.lock().clone();
         let about = |line: &&String| !line.contains("verb=\"use\"");
         assert_eq!(written.iter().filter(about).count(), 1, "{path}: {written:?}");
-        let secrets = [
-            PASSWORD,
-            CREDENTIAL,
-            ADMIN_TOKEN,
-            tokens["refresh_token"].as_str().unwrap(),
-        ];
+        let secrets = [PASSWORD, CREDENTIAL, ADMIN_TOKEN, tokens["refresh_token"].as_str().unwrap()];
         let leaks = |line: &String| secrets.iter().any(|secret| line.contains(secret));
         assert!(!written.iter().any(leaks), "{path}: {written:?}");
     }

@@ -56,28 +56,21 @@ async fn read<T: DeserializeOwned>(request: Request) -> Result<T, Refusal> {
         Refusal::because(Code::BodyTooLarge, message)
     };
     let stated = request.headers().get(CONTENT_LENGTH);
-    let stated = stated
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.parse::<usize>().ok());
+    let stated = stated.and_then(|value| value.to_str().ok()).and_then(|value| value.parse::<usize>().ok());
     if stated.is_some_and(|length| length > LARGEST_BODY) {
         return Err(too_large());
     }
-    let bytes = to_bytes(request.into_body(), LARGEST_BODY)
-        .await
-        .map_err(|error| {
-            let limit = std::error::Error::source(&error)
-                .is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
-            if limit {
-                too_large()
-            } else {
-                Refusal::because(Code::InvalidRequest, "The body ended before it was complete.")
-            }
-        })?;
+    let bytes = to_bytes(request.into_body(), LARGEST_BODY).await.map_err(|error| {
+        let limit = std::error::Error::source(&error)
+            .is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
+        if limit {
+            too_large()
+        } else {
+            Refusal::because(Code::InvalidRequest, "The body ended before it was complete.")
+        }
+    })?;
     if bytes.is_empty() {
-        return Err(Refusal::because(
-            Code::InvalidRequest,
-            "The body is empty; send a JSON object.",
-        ));
+        return Err(Refusal::because(Code::InvalidRequest, "The body is empty; send a JSON object."));
     }
     serde_json::from_slice(&bytes).map_err(|error| refuse_json(&error))
 }
@@ -139,9 +132,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let Name(text) = Name::from_request_parts(parts, state).await?;
-        ResourceId::parse(&text)
-            .map(Self)
-            .ok_or_else(|| Refusal::new(Code::NotFound))
+        ResourceId::parse(&text).map(Self).ok_or_else(|| Refusal::new(Code::NotFound))
     }
 }
 
@@ -153,8 +144,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let name = Path::<String>::from_request_parts(parts, state).await;
-        name.map(|Path(name)| Self(name))
-            .map_err(|_| Refusal::new(Code::NotFound))
+        name.map(|Path(name)| Self(name)).map_err(|_| Refusal::new(Code::NotFound))
     }
 }
 
@@ -180,22 +170,10 @@ mod tests {
     fn names_the_field_and_never_repeats_a_value() {
         check(r#"{"count":1,"other":2}"#, Some("other"), "unknown field `other`");
         check("{}", Some("count"), "missing field `count`");
-        check(
-            r#"{"count":1,"count":1}"#,
-            Some("count"),
-            "duplicate field `count`",
-        );
+        check(r#"{"count":1,"count":1}"#, Some("count"), "duplicate field `count`");
         check(r#"{"count":1,"quota":[]}"#, Some("quota"), "do not exist yet");
-        check(
-            r#"{"count":"sk-secret"}"#,
-            None,
-            "invalid type: string, expected u32",
-        );
-        check(
-            r#"{"count":"sk-secret, expected sk-secret"}"#,
-            None,
-            "expected u32",
-        );
+        check(r#"{"count":"sk-secret"}"#, None, "invalid type: string, expected u32");
+        check(r#"{"count":"sk-secret, expected sk-secret"}"#, None, "expected u32");
         check("{", None, "EOF");
     }
 }

@@ -48,10 +48,7 @@ pub fn at_most(field: &str, length: usize) -> Result<(), Refusal> {
     if length <= MOST_ENTRIES {
         return Ok(());
     }
-    Err(Refusal::invalid(
-        field,
-        format!("`{field}` may have at most {MOST_ENTRIES} entries."),
-    ))
+    Err(Refusal::invalid(field, format!("`{field}` may have at most {MOST_ENTRIES} entries.")))
 }
 
 /// A group's name: it stands in URLs and logs.
@@ -80,10 +77,7 @@ pub fn networks(field: &str, list: &[String]) -> Result<Vec<String>, Refusal> {
         let single = || text.parse::<IpAddr>().map(IpNet::from);
         let network = text.parse::<IpNet>().or_else(|_| single());
         let refuse = |_| {
-            Refusal::invalid(
-                field,
-                format!("`{field}`: {text:?} is not a network such as 192.0.2.0/24."),
-            )
+            Refusal::invalid(field, format!("`{field}`: {text:?} is not a network such as 192.0.2.0/24."))
         };
         network.map(|network| network.trunc().to_string()).map_err(refuse)
     };
@@ -96,10 +90,7 @@ pub fn networks(field: &str, list: &[String]) -> Result<Vec<String>, Refusal> {
 /// `INVALID_REQUEST` at `field`.
 pub fn time(field: &str, text: &str) -> Result<EpochMs, Refusal> {
     parse_rfc3339(text).ok_or_else(|| {
-        Refusal::invalid(
-            field,
-            format!("`{field}` must be an RFC 3339 time such as 2026-01-31T12:00:00Z."),
-        )
+        Refusal::invalid(field, format!("`{field}` must be an RFC 3339 time such as 2026-01-31T12:00:00Z."))
     })
 }
 

@@ -68,13 +68,7 @@ impl Context {
         let peer = extensions.get::<IpAddr>().copied();
         let peer = peer.or_else(|| extensions.get::<SocketAddr>().map(SocketAddr::ip));
         let scope = Scope::new(actor.tenant(), &actor.name());
-        Ok(Self {
-            state,
-            actor,
-            scope,
-            request_id,
-            peer,
-        })
+        Ok(Self { state, actor, scope, request_id, peer })
     }
 
     /// The database.
@@ -149,16 +143,9 @@ async fn signed_in(state: &ControlState, token: &str) -> Result<Actor, Refusal> 
         tracing::info!(target: "audit", actor = "admin-token", verb = "use", object = "admin-token", "audit");
         return Ok(Actor::AdminToken);
     }
-    let claims = state
-        .jwt_keys
-        .verify(token, state.clock.now_ms())
-        .map_err(refuse_token)?;
-    let stale = || {
-        Refusal::because(
-            Code::TokenInvalid,
-            "The user of this access token may no longer sign in.",
-        )
-    };
+    let claims = state.jwt_keys.verify(token, state.clock.now_ms()).map_err(refuse_token)?;
+    let stale =
+        || Refusal::because(Code::TokenInvalid, "The user of this access token may no longer sign in.");
     let user = ResourceId::parse(&claims.sub).ok_or_else(stale)?;
     let session = ResourceId::parse(&claims.sid).ok_or_else(stale)?;
     // Read each time: a disabled user or a lesser role takes effect at once, not when the token ends.
@@ -167,10 +154,7 @@ async fn signed_in(state: &ControlState, token: &str) -> Result<Actor, Refusal> 
     if !user.enabled {
         return Err(stale());
     }
-    Ok(Actor::User {
-        user: Box::new(user),
-        session,
-    })
+    Ok(Actor::User { user: Box::new(user), session })
 }
 
 fn refuse_token(fault: TokenFault) -> Refusal {
@@ -179,10 +163,9 @@ fn refuse_token(fault: TokenFault) -> Refusal {
         TokenFault::UnknownKey | TokenFault::WrongAlgorithm | TokenFault::Malformed => Code::TokenInvalid,
     };
     let message = match fault {
-        TokenFault::Expired { at_s } => format!(
-            "The access token expired at {}.",
-            model::clock::rfc3339(at_s.saturating_mul(1_000))
-        ),
+        TokenFault::Expired { at_s } => {
+            format!("The access token expired at {}.", model::clock::rfc3339(at_s.saturating_mul(1_000)))
+        }
         other => format!("{}.", capitalised(&other.to_string())),
     };
     Rejection::because(code, message).into()

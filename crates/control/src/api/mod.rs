@@ -106,15 +106,11 @@ pub fn routes() -> Vec<Route> {
 /// Each request carries these extensions from the data plane: its `model::RequestId`, the caller's
 /// address (`IpAddr` or `SocketAddr`), and for `/v1/usage` the [`context::CallerKey`].
 pub fn router(state: Arc<ControlState>) -> Router {
-    let table = routes()
-        .into_iter()
-        .fold(Router::new(), |router, route| route.mount(router, &state));
+    let table = routes().into_iter().fold(Router::new(), |router, route| route.mount(router, &state));
     table
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn(move |request: Request, next: Next| {
-            dress(Arc::clone(&state), request, next)
-        }))
+        .layer(from_fn(move |request: Request, next: Next| dress(Arc::clone(&state), request, next)))
 }
 
 async fn not_found() -> Refusal {

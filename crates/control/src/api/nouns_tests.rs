@@ -13,9 +13,7 @@ const SECRET: &str = "sk-upstream-secret-0123456789";
 fn account(more: Value) -> Value {
     let mut body = json!({"name": "main", "provider": "openai", "models": ["gpt-5"],
         "credential": {"type": "api_key", "api_key": SECRET}});
-    body.as_object_mut()
-        .unwrap()
-        .extend(more.as_object().unwrap().clone());
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     body
 }
 
@@ -29,21 +27,13 @@ async fn an_account_never_shows_its_credential() {
         (&made["priority"], &made["weight"], &made["concurrency"]),
         (&json!(50), &json!(1), &Value::Null)
     );
-    assert_eq!(
-        (&made["has_credential"], &made["credential_hint"]),
-        (&json!(true), &json!("6789"))
-    );
+    assert_eq!((&made["has_credential"], &made["credential_hint"]), (&json!(true), &json!("6789")));
     let models = fixture.get("/api/v1/admin/models", ADMIN_TOKEN).await.json;
     assert_eq!(models["items"][0]["id"], "fast");
     assert_eq!(models["items"][0]["accounts"][0]["upstream"], "gpt-5-mini");
     let configuration = fixture.state.store.configuration().await.unwrap();
-    assert_eq!(
-        configuration.accounts[0].credential.as_ref().unwrap().expose(),
-        SECRET
-    );
-    let again = fixture
-        .post(ACCOUNTS, Some(ADMIN_TOKEN), &account(json!({})))
-        .await;
+    assert_eq!(configuration.accounts[0].credential.as_ref().unwrap().expose(), SECRET);
+    let again = fixture.post(ACCOUNTS, Some(ADMIN_TOKEN), &account(json!({}))).await;
     Fixture::refused(&again, 409, "CONFLICT");
 }
 
@@ -52,38 +42,20 @@ async fn an_account_that_cannot_work_is_refused_at_its_field() {
     let fixture = Fixture::empty().await;
     let with_model = |entry: Value| account(json!({"models": [entry]}));
     for (body, part) in [
-        (
-            account(json!({"provider": "frob"})),
-            "`provider` must be one of openai",
-        ),
+        (account(json!({"provider": "frob"})), "`provider` must be one of openai"),
         (account(json!({"provider": "openai-compatible"})), "base_url"),
         (account(json!({"base_url": "nonsense"})), "base_url"),
-        (
-            account(json!({"base_url": "http://api.example.org/v1"})),
-            "allow_private",
-        ),
-        (
-            account(json!({"base_url": "https://10.0.0.1/v1"})),
-            "allow_private",
-        ),
-        (
-            account(json!({"base_url": "https://169.254.169.254/", "allow_private": true})),
-            "link-local",
-        ),
+        (account(json!({"base_url": "http://api.example.org/v1"})), "allow_private"),
+        (account(json!({"base_url": "https://10.0.0.1/v1"})), "allow_private"),
+        (account(json!({"base_url": "https://169.254.169.254/", "allow_private": true})), "link-local"),
         (account(json!({"base_url": "https://u:p@example.org/"})), "user"),
         (account(json!({"base_url": "demo://demo"})), "scheme"),
         (account(json!({"credential": null})), "credential"),
-        (
-            account(json!({"credential": {"type": "api_key", "api_key": "a\nb"}})),
-            "`api_key`",
-        ),
+        (account(json!({"credential": {"type": "api_key", "api_key": "a\nb"}})), "`api_key`"),
         (account(json!({"credential": {"type": "oauth"}})), "unknown value"),
         (account(json!({"credential": SECRET})), "expected"),
         (with_model(json!({"name": "a"})), "models"),
-        (
-            with_model(json!({"name": "a", "upstream": "b", "c": 1})),
-            "models",
-        ),
+        (with_model(json!({"name": "a", "upstream": "b", "c": 1})), "models"),
         (account(json!({"models": ["a", "a"]})), "twice"),
         (account(json!({"frob": 1})), "`frob`"),
     ] {
@@ -100,21 +72,11 @@ async fn an_account_changes_but_its_credential_stays_at_its_address() {
     let fixture = Fixture::empty().await;
     let made = fixture.created(ACCOUNTS, account(json!({}))).await;
     let path = format!("{ACCOUNTS}/{}", made["id"].as_str().unwrap());
-    let changed = fixture
-        .patch(&path, &json!({"weight": 3, "concurrency": 2}))
-        .await
-        .json;
-    assert_eq!(
-        (&changed["weight"], &changed["concurrency"]),
-        (&json!(3), &json!(2))
-    );
-    let moved = fixture
-        .patch(&path, &json!({"base_url": "https://evil.example.org/v1"}))
-        .await;
+    let changed = fixture.patch(&path, &json!({"weight": 3, "concurrency": 2})).await.json;
+    assert_eq!((&changed["weight"], &changed["concurrency"]), (&json!(3), &json!(2)));
+    let moved = fixture.patch(&path, &json!({"base_url": "https://evil.example.org/v1"})).await;
     Fixture::refused(&moved, 400, "INVALID_REQUEST");
-    let same = fixture
-        .patch(&path, &json!({"base_url": "https://api.openai.com/v1/"}))
-        .await;
+    let same = fixture.patch(&path, &json!({"base_url": "https://api.openai.com/v1/"})).await;
     assert_eq!(same.status, 200, "{}", same.json);
     let credential = json!({"type": "api_key", "api_key": "another"});
     let body = json!({"base_url": "https://eu.example.org/v1", "credential": credential});
@@ -136,18 +98,12 @@ async fn only_an_owner_makes_and_changes_owners() {
     let (owner, owner_token) = fixture.signed_in(Role::Owner).await;
     let (_, admin_token) = fixture.signed_in(Role::Admin).await;
     let body = json!({"email": "second@example.org", "role": "owner"});
-    Fixture::refused(
-        &fixture.post(USERS, Some(&admin_token), &body).await,
-        403,
-        "SCOPE_DENIED",
-    );
+    Fixture::refused(&fixture.post(USERS, Some(&admin_token), &body).await, 403, "SCOPE_DENIED");
     assert_eq!(fixture.post(USERS, Some(&owner_token), &body).await.status, 201);
     let path = format!("{USERS}/{}", owner.id);
     Fixture::refused(&fixture.delete(&path, &admin_token).await, 403, "SCOPE_DENIED");
     Fixture::refused(
-        &fixture
-            .patch(&path, &json!({"password": "long enough pass"}))
-            .await,
+        &fixture.patch(&path, &json!({"password": "long enough pass"})).await,
         403,
         "SCOPE_DENIED",
     );
@@ -166,22 +122,11 @@ async fn a_user_is_checked_and_found_again() {
     ] {
         let seen = fixture.post(USERS, Some(ADMIN_TOKEN), &body).await;
         Fixture::refused(&seen, 400, "INVALID_REQUEST");
-        assert!(
-            seen.json["message"].as_str().unwrap().contains(part),
-            "{body}: {}",
-            seen.json
-        );
+        assert!(seen.json["message"].as_str().unwrap().contains(part), "{body}: {}", seen.json);
     }
-    let made = fixture
-        .created(USERS, json!({"email": "A@b", "role": "billing"}))
-        .await;
-    assert_eq!(
-        (&made["email"], &made["role"]),
-        (&json!("a@b"), &json!("billing"))
-    );
-    let again = fixture
-        .post(USERS, Some(ADMIN_TOKEN), &json!({"email": "a@B"}))
-        .await;
+    let made = fixture.created(USERS, json!({"email": "A@b", "role": "billing"})).await;
+    assert_eq!((&made["email"], &made["role"]), (&json!("a@b"), &json!("billing")));
+    let again = fixture.post(USERS, Some(ADMIN_TOKEN), &json!({"email": "a@B"})).await;
     Fixture::refused(&again, 409, "CONFLICT");
     let listed = fixture.get(USERS, ADMIN_TOKEN).await.json;
     assert_eq!(listed["items"], json!([made]));
@@ -196,35 +141,18 @@ async fn an_override_stands_in_front_of_the_catalogue() {
         (&listed["source"], &listed["in"], &listed["out"]),
         (&json!("catalogue"), &json!("2"), &json!("8"))
     );
-    let set = fixture
-        .put(path, &json!({"in": "0.15", "out": "0.6", "cache_read": "0.075"}))
-        .await;
+    let set = fixture.put(path, &json!({"in": "0.15", "out": "0.6", "cache_read": "0.075"})).await;
     assert_eq!(set.status, 200, "{}", set.json);
     let shown = fixture.get(path, ADMIN_TOKEN).await.json;
-    assert_eq!(
-        (&shown["source"], &shown["cache_read"]),
-        (&json!("override"), &json!("0.075"))
-    );
-    let found = fixture
-        .get("/api/v1/admin/prices?search=gpt-4.1", ADMIN_TOKEN)
-        .await
-        .json;
+    assert_eq!((&shown["source"], &shown["cache_read"]), (&json!("override"), &json!("0.075")));
+    let found = fixture.get("/api/v1/admin/prices?search=gpt-4.1", ADMIN_TOKEN).await.json;
     assert!(found["items"].as_array().unwrap().len() > 2);
     assert_eq!(fixture.delete(path, ADMIN_TOKEN).await.status, 204);
     Fixture::refused(&fixture.delete(path, ADMIN_TOKEN).await, 404, "NOT_FOUND");
-    for body in [
-        json!({"in": "-1", "out": "0"}),
-        json!({"in": 1, "out": "0"}),
-        json!({"in": "1"}),
-    ] {
+    for body in [json!({"in": "-1", "out": "0"}), json!({"in": 1, "out": "0"}), json!({"in": "1"})] {
         Fixture::refused(&fixture.put(path, &body).await, 400, "INVALID_REQUEST");
     }
-    let slashed = fixture
-        .put(
-            "/api/v1/admin/prices/meta/llama-3",
-            &json!({"in": "1", "out": "1"}),
-        )
-        .await;
+    let slashed = fixture.put("/api/v1/admin/prices/meta/llama-3", &json!({"in": "1", "out": "1"})).await;
     assert_eq!(slashed.json["model"], "meta/llama-3");
 }
 
@@ -232,12 +160,7 @@ async fn an_override_stands_in_front_of_the_catalogue() {
 async fn with_requests() -> (Fixture, &'static str) {
     let fixture = Fixture::empty().await;
     let mut story = record(1);
-    story.checks.push(Check {
-        name: "rpm",
-        passed: true,
-        limit: Some(60),
-        used: Some(3),
-    });
+    story.checks.push(Check { name: "rpm", passed: true, limit: Some(60), used: Some(3) });
     story.candidates.push(Candidate {
         account: "main".into(),
         eligible: true,
@@ -254,10 +177,7 @@ async fn with_requests() -> (Fixture, &'static str) {
 async fn a_request_is_found_with_its_whole_story() {
     let (fixture, path) = with_requests().await;
     let id = record(1).request_id.to_string();
-    let found = fixture
-        .get(&format!("{path}?trace_id={id}"), ADMIN_TOKEN)
-        .await
-        .json;
+    let found = fixture.get(&format!("{path}?trace_id={id}"), ADMIN_TOKEN).await.json;
     assert_eq!(found["items"].as_array().unwrap().len(), 1, "{found}");
     let item = &found["items"][0];
     for (name, expected) in [
@@ -269,14 +189,8 @@ async fn a_request_is_found_with_its_whole_story() {
         ("cost", json!("0.000355")),
         ("latency_ms", json!(903)),
         ("route", json!("POST /v1/chat/completions")),
-        (
-            "candidates",
-            json!([{"account": "main", "eligible": true, "reason": "eligible"}]),
-        ),
-        (
-            "checks",
-            json!([{"name": "rpm", "passed": true, "limit": 60, "used": 3}]),
-        ),
+        ("candidates", json!([{"account": "main", "eligible": true, "reason": "eligible"}])),
+        ("checks", json!([{"name": "rpm", "passed": true, "limit": 60, "used": 3}])),
     ] {
         assert_eq!(item[name], expected, "{name}");
     }
@@ -289,20 +203,10 @@ async fn a_request_is_found_with_its_whole_story() {
 #[tokio::test]
 async fn requests_are_searched_by_what_is_known_of_them() {
     let (fixture, path) = with_requests().await;
-    let failed = fixture
-        .get(&format!("{path}?status=502&model=gpt-5"), ADMIN_TOKEN)
-        .await
-        .json;
+    let failed = fixture.get(&format!("{path}?status=502&model=gpt-5"), ADMIN_TOKEN).await.json;
     assert_eq!(failed["items"].as_array().unwrap().len(), 1, "{failed}");
     assert_eq!(failed["items"][0]["cost"], Value::Null);
-    for bad in [
-        "?code=ODD",
-        "?trace_id=x",
-        "?from=now",
-        "?key_id=1",
-        "?status=x",
-        "?frob=1",
-    ] {
+    for bad in ["?code=ODD", "?trace_id=x", "?from=now", "?key_id=1", "?status=x", "?frob=1"] {
         let seen = fixture.get(&format!("{path}{bad}"), ADMIN_TOKEN).await;
         Fixture::refused(&seen, 400, "INVALID_REQUEST");
     }
@@ -324,16 +228,8 @@ async fn circuits_are_listed_and_reset_by_an_operator() {
 async fn the_log_level_changes_to_a_level_only() {
     let fixture = Fixture::empty().await;
     let path = "/api/v1/admin/settings/log-level";
-    assert_eq!(
-        fixture
-            .post(path, Some(ADMIN_TOKEN), &json!({"level": "debug"}))
-            .await
-            .status,
-        200
-    );
-    let seen = fixture
-        .post(path, Some(ADMIN_TOKEN), &json!({"level": "loud"}))
-        .await;
+    assert_eq!(fixture.post(path, Some(ADMIN_TOKEN), &json!({"level": "debug"})).await.status, 200);
+    let seen = fixture.post(path, Some(ADMIN_TOKEN), &json!({"level": "loud"})).await;
     Fixture::refused(&seen, 400, "INVALID_REQUEST");
 }
 
@@ -341,16 +237,9 @@ async fn the_log_level_changes_to_a_level_only() {
 async fn presets_are_listed() {
     let fixture = Fixture::empty().await;
     let listed = fixture.get("/api/v1/admin/providers", ADMIN_TOKEN).await.json;
-    let ids: Vec<&str> = listed["items"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter_map(|p| p["id"].as_str())
-        .collect();
-    assert!(
-        ids.contains(&"openai") && ids.contains(&"anthropic") && ids.contains(&"demo"),
-        "{ids:?}"
-    );
+    let ids: Vec<&str> =
+        listed["items"].as_array().unwrap().iter().filter_map(|p| p["id"].as_str()).collect();
+    assert!(ids.contains(&"openai") && ids.contains(&"anthropic") && ids.contains(&"demo"), "{ids:?}");
 }
 
 #[tokio::test]
@@ -359,22 +248,14 @@ async fn health_names_what_is_wrong_and_readiness_follows_draining() {
     let readiness = &fixture.state.readiness;
     let get = |path: &'static str| fixture.send(crate::testing::request(http::Method::GET, path, None, None));
     let seen = get("/health").await;
-    assert_eq!(
-        (seen.status, seen.json["status"].as_str()),
-        (200, Some("ok")),
-        "{}",
-        seen.json
-    );
+    assert_eq!((seen.status, seen.json["status"].as_str()), (200, Some("ok")), "{}", seen.json);
     assert_eq!(seen.json["components"]["database"]["status"], "UP");
     let ready = get("/actuator/readiness").await;
     assert_eq!((ready.status, ready.json["status"].as_str()), (200, Some("UP")));
 
     readiness.report("journal", Some("the disk is full".to_owned()));
     let seen = get("/health").await;
-    assert_eq!(
-        (seen.status, seen.json["status"].as_str()),
-        (200, Some("degraded"))
-    );
+    assert_eq!((seen.status, seen.json["status"].as_str()), (200, Some("degraded")));
     assert_eq!(seen.json["components"]["journal"]["detail"], "the disk is full");
     assert_eq!(get("/health/ready").await.status, 200);
 

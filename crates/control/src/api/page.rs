@@ -19,10 +19,7 @@ impl<T> List<T> {
     /// A list that is always whole.
     #[must_use]
     pub fn whole(items: Vec<T>) -> Self {
-        Self {
-            items,
-            next_cursor: None,
-        }
+        Self { items, next_cursor: None }
     }
 
     /// A page of the store, each item as `view` shows it.
@@ -41,14 +38,9 @@ impl<T> List<T> {
 pub fn request(cursor: Option<String>, limit: Option<u32>) -> Result<PageRequest, Refusal> {
     let limit = limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(Refusal::invalid(
-            "limit",
-            format!("`limit` must be from 1 to {MAX_LIMIT}."),
-        ));
+        return Err(Refusal::invalid("limit", format!("`limit` must be from 1 to {MAX_LIMIT}.")));
     }
     let not_ours = || Refusal::invalid("cursor", "`cursor` is not a cursor that this list gave.");
-    let after = cursor
-        .map(|text| Cursor::parse(&text).ok_or_else(not_ours))
-        .transpose()?;
+    let after = cursor.map(|text| Cursor::parse(&text).ok_or_else(not_ours)).transpose()?;
     Ok(PageRequest { after, limit })
 }

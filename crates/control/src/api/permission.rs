@@ -56,10 +56,7 @@ impl Permission {
             return Ok(());
         }
         let needed = roles.last().map_or("none", |role| role.name());
-        let message = format!(
-            "This operation needs the role `{needed}`; yours is `{}`.",
-            role.name()
-        );
+        let message = format!("This operation needs the role `{needed}`; yours is `{}`.", role.name());
         Err(Rejection::because(Code::ScopeDenied, message))
     }
 }

@@ -61,12 +61,7 @@ fn route<H: Handler<T, ()>, T: 'static>(
     permission: Permission,
     handler: H,
 ) -> Route {
-    Route {
-        method,
-        path,
-        permission,
-        handler: on(filter, handler),
-    }
+    Route { method, path, permission, handler: on(filter, handler) }
 }
 
 impl Route {

@@ -15,9 +15,7 @@ fn filled(path: &str) -> String {
 
 async fn call(fixture: &Fixture, method: &Method, path: &str, token: Option<&str>) -> Seen {
     let body = (method != Method::GET && method != Method::DELETE).then(|| json!({}));
-    fixture
-        .send(request(method.clone(), &filled(path), token, body.as_ref()))
-        .await
+    fixture.send(request(method.clone(), &filled(path), token, body.as_ref())).await
 }
 
 #[tokio::test]
@@ -31,11 +29,7 @@ async fn every_route_refuses_strangers_and_wrong_tokens() {
             Permission::CallerKey => "INVALID_API_KEY",
             _ => "TOKEN_INVALID",
         };
-        for token in [
-            None,
-            Some("wrong"),
-            Some("an-admin-token-of-at-least-32-characterz"),
-        ] {
+        for token in [None, Some("wrong"), Some("an-admin-token-of-at-least-32-characterz")] {
             let seen = call(&fixture, &route.method, route.path, token).await;
             Fixture::refused(&seen, 401, code);
         }
@@ -77,20 +71,8 @@ async fn every_route_lets_the_administration_token_and_the_sufficient_roles_thro
         for (role, token) in &tokens {
             if route.permission.roles().contains(role) && route.permission != Permission::SignedIn {
                 let seen = call(&fixture, &route.method, route.path, Some(token)).await;
-                assert!(
-                    ![401, 403].contains(&seen.status),
-                    "{} {}: {}",
-                    route.method,
-                    route.path,
-                    seen.json
-                );
-                assert!(
-                    seen.status < 500,
-                    "{} {}: {}",
-                    route.method,
-                    route.path,
-                    seen.json
-                );
+                assert!(![401, 403].contains(&seen.status), "{} {}: {}", route.method, route.path, seen.json);
+                assert!(seen.status < 500, "{} {}: {}", route.method, route.path, seen.json);
             }
         }
     }
@@ -105,25 +87,14 @@ fn the_public_routes_are_these_and_no_others() {
         .collect();
     assert_eq!(
         public,
-        [
-            "/health",
-            "/health/ready",
-            "/actuator/readiness",
-            "/api/v1/auth/login",
-            "/api/v1/auth/refresh"
-        ]
+        ["/health", "/health/ready", "/actuator/readiness", "/api/v1/auth/login", "/api/v1/auth/refresh"]
     );
 }
 
 #[tokio::test]
 async fn what_is_not_in_the_table_is_not_found() {
     let fixture = Fixture::empty().await;
-    for path in [
-        "/api",
-        "/api/v1/admin/nothing",
-        "/api/v1/admin/api-keys/x/y/z",
-        "/",
-    ] {
+    for path in ["/api", "/api/v1/admin/nothing", "/api/v1/admin/api-keys/x/y/z", "/"] {
         Fixture::refused(&fixture.get(path, ADMIN_TOKEN).await, 404, "NOT_FOUND");
     }
 }
@@ -131,13 +102,7 @@ async fn what_is_not_in_the_table_is_not_found() {
 #[tokio::test]
 async fn a_wrong_method_is_told_the_right_ones() {
     let fixture = Fixture::empty().await;
-    let seen = call(
-        &fixture,
-        &Method::PUT,
-        "/api/v1/admin/api-keys",
-        Some(ADMIN_TOKEN),
-    )
-    .await;
+    let seen = call(&fixture, &Method::PUT, "/api/v1/admin/api-keys", Some(ADMIN_TOKEN)).await;
     Fixture::refused(&seen, 405, "METHOD_NOT_ALLOWED");
     assert_eq!(seen.headers["allow"], "GET,HEAD,POST");
 }
@@ -147,25 +112,15 @@ async fn bodies_are_json_of_at_most_a_megabyte() {
     let fixture = Fixture::empty().await;
     let send = |kind: &'static str, body: String| {
         let mut request = request(Method::POST, "/api/v1/admin/api-keys", Some(ADMIN_TOKEN), None);
-        request
-            .headers_mut()
-            .insert("content-type", kind.parse().unwrap());
+        request.headers_mut().insert("content-type", kind.parse().unwrap());
         *request.body_mut() = body.into();
         fixture.send(request)
     };
     let json = "application/json; charset=utf-8";
-    Fixture::refused(
-        &send("text/plain", "{}".into()).await,
-        415,
-        "UNSUPPORTED_MEDIA_TYPE",
-    );
+    Fixture::refused(&send("text/plain", "{}".into()).await, 415, "UNSUPPORTED_MEDIA_TYPE");
     Fixture::refused(&send(json, "{".into()).await, 400, "INVALID_REQUEST");
     Fixture::refused(&send(json, String::new()).await, 400, "INVALID_REQUEST");
-    Fixture::refused(
-        &send(json, " ".repeat(1024 * 1024 + 1)).await,
-        413,
-        "BODY_TOO_LARGE",
-    );
+    Fixture::refused(&send(json, " ".repeat(1024 * 1024 + 1)).await, 413, "BODY_TOO_LARGE");
     assert_eq!(send(json, r#"{"name":"k"}"#.into()).await.status, 201);
 }
 
@@ -174,9 +129,7 @@ async fn the_trace_id_is_the_callers_when_it_sent_one() {
     let fixture = Fixture::empty().await;
     let mut request = request(Method::GET, "/health", None, None);
     let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    request
-        .headers_mut()
-        .insert("traceparent", parent.parse().unwrap());
+    request.headers_mut().insert("traceparent", parent.parse().unwrap());
     let seen = fixture.send(request).await;
     assert_eq!(seen.headers["x-trace-id"], "req-4bf92f3577b34da6a3ce929d0e0e4736");
     assert_ne!(seen.headers["x-trace-id"], seen.headers["x-request-id"]);
@@ -189,11 +142,7 @@ async fn a_disabled_user_is_refused_at_once() {
     assert_eq!(fixture.get("/api/v1/admin/api-keys", &token).await.status, 200);
     let path = format!("/api/v1/admin/users/{}", user.id);
     assert_eq!(fixture.delete(&path, ADMIN_TOKEN).await.status, 204);
-    Fixture::refused(
-        &fixture.get("/api/v1/admin/api-keys", &token).await,
-        401,
-        "TOKEN_INVALID",
-    );
+    Fixture::refused(&fixture.get("/api/v1/admin/api-keys", &token).await, 401, "TOKEN_INVALID");
 }
 
 #[tokio::test]
@@ -201,9 +150,5 @@ async fn an_expired_access_token_says_so() {
     let fixture = Fixture::empty().await;
     let (_, token) = fixture.signed_in(Role::Owner).await;
     fixture.clock.advance(15 * 60 * 1_000);
-    Fixture::refused(
-        &fixture.get("/api/v1/admin/users", &token).await,
-        401,
-        "TOKEN_EXPIRED",
-    );
+    Fixture::refused(&fixture.get("/api/v1/admin/users", &token).await, 401, "TOKEN_EXPIRED");
 }

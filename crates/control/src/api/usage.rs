@@ -45,19 +45,13 @@ impl Days {
             None => last.saturating_sub((USUAL_DAYS - 1) * DAY_MS),
         };
         if last < first {
-            return Err(Refusal::invalid(
-                "end_date",
-                "`end_date` lies before `start_date`.",
-            ));
+            return Err(Refusal::invalid("end_date", "`end_date` lies before `start_date`."));
         }
         if last - first >= MOST_DAYS * DAY_MS {
             let message = format!("At most {MOST_DAYS} days can be asked for at one time.");
             return Err(Refusal::invalid("start_date", message));
         }
-        Ok(Self {
-            first: utc_day(first),
-            last: utc_day(last),
-        })
+        Ok(Self { first: utc_day(first), last: utc_day(last) })
     }
 }
 
@@ -106,10 +100,7 @@ impl From<DailyUsage> for Day {
 /// # Errors
 /// What the store says.
 pub async fn daily(context: &Context, key: &ResourceId, days: &Days) -> Answer<Vec<Day>> {
-    let rows = context
-        .store()
-        .usage(&context.scope, key, &days.first, &days.last)
-        .await?;
+    let rows = context.store().usage(&context.scope, key, &days.first, &days.last).await?;
     Ok(rows.into_iter().map(Day::from).collect())
 }
 
@@ -171,11 +162,7 @@ mod tests {
         check(None, None, Ok(("2026-08-23", "2026-09-21")));
         check(Some("2026-09-01"), None, Ok(("2026-09-01", "2026-09-21")));
         check(None, Some("2026-01-30"), Ok(("2026-01-01", "2026-01-30")));
-        check(
-            Some("2026-02-01"),
-            Some("2026-02-01"),
-            Ok(("2026-02-01", "2026-02-01")),
-        );
+        check(Some("2026-02-01"), Some("2026-02-01"), Ok(("2026-02-01", "2026-02-01")));
     }
 
     #[test]

@@ -72,9 +72,7 @@ mod tests {
         let job = tokio::spawn(run(Arc::clone(&fixture.state.store), publish, stopped));
         tokio::task::yield_now().await;
         for n in 0..5 {
-            fixture
-                .created("/api/v1/admin/api-keys", json!({"name": format!("k{n}")}))
-                .await;
+            fixture.created("/api/v1/admin/api-keys", json!({"name": format!("k{n}")})).await;
         }
         let mut loads = 0;
         loop {

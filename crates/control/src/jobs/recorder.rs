@@ -63,10 +63,7 @@ pub async fn run<S: Sink>(mut receiver: RecordReceiver, sink: S, metrics: Arc<Me
     }
 }
 
-#[expect(
-    clippy::vec_box,
-    reason = "records are boxed where they are made; the queue moves pointers"
-)]
+#[expect(clippy::vec_box, reason = "records are boxed where they are made; the queue moves pointers")]
 /// Fills a batch: the first record is waited for, the rest only as long as [`GATHER`]. `false` when
 /// there will be no more.
 async fn gather(receiver: &mut RecordReceiver, batch: &mut Vec<Box<RequestRecord>>) -> bool {
@@ -105,12 +102,7 @@ async fn store(batch: &[RequestRecord], sink: &impl Sink, metrics: &Metrics) {
             metrics.records_written(count);
             return;
         };
-        tracing::error!(
-            cause,
-            records = count,
-            tries_left = left,
-            "request records could not be written"
-        );
+        tracing::error!(cause, records = count, tries_left = left, "request records could not be written");
         if left > 0 {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);

@@ -119,25 +119,15 @@ impl JwtKeys {
     /// [`JwtKeysError`] names the file and what is wrong with it.
     pub fn load_or_create(folder: &Path, now_ms: EpochMs) -> Result<Self, JwtKeysError> {
         choose_crypto_provider();
-        let folder_made = std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder);
-        folder_made.map_err(|source| JwtKeysError::Io {
-            path: folder.to_owned(),
-            source,
-        })?;
+        let folder_made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        folder_made.map_err(|source| JwtKeysError::Io { path: folder.to_owned(), source })?;
         let mut found = load_all(folder)?;
         if found.newest_private.is_none() {
             create(folder, now_ms)?;
             found = load_all(folder)?;
         }
         let (signing_kid, signing) = found.newest_private.ok_or(JwtKeysError::NoRandomness)?;
-        Ok(Self {
-            signing_kid,
-            signing,
-            verifying: found.verifying,
-        })
+        Ok(Self { signing_kid, signing, verifying: found.verifying })
     }
 
     /// Signs `claims` with the newest key.
@@ -168,9 +158,8 @@ impl JwtKeys {
         rules.validate_exp = false;
         rules.set_issuer(&[ISSUER]);
         rules.set_required_spec_claims(&["exp", "iss", "sub"]);
-        let claims = jsonwebtoken::decode::<Claims>(token, key, &rules)
-            .map_err(|_| TokenFault::Malformed)?
-            .claims;
+        let claims =
+            jsonwebtoken::decode::<Claims>(token, key, &rules).map_err(|_| TokenFault::Malformed)?.claims;
         if now_ms / 1_000 >= claims.exp {
             return Err(TokenFault::Expired { at_s: claims.exp });
         }
@@ -198,14 +187,8 @@ fn load_all(folder: &Path) -> Result<Found, JwtKeysError> {
     let mut files = BTreeMap::new();
     for entry in std::fs::read_dir(folder).map_err(io(folder))? {
         let path = entry.map_err(io(folder))?.path();
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
-        if let Some(kid) = name
-            .strip_prefix("jwt-")
-            .and_then(|rest| rest.strip_suffix(".pem"))
-        {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if let Some(kid) = name.strip_prefix("jwt-").and_then(|rest| rest.strip_suffix(".pem")) {
             files.insert(kid.to_owned(), path);
         }
     }
@@ -217,13 +200,8 @@ fn load_all(folder: &Path) -> Result<Found, JwtKeysError> {
 }
 
 fn load_one(found: &mut Found, kid: String, path: &Path) -> Result<(), JwtKeysError> {
-    let io = |source| JwtKeysError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let not_a_key = || JwtKeysError::NotAKey {
-        path: path.to_owned(),
-    };
+    let io = |source| JwtKeysError::Io { path: path.to_owned(), source };
+    let not_a_key = || JwtKeysError::NotAKey { path: path.to_owned() };
     let pem = model::Secret::new(std::fs::read_to_string(path).map_err(io)?);
     let text = pem.expose();
     if text.contains("BEGIN PUBLIC KEY") {
@@ -233,9 +211,7 @@ fn load_one(found: &mut Found, kid: String, path: &Path) -> Result<(), JwtKeysEr
     }
     let mode = std::fs::metadata(path).map_err(io)?.permissions().mode();
     if mode & 0o077 != 0 {
-        return Err(JwtKeysError::WorldReadable {
-            path: path.to_owned(),
-        });
+        return Err(JwtKeysError::WorldReadable { path: path.to_owned() });
     }
     let signing = EncodingKey::from_ed_pem(text.as_bytes()).map_err(|_| not_a_key())?;
     let pair = Ed25519KeyPair::from_pkcs8(signing.as_bytes()).map_err(|_| not_a_key())?;
@@ -255,15 +231,10 @@ fn create(folder: &Path, now_ms: EpochMs) -> Result<(), JwtKeysError> {
     let kid = format!("{now_ms:012x}{:08x}", u32::from_be_bytes(chance));
     let path = folder.join(format!("jwt-{kid}.pem"));
     let encoded = STANDARD.encode(document.as_ref());
-    let pem = model::Secret::new(format!(
-        "-----BEGIN PRIVATE KEY-----\n{encoded}\n-----END PRIVATE KEY-----\n"
-    ));
+    let pem =
+        model::Secret::new(format!("-----BEGIN PRIVATE KEY-----\n{encoded}\n-----END PRIVATE KEY-----\n"));
     let write = || {
-        let mut file = std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)?;
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         file.write_all(pem.expose().as_bytes())?;
         file.sync_all()
     };
@@ -290,10 +261,7 @@ mod tests {
         assert_eq!(keys.verify(&token, NOW), Ok(claims()));
         assert_eq!(keys.verify(&token, NOW + 899_999), Ok(claims()));
         let at_s = NOW / 1_000 + 900;
-        assert_eq!(
-            keys.verify(&token, NOW + 900_000),
-            Err(TokenFault::Expired { at_s })
-        );
+        assert_eq!(keys.verify(&token, NOW + 900_000), Err(TokenFault::Expired { at_s }));
     }
 
     #[test]
@@ -331,12 +299,7 @@ mod tests {
         assert_eq!(keys.verify(&unsigned, NOW), Err(TokenFault::Malformed));
         let foreign = stranger.sign(&claims()).unwrap();
         assert_eq!(keys.verify(&foreign, NOW), Err(TokenFault::UnknownKey));
-        let grafted = format!(
-            "{}.{}.{}",
-            parts[0],
-            parts[1],
-            foreign.rsplit('.').next().unwrap()
-        );
+        let grafted = format!("{}.{}.{}", parts[0], parts[1], foreign.rsplit('.').next().unwrap());
         assert_eq!(keys.verify(&grafted, NOW), Err(TokenFault::Malformed));
         assert_eq!(keys.verify("rubbish", NOW), Err(TokenFault::Malformed));
     }
@@ -345,30 +308,16 @@ mod tests {
     fn names_a_key_file_that_others_can_read_or_that_is_no_key() {
         let folder = temporary_folder();
         JwtKeys::load_or_create(folder.path(), NOW).unwrap();
-        let path = std::fs::read_dir(folder.path())
-            .unwrap()
-            .next()
-            .unwrap()
-            .unwrap()
-            .path();
-        assert_eq!(
-            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        let path = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
 
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        let error = JwtKeys::load_or_create(folder.path(), NOW)
-            .err()
-            .unwrap()
-            .to_string();
+        let error = JwtKeys::load_or_create(folder.path(), NOW).err().unwrap().to_string();
         assert!(error.contains("chmod 600") && error.contains("jwt-"), "{error}");
 
         std::fs::write(&path, "not a key").unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        let error = JwtKeys::load_or_create(folder.path(), NOW)
-            .err()
-            .unwrap()
-            .to_string();
+        let error = JwtKeys::load_or_create(folder.path(), NOW).err().unwrap().to_string();
         assert!(error.contains("not an Ed25519 key"), "{error}");
     }
 }

@@ -90,12 +90,7 @@ impl Passwords {
         work: impl FnOnce() -> Result<T, PasswordFault> + Send + 'static,
     ) -> Result<T, PasswordFault> {
         let _place = self.queue.try_acquire().map_err(|_| PasswordFault::Busy)?;
-        let turn = self
-            .turns
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(|_| PasswordFault::Failed)?;
+        let turn = self.turns.clone().acquire_owned().await.map_err(|_| PasswordFault::Failed)?;
         // The turn moves into the work: a caller that leaves must not free it while the core is busy.
         tokio::task::spawn_blocking(move || {
             let _turn = turn;
@@ -107,9 +102,7 @@ impl Passwords {
 }
 
 fn hash_now(password: &[u8]) -> Result<String, PasswordFault> {
-    let hash = Argon2::default()
-        .hash_password(password)
-        .map_err(|_| PasswordFault::Failed)?;
+    let hash = Argon2::default().hash_password(password).map_err(|_| PasswordFault::Failed)?;
     Ok(hash.to_string())
 }
 

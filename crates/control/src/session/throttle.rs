@@ -54,10 +54,7 @@ impl LoginThrottle {
         let account = accounts.entry(email.to_owned()).or_default();
         let mut source = source.map(|source| sources.entry(network(source)).or_default());
         // Both are asked before either counts: their refusals run at the same time, not in turn.
-        let waits = [
-            Some(account.wait_s(now_ms)),
-            source.as_mut().map(|source| source.wait_s(now_ms)),
-        ];
+        let waits = [Some(account.wait_s(now_ms)), source.as_mut().map(|source| source.wait_s(now_ms))];
         let longest = waits.into_iter().flatten().max().unwrap_or(0);
         if longest > 0 {
             return Err(longest);
@@ -90,9 +87,7 @@ impl Failures {
         if self.times.len() < ALLOWED_FAILURES {
             return 0;
         }
-        let delay = FIRST_DELAY_MS
-            .saturating_mul(1 << self.refusals.min(16))
-            .min(LONGEST_DELAY_MS);
+        let delay = FIRST_DELAY_MS.saturating_mul(1 << self.refusals.min(16)).min(LONGEST_DELAY_MS);
         self.refusals = self.refusals.saturating_add(1);
         self.refused_until = now_ms.saturating_add(delay);
         self.times.pop_front();

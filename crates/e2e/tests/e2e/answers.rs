@@ -11,25 +11,15 @@ use crate::stage::{Stage, ensure_complete, ensure_error};
 
 fn is_request_id(text: &str) -> bool {
     let digits = text.strip_prefix("req-").unwrap_or_default();
-    digits.len() == 32
-        && digits
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
 fn ensure_ids(dialect: Dialect, answer: &Answer) -> Result<()> {
     let id = answer.request_id()?;
     ensure!(is_request_id(id), "x-request-id {id}");
-    ensure!(
-        answer.header("x-trace-id") == Some(id),
-        "x-trace-id is not the request id"
-    );
+    ensure!(answer.header("x-trace-id") == Some(id), "x-trace-id is not the request id");
     let anthropic = (dialect == Dialect::Anthropic).then_some(id);
-    ensure!(
-        answer.header("request-id") == anthropic,
-        "request-id {:?}",
-        answer.header("request-id")
-    );
+    ensure!(answer.header("request-id") == anthropic, "request-id {:?}", answer.header("request-id"));
     Ok(())
 }
 
@@ -42,22 +32,14 @@ async fn every_surface_answers_with_the_demo_provider() -> Result<()> {
                 continue;
             }
             let body = surface.request(surface.demo_model, stream).to_string();
-            let answer = gateway
-                .call(&Request::post(surface.path, body).bearer(gateway.key()))
-                .await?;
+            let answer = gateway.call(&Request::post(surface.path, body).bearer(gateway.key())).await?;
             ensure_complete(&surface, stream, &answer)?;
             ensure_ids(surface.dialect, &answer)?;
-            let kind = if stream {
-                "text/event-stream"
-            } else {
-                "application/json"
-            };
+            let kind = if stream { "text/event-stream" } else { "application/json" };
             let stated = answer.header("content-type").unwrap_or_default();
             ensure!(stated.starts_with(kind), "{} {stated}", surface.name);
             for name in ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"] {
-                let value = answer
-                    .header(name)
-                    .with_context(|| format!("{} has no {name}", surface.name))?;
+                let value = answer.header(name).with_context(|| format!("{} has no {name}", surface.name))?;
                 ensure!(value.parse::<u64>().is_ok(), "{name}: {value}");
             }
         }
@@ -70,23 +52,16 @@ async fn the_demo_says_what_the_dialects_prescribe() -> Result<()> {
     let gateway = Gateway::start(Options::demo()).await?;
     let ask = async |surface: surface::Surface, stream| {
         let body = surface.request(surface.demo_model, stream).to_string();
-        gateway
-            .call(&Request::post(surface.path, body).bearer(gateway.key()))
-            .await
+        gateway.call(&Request::post(surface.path, body).bearer(gateway.key())).await
     };
     let chat = ask(CHAT, false).await?.json();
     ensure!(chat["choices"][0]["message"]["content"].is_string(), "{chat}");
     ensure!(chat["usage"]["prompt_tokens"].as_u64() > Some(0), "{chat}");
     let message = ask(MESSAGES, false).await?.json();
-    ensure!(
-        message["content"][0]["text"].is_string() && message["stop_reason"] == "end_turn",
-        "{message}"
-    );
+    ensure!(message["content"][0]["text"].is_string() && message["stop_reason"] == "end_turn", "{message}");
     let events = sse::events(&ask(MESSAGES, true).await?.body);
     ensure!(
-        events
-            .iter()
-            .all(|event| event.name.as_deref() == event.json()["type"].as_str()),
+        events.iter().all(|event| event.name.as_deref() == event.json()["type"].as_str()),
         "event ≠ type"
     );
     let events = sse::events(&ask(CHAT, true).await?.body);
@@ -116,9 +91,7 @@ async fn paths_that_real_clients_use_are_accepted() -> Result<()> {
     ];
     for (path, surface) in cases {
         let body = surface.request(surface.demo_model, false).to_string();
-        let answer = gateway
-            .call(&Request::post(path, body).bearer(gateway.key()))
-            .await?;
+        let answer = gateway.call(&Request::post(path, body).bearer(gateway.key())).await?;
         ensure_complete(&surface, false, &answer).context(path)?;
     }
     Ok(())
@@ -131,25 +104,12 @@ async fn a_valid_traceparent_becomes_the_trace_id() -> Result<()> {
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     let request = Request::post(CHAT.path, body).bearer(gateway.key());
     let with = |value: &str| request.clone().header("traceparent", value);
-    let answer = gateway
-        .call(&with(&format!("00-{trace}-00f067aa0ba902b7-01")))
-        .await?;
-    ensure!(
-        answer.header("x-trace-id") == Some(&format!("req-{trace}")),
-        "{:?}",
-        answer.head
-    );
-    ensure!(
-        answer.request_id()? != format!("req-{trace}"),
-        "the request id is the caller's"
-    );
+    let answer = gateway.call(&with(&format!("00-{trace}-00f067aa0ba902b7-01"))).await?;
+    ensure!(answer.header("x-trace-id") == Some(&format!("req-{trace}")), "{:?}", answer.head);
+    ensure!(answer.request_id()? != format!("req-{trace}"), "the request id is the caller's");
     for bad in ["junk", "00-00000000000000000000000000000000-00f067aa0ba902b7-01"] {
         let answer = gateway.call(&with(bad)).await?;
-        ensure!(
-            answer.header("x-trace-id") == answer.header("x-request-id"),
-            "{bad}: {:?}",
-            answer.head
-        );
+        ensure!(answer.header("x-trace-id") == answer.header("x-request-id"), "{bad}: {:?}", answer.head);
     }
     Ok(())
 }
@@ -157,9 +117,7 @@ async fn a_valid_traceparent_becomes_the_trace_id() -> Result<()> {
 #[tokio::test]
 async fn a_callers_own_request_id_is_not_taken_over() -> Result<()> {
     let gateway = Gateway::start(Options::demo()).await?;
-    let request = Request::get("/v1/models")
-        .bearer(gateway.key())
-        .header("x-request-id", "req-mine");
+    let request = Request::get("/v1/models").bearer(gateway.key()).header("x-request-id", "req-mine");
     let answer = gateway.call(&request).await?;
     ensure!(is_request_id(answer.request_id()?), "{:?}", answer.head);
     Ok(())
@@ -176,11 +134,7 @@ async fn probes_and_health_answer_without_a_key() -> Result<()> {
     ensure!(alive.json() == json!({"ok": true}), "{}", alive.text());
     for path in ["/health", "/health/ready"] {
         let answer = gateway.call(&Request::get(path)).await?;
-        ensure!(
-            answer.status() == 200 && answer.json().is_object(),
-            "{path}: {}",
-            answer.text()
-        );
+        ensure!(answer.status() == 200 && answer.json().is_object(), "{path}: {}", answer.text());
     }
     let ready = gateway.call(&Request::get("/health/ready")).await?.json();
     ensure!(ready["status"] == "UP", "{ready}");
@@ -213,18 +167,13 @@ async fn models_are_listed_in_the_dialect_asked() -> Result<()> {
     ensure!(again == openai, "the order changes");
     let versioned = get("/v1/models").header("anthropic-version", "2023-06-01");
     let anthropic = gateway.call(&versioned).await?.json();
-    ensure!(
-        anthropic["has_more"].is_boolean() && anthropic["first_id"].is_string(),
-        "{anthropic}"
-    );
+    ensure!(anthropic["has_more"].is_boolean() && anthropic["first_id"].is_string(), "{anthropic}");
     ensure!(anthropic["data"][0]["type"] == "model", "{anthropic}");
     ensure!(anthropic["data"][0]["display_name"].is_string(), "{anthropic}");
     let one = gateway.call(&get("/v1/models/demo-chat")).await?.json();
     ensure!(one["id"] == "demo-chat" && one["object"] == "model", "{one}");
-    let one = gateway
-        .call(&get("/v1/models/demo-chat").header("anthropic-version", "2023-06-01"))
-        .await?
-        .json();
+    let one =
+        gateway.call(&get("/v1/models/demo-chat").header("anthropic-version", "2023-06-01")).await?.json();
     ensure!(one["id"] == "demo-chat" && one["type"] == "model", "{one}");
     let none = gateway.call(&get("/v1/models/no-such-model")).await?;
     ensure_error(Dialect::OpenAi, &none, 404, "MODEL_NOT_FOUND")
@@ -234,13 +183,8 @@ async fn models_are_listed_in_the_dialect_asked() -> Result<()> {
 async fn model_names_with_slashes_can_be_looked_up() -> Result<()> {
     let stage = Stage::start(Options::default()).await?;
     let upstream = testkit::upstream::Upstream::always(testkit::canned::answer(&CHAT, "m", false)).await?;
-    stage
-        .account("slashed", &CHAT, &upstream, "vendor/model:free")
-        .await?;
-    let answer = stage
-        .gateway
-        .call(&Request::get("/v1/models/vendor/model:free").bearer(&stage.key))
-        .await?;
+    stage.account("slashed", &CHAT, &upstream, "vendor/model:free").await?;
+    let answer = stage.gateway.call(&Request::get("/v1/models/vendor/model:free").bearer(&stage.key)).await?;
     ensure!(answer.json()["id"] == "vendor/model:free", "{}", answer.text());
     Ok(())
 }

@@ -21,9 +21,7 @@ async fn leave(stage: &Stage, surface: &Surface, name: &str, script: Script, con
     stage.account(name, surface, &upstream, name).await?;
     let mut connection = stage.gateway.connect().await?;
     let stream = surface.streams && content;
-    connection
-        .send(&stage.request(surface, &surface.request(name, stream)))
-        .await?;
+    connection.send(&stage.request(surface, &surface.request(name, stream))).await?;
     upstream.wait_for(1).await?;
     if content {
         let mut arriving = connection.arriving().await?;
@@ -31,11 +29,7 @@ async fn leave(stage: &Stage, surface: &Surface, name: &str, script: Script, con
     }
     drop(connection);
     upstream.wait_abandoned(1, LEFT_WITHIN).await?;
-    Ok(stage
-        .gateway
-        .records(&stage.admin, &format!("model={name}"), 1)
-        .await?
-        .remove(0))
+    Ok(stage.gateway.records(&stage.admin, &format!("model={name}"), 1).await?.remove(0))
 }
 
 #[tokio::test]
@@ -44,10 +38,7 @@ async fn a_caller_who_leaves_while_waiting_frees_the_upstream() -> Result<()> {
     for surface in [CHAT, MESSAGES] {
         let name = format!("waiting-{}", surface.name);
         let record = leave(&stage, &surface, &name, Script::new().hold(), false).await?;
-        ensure!(
-            record["status"] == 499 && record["code"] == "CLIENT_CLOSED",
-            "{record}"
-        );
+        ensure!(record["status"] == 499 && record["code"] == "CLIENT_CLOSED", "{record}");
         ensure!(record["attempts"][0]["class"] == "cancelled", "{record}");
         ensure!(record["usage"]["source"] == "estimated", "{record}");
     }
@@ -60,16 +51,11 @@ async fn a_caller_who_leaves_within_a_stream_frees_the_upstream() -> Result<()> 
     for surface in [CHAT, MESSAGES] {
         let frames = canned::frames(&surface, "m");
         let half = frames.len() / 2 + 1;
-        let script = frames[..half]
-            .iter()
-            .fold(canned::stream_head(), |script, frame| script.chunk(frame))
-            .hold();
+        let script =
+            frames[..half].iter().fold(canned::stream_head(), |script, frame| script.chunk(frame)).hold();
         let name = format!("begun-{}", surface.name);
         let record = leave(&stage, &surface, &name, script, true).await?;
-        ensure!(
-            record["status"] == 499 && record["code"] == "CLIENT_CLOSED",
-            "{record}"
-        );
+        ensure!(record["status"] == 499 && record["code"] == "CLIENT_CLOSED", "{record}");
         ensure!(record["attempts"][0]["class"] == "cancelled", "{record}");
         ensure!(record["usage"]["output"].as_u64() > Some(0), "{record}");
     }
@@ -80,19 +66,14 @@ async fn a_caller_who_leaves_within_a_stream_frees_the_upstream() -> Result<()> 
 async fn many_callers_who_leave_leave_nothing_behind() -> Result<()> {
     let stage = Stage::start(Options::default()).await?;
     let frames = canned::frames(&CHAT, "m");
-    let script = frames[..3]
-        .iter()
-        .fold(canned::stream_head(), |script, frame| script.chunk(frame))
-        .hold();
+    let script = frames[..3].iter().fold(canned::stream_head(), |script, frame| script.chunk(frame)).hold();
     let upstream = Upstream::always(script).await?;
     stage.account("a", &CHAT, &upstream, "m").await?;
     let oracle = testkit::oracle::Oracle::before(&stage.gateway)?;
     let mut connections = Vec::new();
     for _ in 0..50 {
         let mut connection = stage.gateway.connect().await?;
-        connection
-            .send(&stage.request(&CHAT, &CHAT.request("m", true)))
-            .await?;
+        connection.send(&stage.request(&CHAT, &CHAT.request("m", true))).await?;
         connection.arriving().await?;
         connections.push(connection);
     }
@@ -100,10 +81,7 @@ async fn many_callers_who_leave_leave_nothing_behind() -> Result<()> {
     drop(connections);
     upstream.wait_abandoned(50, LEFT_WITHIN * 2).await?;
     oracle.descriptors_return(&stage.gateway, 0).await?;
-    stage
-        .gateway
-        .records(&stage.admin, "model=m&status=499", 50)
-        .await?;
+    stage.gateway.records(&stage.admin, "model=m&status=499", 50).await?;
     Ok(())
 }
 

@@ -25,33 +25,17 @@ async fn accounts_come_change_and_go_without_a_restart() -> Result<()> {
     let moved = json!({"base_url": base_url});
     // A credential belongs to the address it was given for.
     let refused = stage.admin.try_send("PATCH", &path, Some(&moved)).await?;
-    ensure!(
-        refused.status() == 400,
-        "the credential moved along: {}",
-        refused.text()
-    );
+    ensure!(refused.status() == 400, "the credential moved along: {}", refused.text());
     let credential = json!({"type": "api_key", "api_key": UPSTREAM_CREDENTIAL});
-    stage
-        .admin
-        .send("PATCH", &path, Some(&with(moved, "credential", credential)))
-        .await?;
+    stage.admin.send("PATCH", &path, Some(&with(moved, "credential", credential))).await?;
     wait::until("calls at the new address", IN_FORCE, async || {
         stage.ask(&CHAT, "m", false).await?;
         Ok((two.count() > 0).then_some(()))
     })
     .await?;
-    stage
-        .admin
-        .send("PATCH", &path, Some(&json!({"models": ["other"]})))
-        .await?;
-    stage
-        .gateway
-        .offers(&stage.key, &["other".to_owned()], IN_FORCE)
-        .await?;
-    ensure!(
-        stage.ask(&CHAT, "m", false).await?.status() == 404,
-        "the old model is still served"
-    );
+    stage.admin.send("PATCH", &path, Some(&json!({"models": ["other"]}))).await?;
+    stage.gateway.offers(&stage.key, &["other".to_owned()], IN_FORCE).await?;
+    ensure!(stage.ask(&CHAT, "m", false).await?.status() == 404, "the old model is still served");
     for (verb, status) in [("disable", 503), ("enable", 200)] {
         stage.admin.post(&format!("{path}/{verb}"), &json!({})).await?;
         wait::until(verb, IN_FORCE, async || {
@@ -72,10 +56,7 @@ async fn keys_stop_working_within_a_second() -> Result<()> {
     for (verb, code) in [("revoke", "API_KEY_REVOKED"), ("disable", "INVALID_API_KEY")] {
         let (id, key) = stage.admin.create_key(&json!({"name": verb})).await?;
         stage.gateway.offers(&key, &[], IN_FORCE).await?;
-        stage
-            .admin
-            .post(&format!("api-keys/{id}/{verb}"), &json!({}))
-            .await?;
+        stage.admin.post(&format!("api-keys/{id}/{verb}"), &json!({})).await?;
         let answer = wait::until(verb, IN_FORCE, async || {
             let body = CHAT.request("demo-chat", false).to_string();
             let request = testkit::http::Request::post(CHAT.path, body).bearer(&key);
@@ -83,11 +64,7 @@ async fn keys_stop_working_within_a_second() -> Result<()> {
             Ok((answer.status() == 401).then_some(answer))
         })
         .await?;
-        ensure!(
-            answer.code() == Some(code) || verb == "disable",
-            "{verb}: {:?}",
-            answer.code()
-        );
+        ensure!(answer.code() == Some(code) || verb == "disable", "{verb}: {:?}", answer.code());
     }
     Ok(())
 }
@@ -97,19 +74,14 @@ async fn requests_do_not_fail_while_the_configuration_changes() -> Result<()> {
     let stage = Stage::start(Options::demo()).await?;
     let change = async {
         for number in 0..50 {
-            stage
-                .admin
-                .create_key(&json!({"name": format!("k{number}")}))
-                .await?;
+            stage.admin.create_key(&json!({"name": format!("k{number}")})).await?;
         }
         anyhow::Ok(())
     };
     let ask = async {
         let mut connection = stage.gateway.connect().await?;
         for _ in 0..300 {
-            let answer = connection
-                .call(&stage.request(&CHAT, &CHAT.request("demo-chat", false)))
-                .await?;
+            let answer = connection.call(&stage.request(&CHAT, &CHAT.request("demo-chat", false))).await?;
             ensure!(answer.status() == 200, "{} {}", answer.status(), answer.text());
         }
         Ok(())
@@ -145,17 +117,9 @@ async fn a_base_url_that_would_reach_inside_is_refused() -> Result<()> {
             let asked = stage.ask(&CHAT, "m", false).await?;
             ensure!(asked.status() >= 400, "{url} was called");
             let id = answer.json()["id"].as_str().unwrap_or_default().to_owned();
-            stage
-                .admin
-                .send("DELETE", &format!("accounts/{id}"), None)
-                .await?;
+            stage.admin.send("DELETE", &format!("accounts/{id}"), None).await?;
         } else {
-            ensure!(
-                answer.status() == 400,
-                "{url}: {} {}",
-                answer.status(),
-                answer.text()
-            );
+            ensure!(answer.status() == 400, "{url}: {} {}", answer.status(), answer.text());
         }
     }
     Ok(())

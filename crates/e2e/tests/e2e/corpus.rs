@@ -39,18 +39,13 @@ enum Cut {
 }
 
 fn served(exchange: &Exchange, cut: Cut) -> Script {
-    let headers = [
-        ("content-type", exchange.content_type.as_str()),
-        ("transfer-encoding", "chunked"),
-    ];
+    let headers = [("content-type", exchange.content_type.as_str()), ("transfer-encoding", "chunked")];
     let head = Script::new().send(canned::head(exchange.status, &headers));
     let body = &exchange.body;
     let script = match cut {
         Cut::Whole => head.send(chunk(body)),
         Cut::At(at) => head.send(chunk(&body[..at])).wait_ms(1).send(chunk(&body[at..])),
-        Cut::EveryByte => body
-            .iter()
-            .fold(head, |script, byte| script.send(chunk(&[*byte]))),
+        Cut::EveryByte => body.iter().fold(head, |script, byte| script.send(chunk(&[*byte]))),
     };
     script.last_chunk()
 }
@@ -96,9 +91,7 @@ impl Replay {
         let upstream = Upstream::start(move |received| {
             let id = received.target.split('/').nth(1).unwrap_or_default();
             let cut = current.lock().map_or(Cut::Whole, |cut| *cut);
-            by_id
-                .get(id)
-                .map_or_else(|| Script::new().close(), |exchange| served(exchange, cut))
+            by_id.get(id).map_or_else(|| Script::new().close(), |exchange| served(exchange, cut))
         })
         .await?;
         for exchange in &exchanges {
@@ -109,25 +102,15 @@ impl Replay {
                 .context(exchange.id.clone())?;
         }
         let models: Vec<String> = exchanges.iter().map(|exchange| exchange.id.clone()).collect();
-        stage
-            .gateway
-            .offers(&stage.key, &models, Duration::from_secs(5))
-            .await?;
-        Ok(Self {
-            stage,
-            _upstream: upstream,
-            cut,
-            exchanges,
-        })
+        stage.gateway.offers(&stage.key, &models, Duration::from_secs(5)).await?;
+        Ok(Self { stage, _upstream: upstream, cut, exchanges })
     }
 
     async fn play(&self, connection: &mut Connection, exchange: &Exchange, cut: Cut) -> Result<Answer> {
         if let Ok(mut current) = self.cut.lock() {
             *current = cut;
         }
-        connection
-            .call(&self.stage.request(&exchange.surface, &exchange.request))
-            .await
+        connection.call(&self.stage.request(&exchange.surface, &exchange.request)).await
     }
 }
 
@@ -143,27 +126,14 @@ fn read() -> Result<Option<Vec<Exchange>>> {
         return Ok(None);
     };
     let corpus = corpus::read(&folder)?;
-    println!(
-        "{} recordings, skipped by name: {}",
-        corpus.exchanges.len(),
-        corpus.skipped.join(", ")
-    );
-    ensure!(
-        corpus.exchanges.len() > 100,
-        "only {} recordings",
-        corpus.exchanges.len()
-    );
+    println!("{} recordings, skipped by name: {}", corpus.exchanges.len(), corpus.skipped.join(", "));
+    ensure!(corpus.exchanges.len() > 100, "only {} recordings", corpus.exchanges.len());
     Ok(Some(corpus.exchanges))
 }
 
 /// Whether the answer that came through is the recording's, but for a usage chunk nobody asked for.
 fn ensure_same(exchange: &Exchange, answer: &Answer) -> Result<()> {
-    ensure!(
-        answer.status() == exchange.status,
-        "{} {}",
-        answer.status(),
-        answer.text()
-    );
+    ensure!(answer.status() == exchange.status, "{} {}", answer.status(), answer.text());
     let expected = without_unasked_usage(exchange);
     ensure!(
         answer.body == exchange.body || answer.body == expected,
@@ -205,10 +175,7 @@ async fn every_recording_comes_through_whole_with_its_stated_usage() -> Result<(
     let mut connection = replay.stage.gateway.connect().await?;
     let (mut failures, mut measured) = (Vec::new(), 0);
     for exchange in replay.exchanges.iter().filter(|exchange| is_whole(exchange)) {
-        let answer = replay
-            .play(&mut connection, exchange, Cut::Whole)
-            .await
-            .context(exchange.id.clone())?;
+        let answer = replay.play(&mut connection, exchange, Cut::Whole).await.context(exchange.id.clone())?;
         let checked = async {
             ensure_same(exchange, &answer)?;
             let record = replay.stage.record(&answer).await?;
@@ -234,15 +201,10 @@ async fn recorded_failures_stay_failures() -> Result<()> {
     let mut connection = replay.stage.gateway.connect().await?;
     let mut failures = Vec::new();
     for exchange in replay.exchanges.iter().filter(|exchange| !is_whole(exchange)) {
-        let answer = replay
-            .play(&mut connection, exchange, Cut::Whole)
-            .await
-            .context(exchange.id.clone())?;
+        let answer = replay.play(&mut connection, exchange, Cut::Whole).await.context(exchange.id.clone())?;
         let outcome = Outcome::of(exchange.surface.dialect, exchange.stream, &answer);
         // A model that the provider does not know is asked elsewhere, and here is nowhere else.
-        let switches = ["model_not_found", "\"model: "]
-            .iter()
-            .any(|mark| contains(&exchange.body, mark));
+        let switches = ["model_not_found", "\"model: "].iter().any(|mark| contains(&exchange.body, mark));
         let expected = match exchange.status {
             400 | 404 | 413 | 422 if !switches => {
                 answer.status() == exchange.status && answer.body == exchange.body
@@ -276,10 +238,7 @@ async fn the_bytes_are_the_same_however_they_arrive() -> Result<()> {
     let (mut failures, mut replays) = (Vec::new(), 0);
     for exchange in replay.exchanges.iter().filter(|exchange| is_whole(exchange)) {
         for cut in cuts(exchange) {
-            let answer = replay
-                .play(&mut connection, exchange, cut)
-                .await
-                .context(exchange.id.clone())?;
+            let answer = replay.play(&mut connection, exchange, cut).await.context(exchange.id.clone())?;
             replays += 1;
             if let Err(error) = ensure_same(exchange, &answer) {
                 failures.push(format!("{} cut {cut:?}: {error:#}", exchange.id));
@@ -300,9 +259,8 @@ fn cuts(exchange: &Exchange) -> Vec<Cut> {
     }
     let offset: usize = exchange.id.bytes().map(usize::from).sum();
     let step = (length / CUTS).max(1);
-    let mut cuts: Vec<Cut> = (0..CUTS)
-        .map(|number| Cut::At(1 + (offset + number * step) % (length - 1)))
-        .collect();
+    let mut cuts: Vec<Cut> =
+        (0..CUTS).map(|number| Cut::At(1 + (offset + number * step) % (length - 1))).collect();
     if length <= SHORT {
         cuts.push(Cut::EveryByte);
     }

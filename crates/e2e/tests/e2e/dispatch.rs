@@ -22,11 +22,7 @@ fn good(surface: &Surface) -> Script {
 }
 
 fn bad(surface: &Surface, status: u16, headers: &[(&str, &str)]) -> Script {
-    canned::json_answer(
-        status,
-        headers,
-        &canned::error_body(surface.dialect, "some_error", "no"),
-    )
+    canned::json_answer(status, headers, &canned::error_body(surface.dialect, "some_error", "no"))
 }
 
 /// Creates accounts for one model, one for each upstream, in order of priority.
@@ -38,12 +34,7 @@ async fn ranked(
 ) -> Result<Vec<String>> {
     let mut ids = Vec::new();
     for (rank, upstream) in upstreams.iter().enumerate() {
-        let body = account(
-            &format!("{model}-{rank}"),
-            surface,
-            &upstream.url(),
-            &json!([model]),
-        );
+        let body = account(&format!("{model}-{rank}"), surface, &upstream.url(), &json!([model]));
         ids.push(stage.create(&with(body, "priority", json!(rank + 1))).await?);
     }
     in_force(stage).await?;
@@ -62,10 +53,7 @@ async fn in_force(stage: &Stage) -> Result<()> {
 #[tokio::test]
 async fn weights_share_a_thousand_calls() -> Result<()> {
     let stage = Stage::start(Options::default()).await?;
-    let (one, three) = (
-        Upstream::always(good(&CHAT)).await?,
-        Upstream::always(good(&CHAT)).await?,
-    );
+    let (one, three) = (Upstream::always(good(&CHAT)).await?, Upstream::always(good(&CHAT)).await?);
     for (name, upstream, weight) in [("one", &one, 1), ("three", &three, 3)] {
         let body = account(name, &CHAT, &upstream.url(), &json!(["m"]));
         stage.create(&with(body, "weight", json!(weight))).await?;
@@ -73,53 +61,33 @@ async fn weights_share_a_thousand_calls() -> Result<()> {
     in_force(&stage).await?;
     let mut connection = stage.gateway.connect().await?;
     for _ in 0..1_000 {
-        let answer = connection
-            .call(&stage.request(&CHAT, &CHAT.request("m", false)))
-            .await?;
+        let answer = connection.call(&stage.request(&CHAT, &CHAT.request("m", false))).await?;
         ensure!(answer.status() == 200, "{}", answer.text());
     }
     // Four standard deviations of 1,000 draws at 1 to 3 are 55.
     let share = one.count();
     println!("weights 1 and 3: {share} and {} of 1000", three.count());
-    ensure!(
-        (195..=305).contains(&share),
-        "{share} of 1,000, about 250 expected"
-    );
-    ensure!(
-        share + three.count() == 1_000,
-        "{} calls in all",
-        share + three.count()
-    );
+    ensure!((195..=305).contains(&share), "{share} of 1,000, about 250 expected");
+    ensure!(share + three.count() == 1_000, "{} calls in all", share + three.count());
     Ok(())
 }
 
 #[tokio::test]
 async fn lower_priority_numbers_go_first() -> Result<()> {
     let stage = Stage::start(Options::default()).await?;
-    let (first, second) = (
-        Upstream::always(good(&CHAT)).await?,
-        Upstream::always(good(&CHAT)).await?,
-    );
+    let (first, second) = (Upstream::always(good(&CHAT)).await?, Upstream::always(good(&CHAT)).await?);
     ranked(&stage, &CHAT, "m", &[&first, &second]).await?;
     for _ in 0..20 {
         ensure_complete(&CHAT, false, &stage.ask(&CHAT, "m", false).await?)?;
     }
-    ensure!(
-        (first.count(), second.count()) == (20, 0),
-        "{} and {}",
-        first.count(),
-        second.count()
-    );
+    ensure!((first.count(), second.count()) == (20, 0), "{} and {}", first.count(), second.count());
     Ok(())
 }
 
 #[tokio::test]
 async fn an_account_of_weight_zero_takes_nothing_new() -> Result<()> {
     let stage = Stage::start(Options::default()).await?;
-    let (drained, open) = (
-        Upstream::always(good(&CHAT)).await?,
-        Upstream::always(good(&CHAT)).await?,
-    );
+    let (drained, open) = (Upstream::always(good(&CHAT)).await?, Upstream::always(good(&CHAT)).await?);
     let body = account("drained", &CHAT, &drained.url(), &json!(["m"]));
     stage.create(&with(body, "weight", json!(0))).await?;
     stage.account("open", &CHAT, &open, "m").await?;
@@ -147,20 +115,13 @@ async fn a_rate_limited_account_rests_as_long_as_it_asked() -> Result<()> {
         record["attempts"][0]["class"] == "refused" && record["attempts"][0]["status"] == 429,
         "{record}"
     );
-    let back = wait::until(
-        "the account to be asked again",
-        Duration::from_secs(5),
-        async || {
-            ensure_complete(&CHAT, false, &stage.ask(&CHAT, "m", false).await?)?;
-            Ok((first.count() > 1).then(|| started.elapsed()))
-        },
-    )
+    let back = wait::until("the account to be asked again", Duration::from_secs(5), async || {
+        ensure_complete(&CHAT, false, &stage.ask(&CHAT, "m", false).await?)?;
+        Ok((first.count() > 1).then(|| started.elapsed()))
+    })
     .await?;
     println!("Retry-After 2: asked again after {back:?}");
-    ensure!(
-        back >= Duration::from_millis(1_900) && back < Duration::from_millis(3_500),
-        "{back:?}"
-    );
+    ensure!(back >= Duration::from_millis(1_900) && back < Duration::from_millis(3_500), "{back:?}");
     Ok(())
 }
 
@@ -170,17 +131,11 @@ async fn an_administrator_ends_a_cooldown() -> Result<()> {
     let upstream = Upstream::always(good(&CHAT)).await?;
     upstream.next([bad(&CHAT, 429, &[("retry-after", "600")])]);
     let ids = ranked(&stage, &CHAT, "m", &[&upstream]).await?;
-    ensure!(
-        stage.ask(&CHAT, "m", false).await?.status() == 429,
-        "the limit is not told"
-    );
+    ensure!(stage.ask(&CHAT, "m", false).await?.status() == 429, "the limit is not told");
     let blocked = stage.ask(&CHAT, "m", false).await?;
     ensure_error(Dialect::OpenAi, &blocked, 503, "NO_AVAILABLE_UPSTREAM")?;
     ensure!(upstream.count() == 1, "a blocked account was asked");
-    stage
-        .admin
-        .post(&format!("accounts/{}/reset", ids[0]), &json!({}))
-        .await?;
+    stage.admin.post(&format!("accounts/{}/reset", ids[0]), &json!({})).await?;
     ensure_complete(&CHAT, false, &stage.ask(&CHAT, "m", false).await?)
 }
 
@@ -198,10 +153,7 @@ async fn when_all_are_limited_the_smallest_wait_is_told() -> Result<()> {
             let seconds: u64 = answer.header("retry-after").context("no retry-after")?.parse()?;
             ensure!((28..=30).contains(&seconds), "{code}: {seconds}");
         }
-        ensure!(
-            (long.count(), short.count()) == (1, 1),
-            "blocked accounts were asked again"
-        );
+        ensure!((long.count(), short.count()) == (1, 1), "blocked accounts were asked again");
     }
     Ok(())
 }
@@ -216,19 +168,11 @@ async fn when_all_are_overloaded_the_answer_is_503_or_529() -> Result<()> {
             let answer = stage.ask(&surface, "m", false).await?;
             ensure!(answer.status() == status, "{} {}", answer.status(), answer.text());
             if surface.dialect == Dialect::Anthropic {
-                ensure!(
-                    answer.json()["error"]["type"] == "overloaded_error",
-                    "{}",
-                    answer.text()
-                );
+                ensure!(answer.json()["error"]["type"] == "overloaded_error", "{}", answer.text());
             }
             let blocked = stage.ask(&surface, "m", false).await?;
             ensure_error(surface.dialect, &blocked, 503, "NO_AVAILABLE_UPSTREAM")?;
-            ensure!(
-                blocked.header("retry-after").is_some(),
-                "no retry-after: {:?}",
-                blocked.head
-            );
+            ensure!(blocked.header("retry-after").is_some(), "no retry-after: {:?}", blocked.head);
         }
     }
     Ok(())
@@ -246,12 +190,7 @@ async fn the_next_account_answers_when_the_first_refuses() -> Result<()> {
                 ranked(&stage, &surface, &model, &[&first, &second]).await?;
                 let answer = stage.ask(&surface, &model, stream).await?;
                 ensure_complete(&surface, stream, &answer).context(model)?;
-                ensure!(
-                    (first.count(), second.count()) == (1, 1),
-                    "{} {}",
-                    first.count(),
-                    second.count()
-                );
+                ensure!((first.count(), second.count()) == (1, 1), "{} {}", first.count(), second.count());
             }
         }
     }
@@ -268,12 +207,7 @@ async fn a_500_does_not_block_the_account() -> Result<()> {
     for _ in 0..2 {
         ensure_complete(&CHAT, false, &stage.ask(&CHAT, "m", false).await?)?;
     }
-    ensure!(
-        (first.count(), second.count()) == (2, 1),
-        "{} and {}",
-        first.count(),
-        second.count()
-    );
+    ensure!((first.count(), second.count()) == (2, 1), "{} and {}", first.count(), second.count());
     Ok(())
 }
 
@@ -298,10 +232,7 @@ async fn an_error_event_before_content_switches_and_after_content_does_not() -> 
     for surface in [CHAT, MESSAGES] {
         let error = canned::error_frame(surface.dialect, "overloaded_error", "busy");
         let frames = canned::frames(&surface, "m");
-        let content = frames
-            .iter()
-            .position(|frame| frame.contains(WORDS[0]))
-            .context("no content")?;
+        let content = frames.iter().position(|frame| frame.contains(WORDS[0])).context("no content")?;
         for (name, kept, switches) in [("before", content, true), ("after", content + 1, false)] {
             let model = format!("{}-{name}", surface.name);
             let mut sent = frames[..kept].to_vec();
@@ -311,15 +242,8 @@ async fn an_error_event_before_content_switches_and_after_content_does_not() -> 
             ranked(&stage, &surface, &model, &[&first, &second]).await?;
             let answer = stage.ask(&surface, &model, true).await?;
             let outcome = Outcome::of(surface.dialect, true, &answer);
-            ensure!(
-                (outcome == Outcome::Complete) == switches,
-                "{model}: {outcome:?}\n{}",
-                answer.text()
-            );
-            ensure!(
-                second.count() == usize::from(switches),
-                "{model}: the second was asked"
-            );
+            ensure!((outcome == Outcome::Complete) == switches, "{model}: {outcome:?}\n{}", answer.text());
+            ensure!(second.count() == usize::from(switches), "{model}: the second was asked");
             if !switches {
                 ensure!(
                     matches!(outcome, Outcome::ErrorEvent { .. }),
@@ -327,10 +251,7 @@ async fn an_error_event_before_content_switches_and_after_content_does_not() -> 
                     answer.text()
                 );
                 let record = stage.record(&answer).await?;
-                ensure!(
-                    record["attempts"][0]["class"] == "begun" && record["code"].is_string(),
-                    "{record}"
-                );
+                ensure!(record["attempts"][0]["class"] == "begun" && record["code"].is_string(), "{record}");
             }
         }
     }
@@ -378,12 +299,7 @@ async fn a_model_that_an_account_lost_is_asked_elsewhere() -> Result<()> {
         for _ in 0..3 {
             ensure_complete(&CHAT, false, &stage.ask(&CHAT, code, false).await?)?;
         }
-        ensure!(
-            (first.count(), second.count()) == (1, 3),
-            "{} and {}",
-            first.count(),
-            second.count()
-        );
+        ensure!((first.count(), second.count()) == (1, 3), "{} and {}", first.count(), second.count());
     }
     Ok(())
 }
@@ -431,16 +347,9 @@ async fn connections_to_an_upstream_are_used_again() -> Result<()> {
     for stream in [false, true].repeat(25) {
         ensure_complete(&CHAT, stream, &stage.ask(&CHAT, "m", stream).await?)?;
     }
-    ensure!(
-        upstream.connections() == 1,
-        "{} connections for 50 calls",
-        upstream.connections()
-    );
+    ensure!(upstream.connections() == 1, "{} connections for 50 calls", upstream.connections());
     let answer = stage.ask(&CHAT, "m", false).await?;
-    ensure!(
-        stage.record(&answer).await?["attempts"][0]["reused"] == true,
-        "not reused"
-    );
+    ensure!(stage.record(&answer).await?["attempts"][0]["reused"] == true, "not reused");
     Ok(())
 }
 
@@ -463,28 +372,19 @@ async fn a_connection_that_the_upstream_closed_is_replaced_unseen() -> Result<()
 #[tokio::test]
 async fn an_account_at_its_limit_is_passed_over() -> Result<()> {
     let stage = Stage::start(Options::default()).await?;
-    let (small, large) = (
-        Upstream::always(Script::new().gate(0)).await?,
-        Upstream::always(good(&CHAT)).await?,
-    );
+    let (small, large) =
+        (Upstream::always(Script::new().gate(0)).await?, Upstream::always(good(&CHAT)).await?);
     let body = account("small", &CHAT, &small.url(), &json!(["m"]));
     let body = with(with(body, "concurrency", json!(1)), "priority", json!(1));
     stage.create(&body).await?;
     stage.account("large", &CHAT, &large, "m").await?;
     in_force(&stage).await?;
     let mut waiting = stage.gateway.connect().await?;
-    waiting
-        .send(&stage.request(&CHAT, &CHAT.request("m", false)))
-        .await?;
+    waiting.send(&stage.request(&CHAT, &CHAT.request("m", false))).await?;
     small.wait_for(1).await?;
     let answer = stage.ask(&CHAT, "m", false).await?;
     ensure_complete(&CHAT, false, &answer)?;
-    ensure!(
-        (small.count(), large.count()) == (1, 1),
-        "{} and {}",
-        small.count(),
-        large.count()
-    );
+    ensure!((small.count(), large.count()) == (1, 1), "{} and {}", small.count(), large.count());
     let record = stage.record(&answer).await?;
     let reasons: BTreeSet<&str> = record["candidates"]
         .as_array()

@@ -24,26 +24,15 @@ async fn bodies_that_cannot_be_read_are_named_as_such() -> Result<()> {
         ("text after the object", "{\"model\":\"demo-chat\"} x", None),
         ("no model", "{\"messages\":[]}", Some("model")),
         ("a model that is no string", "{\"model\":7}", Some("model")),
-        (
-            "the model twice",
-            "{\"model\":\"demo-chat\",\"model\":\"demo-embed\"}",
-            Some("model"),
-        ),
+        ("the model twice", "{\"model\":\"demo-chat\",\"model\":\"demo-embed\"}", Some("model")),
     ];
     for surface in ALL {
         for (name, body, param) in bodies {
-            let answer = stage
-                .gateway
-                .call(&Request::post(surface.path, body).bearer(&stage.key))
-                .await?;
+            let answer = stage.gateway.call(&Request::post(surface.path, body).bearer(&stage.key)).await?;
             ensure_error(surface.dialect, &answer, 400, "INVALID_REQUEST")
                 .with_context(|| format!("{} with {name}", surface.name))?;
             if let (Dialect::OpenAi, Some(param)) = (surface.dialect, param) {
-                ensure!(
-                    answer.json()["error"]["param"] == param,
-                    "{name}: {}",
-                    answer.text()
-                );
+                ensure!(answer.json()["error"]["param"] == param, "{name}: {}", answer.text());
             }
         }
     }
@@ -56,10 +45,7 @@ async fn deep_nesting_is_refused_at_once() -> Result<()> {
     let deep = "[".repeat(1_000_000);
     for surface in [CHAT, MESSAGES] {
         let body = format!("{{\"model\":\"demo-chat\",\"messages\":{deep}");
-        let answer = stage
-            .gateway
-            .call(&Request::post(surface.path, body).bearer(&stage.key))
-            .await?;
+        let answer = stage.gateway.call(&Request::post(surface.path, body).bearer(&stage.key)).await?;
         ensure_error(surface.dialect, &answer, 400, "INVALID_REQUEST")?;
     }
     Ok(())
@@ -71,29 +57,16 @@ async fn unknown_models_paths_and_methods_are_named() -> Result<()> {
     for surface in ALL {
         let answer = stage.ask(&surface, "no-such-model", false).await?;
         ensure_error(surface.dialect, &answer, 404, "MODEL_NOT_FOUND")?;
-        let answer = stage
-            .gateway
-            .call(&Request::get(surface.path).bearer(&stage.key))
-            .await?;
+        let answer = stage.gateway.call(&Request::get(surface.path).bearer(&stage.key)).await?;
         ensure_error(surface.dialect, &answer, 405, "METHOD_NOT_ALLOWED")?;
         ensure!(answer.header("allow") == Some("POST"), "{:?}", answer.head);
     }
-    for (path, dialect) in [
-        ("/v1/nothing", Dialect::OpenAi),
-        ("/v1/messages/nothing", Dialect::Anthropic),
-    ] {
-        let answer = stage
-            .gateway
-            .call(&Request::post(path, "{}").bearer(&stage.key))
-            .await?;
+    for (path, dialect) in [("/v1/nothing", Dialect::OpenAi), ("/v1/messages/nothing", Dialect::Anthropic)] {
+        let answer = stage.gateway.call(&Request::post(path, "{}").bearer(&stage.key)).await?;
         ensure_error(dialect, &answer, 404, "NOT_FOUND")?;
     }
     let answer = stage.gateway.call(&Request::get("/nothing")).await?;
-    ensure!(
-        answer.status() == 404 && answer.json()["code"] == "NOT_FOUND",
-        "{}",
-        answer.text()
-    );
+    ensure!(answer.status() == 404 && answer.json()["code"] == "NOT_FOUND", "{}", answer.text());
     Ok(())
 }
 
@@ -102,22 +75,14 @@ async fn bodies_that_are_too_large_are_refused_whether_their_length_is_stated_or
     let stage = Stage::start(Options::demo()).await?;
     let large = Bytes::from(vec![b' '; BODY_LIMIT + 1]);
     for surface in [CHAT, MESSAGES] {
-        let answer = stage
-            .gateway
-            .call(&Request::post(surface.path, large.clone()).bearer(&stage.key))
-            .await?;
+        let answer =
+            stage.gateway.call(&Request::post(surface.path, large.clone()).bearer(&stage.key)).await?;
         ensure_error(surface.dialect, &answer, 413, "BODY_TOO_LARGE")?;
         let mut chunked = testkit::script::chunk(&large);
         chunked.extend_from_slice(b"0\r\n\r\n");
-        let request = Request::post(surface.path, chunked)
-            .header("transfer-encoding", "chunked")
-            .bearer(&stage.key);
-        ensure_error(
-            surface.dialect,
-            &stage.gateway.call(&request).await?,
-            413,
-            "BODY_TOO_LARGE",
-        )?;
+        let request =
+            Request::post(surface.path, chunked).header("transfer-encoding", "chunked").bearer(&stage.key);
+        ensure_error(surface.dialect, &stage.gateway.call(&request).await?, 413, "BODY_TOO_LARGE")?;
     }
     Ok(())
 }
@@ -126,16 +91,12 @@ async fn bodies_that_are_too_large_are_refused_whether_their_length_is_stated_or
 async fn a_refusal_does_not_wait_for_the_body() -> Result<()> {
     let stage = Stage::start(Options::demo()).await?;
     let head = |path: &str, length: usize, key: &str| {
-        let head = Request::post(path, "")
-            .bearer(key)
-            .header("content-length", &length.to_string());
+        let head = Request::post(path, "").bearer(key).header("content-length", &length.to_string());
         head.header("expect", "100-continue")
     };
     for surface in [CHAT, MESSAGES] {
         let mut connection = stage.gateway.connect().await?;
-        let answer = connection
-            .call(&head(surface.path, BODY_LIMIT + 1, &stage.key))
-            .await?;
+        let answer = connection.call(&head(surface.path, BODY_LIMIT + 1, &stage.key)).await?;
         ensure_error(surface.dialect, &answer, 413, "BODY_TOO_LARGE")?;
         let mut connection = stage.gateway.connect().await?;
         let answer = connection.call(&head(surface.path, 1_000, "junk")).await?;
@@ -150,20 +111,10 @@ async fn heads_that_are_too_large_are_refused() -> Result<()> {
     let long_target =
         Request::post(&format!("{}?x={}", CHAT.path, "y".repeat(9_000)), "{}").bearer(&stage.key);
     let answer = stage.gateway.call(&long_target).await?;
-    ensure!(
-        answer.status() == 414,
-        "a target of 9,000 bytes: {}",
-        answer.status()
-    );
-    let long_header = Request::post(CHAT.path, "{}")
-        .bearer(&stage.key)
-        .header("x-long", &"y".repeat(40_000));
+    ensure!(answer.status() == 414, "a target of 9,000 bytes: {}", answer.status());
+    let long_header = Request::post(CHAT.path, "{}").bearer(&stage.key).header("x-long", &"y".repeat(40_000));
     let answer = stage.gateway.call(&long_header).await?;
-    ensure!(
-        answer.status() == 431,
-        "a header of 40,000 bytes: {}",
-        answer.status()
-    );
+    ensure!(answer.status() == 431, "a header of 40,000 bytes: {}", answer.status());
     let add = |request: Request, number: u32| request.header(&format!("x-{number}"), "1");
     let many = (0..150).fold(Request::post(CHAT.path, "{}").bearer(&stage.key), add);
     let answer = stage.gateway.call(&many).await?;
@@ -176,15 +127,8 @@ async fn coded_and_foreign_bodies_are_refused() -> Result<()> {
     let stage = Stage::start(Options::demo()).await?;
     for surface in [CHAT, MESSAGES] {
         let body = surface.request(surface.demo_model, false).to_string();
-        let coded = Request::post(surface.path, body)
-            .bearer(&stage.key)
-            .header("content-encoding", "gzip");
-        ensure_error(
-            surface.dialect,
-            &stage.gateway.call(&coded).await?,
-            415,
-            "UNSUPPORTED_MEDIA_TYPE",
-        )?;
+        let coded = Request::post(surface.path, body).bearer(&stage.key).header("content-encoding", "gzip");
+        ensure_error(surface.dialect, &stage.gateway.call(&coded).await?, 415, "UNSUPPORTED_MEDIA_TYPE")?;
     }
     Ok(())
 }
@@ -205,12 +149,7 @@ async fn bytes_that_are_no_http_are_answered_or_cut_off_but_never_served() -> Re
         connection.send_raw(bytes).await?;
         connection.send_raw(b"\r\n\r\n").await.ok();
         if let Ok(arriving) = connection.arriving().await {
-            ensure!(
-                arriving.head.status >= 400,
-                "{}: {}",
-                bytes.escape_ascii(),
-                arriving.head.status
-            );
+            ensure!(arriving.head.status >= 400, "{}: {}", bytes.escape_ascii(), arriving.head.status);
         }
     }
     let alive = stage.gateway.call(&Request::get("/healthz")).await?;
@@ -225,10 +164,7 @@ async fn without_an_account_that_can_serve_the_answer_is_503() -> Result<()> {
     for surface in [CHAT, MESSAGES] {
         let name = format!("off-{}", surface.name);
         let id = stage.account(&name, &surface, &upstream, &name).await?;
-        stage
-            .admin
-            .post(&format!("accounts/{id}/disable"), &json!({}))
-            .await?;
+        stage.admin.post(&format!("accounts/{id}/disable"), &json!({})).await?;
         let answer = testkit::wait::until("the account to be off", crate::stage::IN_FORCE, async || {
             let answer = stage.ask(&surface, &name, false).await?;
             Ok((answer.status() == 503).then_some(answer))
@@ -247,9 +183,7 @@ async fn an_upstream_that_stays_silent_is_504() -> Result<()> {
     let stage = Stage::start(Options::default().timer("first_byte", 300)).await?;
     let upstream = Upstream::always(Script::new().hold()).await?;
     for surface in [CHAT, MESSAGES] {
-        stage
-            .account(surface.name, &surface, &upstream, surface.name)
-            .await?;
+        stage.account(surface.name, &surface, &upstream, surface.name).await?;
         let answer = stage.ask(&surface, surface.name, false).await?;
         ensure_error(surface.dialect, &answer, 504, "UPSTREAM_TIMEOUT")?;
         let record = stage.record(&answer).await?;
@@ -275,11 +209,7 @@ async fn administration_refuses_fields_it_does_not_know() -> Result<()> {
     let stage = Stage::start(Options::default()).await?;
     let body = with(json!({"name": "x"}), "no_such_field", json!(1));
     let answer = stage.admin.try_send("POST", "api-keys", Some(&body)).await?;
-    ensure!(
-        answer.status() == 400 && answer.json()["code"] == "INVALID_REQUEST",
-        "{}",
-        answer.text()
-    );
+    ensure!(answer.status() == 400 && answer.json()["code"] == "INVALID_REQUEST", "{}", answer.text());
     ensure!(answer.json()["source"] == "client", "{}", answer.text());
     Ok(())
 }

@@ -38,13 +38,7 @@ impl Trial {
             Some(upstream) => upstream.url(),
             None => closed_port().await?,
         };
-        Ok(Self {
-            fault,
-            case,
-            model: format!("fault-{number}"),
-            upstream,
-            origin,
-        })
+        Ok(Self { fault, case, model: format!("fault-{number}"), upstream, origin })
     }
 
     fn name(&self) -> String {
@@ -65,10 +59,7 @@ async fn prepare(stage: &Stage) -> Result<Vec<Trial>> {
         }
     }
     let models: Vec<String> = trials.iter().map(|trial| trial.model.clone()).collect();
-    stage
-        .gateway
-        .offers(&stage.key, &models, Duration::from_secs(5))
-        .await?;
+    stage.gateway.offers(&stage.key, &models, Duration::from_secs(5)).await?;
     Ok(trials)
 }
 
@@ -82,9 +73,7 @@ async fn warm_up(stage: &Stage) -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_fault_ends_in_time_with_its_code_and_leaves_nothing_behind() -> Result<()> {
     let options = Options::default().turn(Turn::Alone).env("LOG_LEVEL", "debug");
-    let options = TIMERS
-        .iter()
-        .fold(options, |options, (name, ms)| options.timer(name, *ms));
+    let options = TIMERS.iter().fold(options, |options, (name, ms)| options.timer(name, *ms));
     let stage = Stage::start(options).await?;
     let trials = prepare(&stage).await?;
     warm_up(&stage).await?;
@@ -95,31 +84,18 @@ async fn every_fault_ends_in_time_with_its_code_and_leaves_nothing_behind() -> R
             failures.push(format!("{}: {error:#}", trial.name()));
         }
     }
-    let idle: usize = trials
-        .iter()
-        .map(|trial| trial.upstream.as_ref().map_or(0, Upstream::open))
-        .sum();
-    if let Err(error) = oracle
-        .descriptors_return(&stage.gateway, idle + DATABASE_FILES)
-        .await
-    {
+    let idle: usize = trials.iter().map(|trial| trial.upstream.as_ref().map_or(0, Upstream::open)).sum();
+    if let Err(error) = oracle.descriptors_return(&stage.gateway, idle + DATABASE_FILES).await {
         failures.push(format!("{error:#}"));
     }
     let log = stage.gateway.log();
-    let secrets = [
-        ("the account's credential", UPSTREAM_CREDENTIAL),
-        ("the caller's key", stage.key.as_str()),
-    ];
+    let secrets =
+        [("the account's credential", UPSTREAM_CREDENTIAL), ("the caller's key", stage.key.as_str())];
     has_none("the log", log.as_bytes(), &secrets)?;
     if log.contains("panicked at") {
         failures.push(format!("a panic in the log:\n{log}"));
     }
-    println!(
-        "{} trials of {} faults, {} failed",
-        trials.len(),
-        faults().len(),
-        failures.len()
-    );
+    println!("{} trials of {} faults, {} failed", trials.len(), faults().len(), failures.len());
     if !failures.is_empty() {
         bail!("{}", failures.join("\n"));
     }
@@ -143,19 +119,9 @@ async fn once(stage: &Stage, trial: &Trial, expected: &Expectation) -> Result<()
     let took = started.elapsed();
     let record = stage.record(&answer).await?;
     let outcome = Outcome::of(surface.dialect, stream, &answer);
-    let shown = || {
-        format!(
-            "{outcome:?} after {took:?}\n  answer: {}\n  record: {record}",
-            brief(&answer)
-        )
-    };
+    let shown = || format!("{outcome:?} after {took:?}\n  answer: {}\n  record: {record}", brief(&answer));
     if !expected.is_met(surface.dialect, &outcome, record["code"].as_str()) {
-        bail!(
-            "{:?} {:?} expected, got {}",
-            expected.told,
-            expected.codes,
-            shown()
-        );
+        bail!("{:?} {:?} expected, got {}", expected.told, expected.codes, shown());
     }
     if took > expected.within + GRACE {
         bail!("at most {:?} expected, got {}", expected.within, shown());
@@ -163,11 +129,7 @@ async fn once(stage: &Stage, trial: &Trial, expected: &Expectation) -> Result<()
     if let Some(seconds) = trial.fault.retry_after
         && answer.header("retry-after") != Some(seconds)
     {
-        bail!(
-            "retry-after {seconds} expected, got {:?}: {}",
-            answer.header("retry-after"),
-            shown()
-        );
+        bail!("retry-after {seconds} expected, got {:?}: {}", answer.header("retry-after"), shown());
     }
     agrees(trial, &answer, &record).with_context(shown)
 }
@@ -203,11 +165,5 @@ fn agrees(trial: &Trial, answer: &Answer, record: &Value) -> Result<()> {
 fn brief(answer: &Answer) -> String {
     let text = answer.text();
     let start: String = text.chars().take(400).collect();
-    format!(
-        "{} {:?} {} bytes, {:?}: {start}",
-        answer.status(),
-        answer.code(),
-        text.len(),
-        answer.ended
-    )
+    format!("{} {:?} {} bytes, {:?}: {start}", answer.status(), answer.code(), text.len(), answer.ended)
 }

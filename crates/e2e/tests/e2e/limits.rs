@@ -11,10 +11,7 @@ use testkit::upstream::Upstream;
 use crate::stage::{IN_FORCE, Stage, ensure_error};
 
 async fn key_with(stage: &Stage, name: &str, limits: Value) -> Result<String> {
-    let (_, key) = stage
-        .admin
-        .create_key(&json!({"name": name, "rate_limit": limits}))
-        .await?;
+    let (_, key) = stage.admin.create_key(&json!({"name": name, "rate_limit": limits})).await?;
     stage.gateway.offers(&key, &[], IN_FORCE).await?;
     Ok(key)
 }
@@ -26,9 +23,7 @@ async fn ask(gateway: &Gateway, surface: &Surface, key: &str) -> Result<Answer> 
 
 fn number(answer: &Answer, name: &str) -> Result<u64> {
     let value = answer.header(name);
-    Ok(value
-        .with_context(|| format!("no {name}: {:?}", answer.head))?
-        .parse()?)
+    Ok(value.with_context(|| format!("no {name}: {:?}", answer.head))?.parse()?)
 }
 
 #[tokio::test]
@@ -72,10 +67,7 @@ async fn each_dimension_refuses_with_its_own_code_and_numbers() -> Result<()> {
         ("burst", json!({"burst": 0}), "RATE_LIMIT_BURST"),
     ];
     for (name, limits, code) in cases {
-        let (_, key) = stage
-            .admin
-            .create_key(&json!({"name": name, "rate_limit": limits}))
-            .await?;
+        let (_, key) = stage.admin.create_key(&json!({"name": name, "rate_limit": limits})).await?;
         for surface in [CHAT, MESSAGES] {
             let answer = testkit::wait::until("the key", IN_FORCE, async || {
                 let answer = ask(&stage.gateway, &surface, &key).await?;
@@ -84,11 +76,7 @@ async fn each_dimension_refuses_with_its_own_code_and_numbers() -> Result<()> {
             .await?;
             ensure_error(surface.dialect, &answer, 429, code)?;
             ensure!(number(&answer, "retry-after")? >= 1, "{:?}", answer.head);
-            ensure!(
-                number(&answer, "x-ratelimit-limit")? == 0,
-                "{name}: {:?}",
-                answer.head
-            );
+            ensure!(number(&answer, "x-ratelimit-limit")? == 0, "{name}: {:?}", answer.head);
             number(&answer, "x-ratelimit-reset")?;
         }
     }
@@ -119,18 +107,8 @@ async fn a_changed_limit_is_in_force_within_a_second() -> Result<()> {
     let stage = Stage::start(Options::demo()).await?;
     let (id, key) = stage.admin.create_key(&json!({"name": "changing"})).await?;
     stage.gateway.offers(&key, &[], IN_FORCE).await?;
-    ensure!(
-        ask(&stage.gateway, &CHAT, &key).await?.status() == 200,
-        "refused without a limit"
-    );
-    stage
-        .admin
-        .send(
-            "PUT",
-            &format!("api-keys/{id}/rate-limit"),
-            Some(&json!({"rpm": 0})),
-        )
-        .await?;
+    ensure!(ask(&stage.gateway, &CHAT, &key).await?.status() == 200, "refused without a limit");
+    stage.admin.send("PUT", &format!("api-keys/{id}/rate-limit"), Some(&json!({"rpm": 0}))).await?;
     testkit::wait::until("the limit", IN_FORCE, async || {
         Ok((ask(&stage.gateway, &CHAT, &key).await?.code() == Some("RATE_LIMIT_RPM")).then_some(()))
     })

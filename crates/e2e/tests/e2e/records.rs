@@ -19,29 +19,14 @@ async fn every_surface_leaves_one_record_with_its_story() -> Result<()> {
         ensure_complete(&surface, false, &answer)?;
         let record = stage.record(&answer).await?;
         ensure!(record["status"] == 200 && record["code"].is_null(), "{record}");
-        ensure!(
-            record["model"] == surface.demo_model && record["surface"] == surface.name,
-            "{record}"
-        );
-        ensure!(
-            record["trace_id"] == answer.header("x-trace-id").unwrap_or_default(),
-            "{record}"
-        );
+        ensure!(record["model"] == surface.demo_model && record["surface"] == surface.name, "{record}");
+        ensure!(record["trace_id"] == answer.header("x-trace-id").unwrap_or_default(), "{record}");
         ensure!(record["attempts"].as_array().map(Vec::len) == Some(1), "{record}");
         ensure!(record["attempts"][0]["class"] == "ok", "{record}");
-        ensure!(
-            record["latency_ms"].is_u64() && record["upstream"].is_string(),
-            "{record}"
-        );
-        let filter = format!(
-            "requests?trace_id={}",
-            record["trace_id"].as_str().unwrap_or_default()
-        );
+        ensure!(record["latency_ms"].is_u64() && record["upstream"].is_string(), "{record}");
+        let filter = format!("requests?trace_id={}", record["trace_id"].as_str().unwrap_or_default());
         let by_trace = stage.admin.get(&filter).await?;
-        ensure!(
-            by_trace["items"].as_array().map(Vec::len) == Some(1),
-            "not found by its trace"
-        );
+        ensure!(by_trace["items"].as_array().map(Vec::len) == Some(1), "not found by its trace");
     }
     Ok(())
 }
@@ -52,10 +37,7 @@ async fn a_refusal_is_recorded_with_its_code() -> Result<()> {
     for surface in [CHAT, MESSAGES] {
         let answer = stage.ask(&surface, "no-such-model", false).await?;
         let record = stage.record(&answer).await?;
-        ensure!(
-            record["status"] == 404 && record["code"] == "MODEL_NOT_FOUND",
-            "{record}"
-        );
+        ensure!(record["status"] == 404 && record["code"] == "MODEL_NOT_FOUND", "{record}");
         ensure!(record["usage"]["source"] == "none", "{record}");
         ensure!(record["attempts"] == json!([]), "{record}");
     }
@@ -67,23 +49,12 @@ async fn usage_is_measured_priced_and_summed() -> Result<()> {
     let stage = Stage::start(Options::default()).await?;
     let upstream = Upstream::always(canned::answer(&CHAT, "m", false)).await?;
     stage.account("a", &CHAT, &upstream, "house-model").await?;
-    let unpriced = stage
-        .record(&stage.ask(&CHAT, "house-model", false).await?)
-        .await?;
+    let unpriced = stage.record(&stage.ask(&CHAT, "house-model", false).await?).await?;
     ensure!(unpriced["cost"].is_null(), "{unpriced}");
-    stage
-        .admin
-        .send(
-            "PUT",
-            "prices/house-model",
-            Some(&json!({"in": "2", "out": "10.5"})),
-        )
-        .await?;
+    stage.admin.send("PUT", "prices/house-model", Some(&json!({"in": "2", "out": "10.5"}))).await?;
     // 11 tokens at 2 USD and 7 at 10.50 USD a million are 95,500 nano-dollars.
     let priced = wait::until("the price", wait::PATIENCE, async || {
-        let record = stage
-            .record(&stage.ask(&CHAT, "house-model", false).await?)
-            .await?;
+        let record = stage.record(&stage.ask(&CHAT, "house-model", false).await?).await?;
         Ok((!record["cost"].is_null()).then_some(record))
     })
     .await?;
@@ -104,30 +75,17 @@ async fn usage_is_measured_priced_and_summed() -> Result<()> {
     })
     .await
     .with_context(|| format!("{calls} calls, {seen}"))?;
-    let own = stage
-        .gateway
-        .call(&Request::get("/v1/usage").bearer(&stage.key))
-        .await?;
+    let own = stage.gateway.call(&Request::get("/v1/usage").bearer(&stage.key)).await?;
     let own = own.json();
-    ensure!(
-        own["isValid"] == true && own["unit"] == "USD" && own["remaining"] == -1,
-        "{own}"
-    );
+    ensure!(own["isValid"] == true && own["unit"] == "USD" && own["remaining"] == -1, "{own}");
     ensure!(own["daily"].is_array(), "{own}");
     Ok(())
 }
 
 async fn key_id(stage: &Stage) -> Result<String> {
     let keys = stage.admin.get("api-keys").await?;
-    let named = keys["items"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|item| item["name"] == "stage");
-    Ok(named.context("no key named stage")?["id"]
-        .as_str()
-        .context("no id")?
-        .to_owned())
+    let named = keys["items"].as_array().into_iter().flatten().find(|item| item["name"] == "stage");
+    Ok(named.context("no key named stage")?["id"].as_str().context("no id")?.to_owned())
 }
 
 #[tokio::test]
@@ -152,74 +110,42 @@ async fn pages_of_records_join_without_gaps() -> Result<()> {
     stage.gateway.records(&stage.admin, "model=demo-chat", 25).await?;
     let (mut ids, mut cursor) = (Vec::new(), String::new());
     for _ in 0..10 {
-        let page = stage
-            .admin
-            .get(&format!("requests?model=demo-chat&limit=7{cursor}"))
-            .await?;
+        let page = stage.admin.get(&format!("requests?model=demo-chat&limit=7{cursor}")).await?;
         let items = page["items"].as_array().context("no items")?;
-        ids.extend(
-            items
-                .iter()
-                .filter_map(|item| item["request_id"].as_str().map(str::to_owned)),
-        );
+        ids.extend(items.iter().filter_map(|item| item["request_id"].as_str().map(str::to_owned)));
         match page["next_cursor"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
             None => break,
         }
     }
     let unique: std::collections::BTreeSet<&String> = ids.iter().collect();
-    ensure!(
-        ids.len() == 25 && unique.len() == 25,
-        "{} ids, {} unique",
-        ids.len(),
-        unique.len()
-    );
+    ensure!(ids.len() == 25 && unique.len() == 25, "{} ids, {} unique", ids.len(), unique.len());
     Ok(())
 }
 
 /// Reads a digest line's JSON from the log.
 fn digest(gateway: &Gateway, request_id: &str) -> Option<Value> {
     let log = gateway.log();
-    let lines = log
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    lines
-        .into_iter()
-        .find(|line| line["stream"] == "digest" && line["request_id"] == request_id)
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.into_iter().find(|line| line["stream"] == "digest" && line["request_id"] == request_id)
 }
 
 #[tokio::test]
 async fn each_request_is_one_line_of_the_log() -> Result<()> {
     let stage = Stage::start(Options::demo().env("LOG_FORMAT", "json")).await?;
     let strange = json!({"model": "a\nb\u{2028}\u{1b}[31m", "messages": []});
-    let answers = [
-        stage.ask(&CHAT, "demo-chat", true).await?,
-        stage.send(&CHAT, &strange).await?,
-    ];
+    let answers = [stage.ask(&CHAT, "demo-chat", true).await?, stage.send(&CHAT, &strange).await?];
     for (answer, code) in answers.iter().zip([Value::Null, json!("MODEL_NOT_FOUND")]) {
         let id = answer.request_id()?.to_owned();
-        let line = wait::until("the digest line", wait::PATIENCE, async || {
-            Ok(digest(&stage.gateway, &id))
-        })
-        .await?;
-        for name in [
-            "ts",
-            "level",
-            "trace_id",
-            "route",
-            "model",
-            "status",
-            "latency_ms",
-        ] {
+        let line =
+            wait::until("the digest line", wait::PATIENCE, async || Ok(digest(&stage.gateway, &id))).await?;
+        for name in ["ts", "level", "trace_id", "route", "model", "status", "latency_ms"] {
             ensure!(!line[name].is_null(), "{name} is missing: {line}");
         }
         ensure!(line.get("error_code").unwrap_or(&Value::Null) == &code, "{line}");
     }
     let log = stage.gateway.log();
-    ensure!(
-        !log.contains('\u{1b}') && !log.contains('\u{2028}'),
-        "a control character is in the log"
-    );
+    ensure!(!log.contains('\u{1b}') && !log.contains('\u{2028}'), "a control character is in the log");
     Ok(())
 }
 

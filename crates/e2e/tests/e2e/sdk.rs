@@ -30,21 +30,12 @@ async fn prepare() -> Result<(Stage, Upstream, Value)> {
             let model = format!("{name}-{}", surface.name);
             let id = stage.account(&model, &surface, &silent, &model).await?;
             if name == "off" {
-                stage
-                    .admin
-                    .post(&format!("accounts/{id}/disable"), &json!({}))
-                    .await?;
+                stage.admin.post(&format!("accounts/{id}/disable"), &json!({})).await?;
             }
         }
     }
-    let (_, narrow) = stage
-        .admin
-        .create_key(&json!({"name": "narrow", "models": ["demo-embed"]}))
-        .await?;
-    stage
-        .gateway
-        .offers(&narrow, &["demo-embed".to_owned()], IN_FORCE)
-        .await?;
+    let (_, narrow) = stage.admin.create_key(&json!({"name": "narrow", "models": ["demo-embed"]})).await?;
+    stage.gateway.offers(&narrow, &["demo-embed".to_owned()], IN_FORCE).await?;
     let plan = json!({
         "url": stage.gateway.url(), "key": stage.key, "narrow_key": narrow,
         "chat_model": "demo-chat", "embedding_model": "demo-embed", "moderation_model": "demo-moderation",
@@ -57,42 +48,23 @@ async fn prepare() -> Result<(Stage, Upstream, Value)> {
 async fn run(program: &Path, script: &Path, plan: &Value) -> Result<()> {
     let mut command = Command::new(program);
     command.arg(script).arg(plan.to_string()).kill_on_drop(true);
-    for name in [
-        "OPENAI_API_KEY",
-        "ANTHROPIC_API_KEY",
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "http_proxy",
-        "https_proxy",
-    ] {
+    for name in
+        ["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"]
+    {
         command.env_remove(name);
     }
-    let output = tokio::time::timeout(SCRIPT_LIMIT, command.output())
-        .await
-        .context("the script takes too long")??;
-    let (out, errors) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
+    let output =
+        tokio::time::timeout(SCRIPT_LIMIT, command.output()).await.context("the script takes too long")??;
+    let (out, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     println!("{out}");
-    ensure!(
-        output.status.success(),
-        "{}: {}\n{out}\n{errors}",
-        script.display(),
-        output.status
-    );
+    ensure!(output.status.success(), "{}: {}\n{out}\n{errors}", script.display(), output.status);
     Ok(())
 }
 
 async fn run_python(name: &str) -> Result<()> {
     let interpreter = python()?;
     let (_stage, _silent, plan) = prepare().await?;
-    run(
-        &interpreter,
-        &repository().join("tests/sdk/python").join(name),
-        &plan,
-    )
-    .await
+    run(&interpreter, &repository().join("tests/sdk/python").join(name), &plan).await
 }
 
 async fn run_node(name: &str) -> Result<()> {

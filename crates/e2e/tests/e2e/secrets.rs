@@ -42,11 +42,7 @@ async fn exercise(stage: &Stage) -> Result<Vec<Answer>> {
             let upstream = Upstream::always(script).await?;
             let body = account(&model, &surface, &upstream.url(), &json!([model]));
             stage
-                .create(&with(
-                    body,
-                    "credential",
-                    json!({"type": "api_key", "api_key": CREDENTIAL}),
-                ))
+                .create(&with(body, "credential", json!({"type": "api_key", "api_key": CREDENTIAL})))
                 .await?;
             let body = surface.request(&model, name == "stream").to_string();
             for request in attempts(surface.path, &body, &stage.key) {
@@ -86,10 +82,7 @@ async fn administer(stage: &Stage) -> Result<Vec<Answer>> {
     let token = Admin::with_token(stage.gateway.address(), ADMIN_TOKEN);
     let rotated = json!({"credential": {"type": "api_key", "api_key": SECOND_CREDENTIAL}});
     let accounts = token.get("accounts").await?;
-    let id = accounts["items"][0]["id"]
-        .as_str()
-        .context("no account")?
-        .to_owned();
+    let id = accounts["items"][0]["id"].as_str().context("no account")?.to_owned();
     let bad =
         json!({"name": "x", "provider": "no-such", "credential": {"type": "api_key", "api_key": CREDENTIAL}});
     Ok(vec![
@@ -97,14 +90,9 @@ async fn administer(stage: &Stage) -> Result<Vec<Answer>> {
         stage.gateway.call(&login(WRONG_PASSWORD)).await?,
         stage
             .gateway
-            .call(&Request::post(
-                "/api/v1/auth/login",
-                format!("{{\"password\":\"{PASSWORD}\""),
-            ))
+            .call(&Request::post("/api/v1/auth/login", format!("{{\"password\":\"{PASSWORD}\"")))
             .await?,
-        token
-            .try_send("PATCH", &format!("accounts/{id}"), Some(&rotated))
-            .await?,
+        token.try_send("PATCH", &format!("accounts/{id}"), Some(&rotated)).await?,
         token.try_send("POST", "accounts", Some(&bad)).await?,
         token.try_send("GET", "accounts", None).await?,
         token.try_send("GET", "api-keys", None).await?,
@@ -142,10 +130,8 @@ async fn planted_secrets_show_up_nowhere() -> Result<()> {
             .env("METRICS_TOKEN", METRICS_TOKEN)
             .env("ENCRYPTION_KEY", ENCRYPTION_KEY);
         let mut stage = Stage::start(options).await?;
-        let first_password = stage.gateway.ready()["admin_password"]
-            .as_str()
-            .context("no password")?
-            .to_owned();
+        let first_password =
+            stage.gateway.ready()["admin_password"].as_str().context("no password")?.to_owned();
         let answers = exercise(&stage).await?;
         let secret_part = stage.key.rsplit('-').next().unwrap_or_default().to_owned();
         let admin_token = stage.admin.token().to_owned();
@@ -169,10 +155,7 @@ async fn planted_secrets_show_up_nowhere() -> Result<()> {
             has_none("an answer", &answer.body, &secrets).with_context(|| answer.text())?;
         }
         let records: Value = stage.admin.get("requests?limit=200").await?;
-        ensure!(
-            records["items"].as_array().is_some_and(|items| items.len() > 20),
-            "too few records"
-        );
+        ensure!(records["items"].as_array().is_some_and(|items| items.len() > 20), "too few records");
         has_none("the records", records.to_string().as_bytes(), &secrets)?;
         stage.gateway.terminate().await?;
         let log = stage.gateway.log();

@@ -45,8 +45,7 @@ impl Stage {
         at: &Upstream,
         model: &str,
     ) -> Result<String> {
-        self.create(&account(name, surface, &at.url(), &json!([model])))
-            .await
+        self.create(&account(name, surface, &at.url(), &json!([model]))).await
     }
 
     /// Sends a small request to a surface.
@@ -69,14 +68,9 @@ impl Stage {
 }
 
 /// The time that many seconds from now, as the administration API writes times.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the gateway under test reads the real clock too"
-)]
+#[expect(clippy::disallowed_methods, reason = "the gateway under test reads the real clock too")]
 pub(crate) fn in_seconds(seconds: u64) -> String {
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let ms = u64::try_from(now.as_millis()).unwrap_or_default();
     model::clock::rfc3339(ms + seconds * 1_000)
 }
@@ -110,18 +104,12 @@ pub(crate) fn ensure_error(dialect: Dialect, answer: &Answer, status: u16, code:
     ensure!(answer.status() == status, "status is not {status}: {shown}");
     ensure!(answer.code() == Some(code), "x-yumen-code is not {code}: {shown}");
     let body = answer.json();
-    ensure!(
-        body["error"]["message"].is_string() && body["error"]["type"].is_string(),
-        "no error: {shown}"
-    );
+    ensure!(body["error"]["message"].is_string() && body["error"]["type"].is_string(), "no error: {shown}");
     match dialect {
         Dialect::OpenAi => ensure!(body["error"]["code"] == code, "error.code is not {code}: {shown}"),
         Dialect::Anthropic => {
             ensure!(body["type"] == "error", "type is not error: {shown}");
-            ensure!(
-                body["request_id"] == answer.request_id()?,
-                "request_id differs: {shown}"
-            );
+            ensure!(body["request_id"] == answer.request_id()?, "request_id differs: {shown}");
             ensure!(
                 answer.header("request-id") == answer.header("x-request-id"),
                 "request-id differs: {shown}"

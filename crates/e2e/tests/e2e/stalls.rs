@@ -33,16 +33,11 @@ async fn pauses(mut connection: Connection, request: testkit::http::Request) -> 
 
 async fn measure(stage: &Stage, surface: &Surface, frames: Vec<String>) -> Result<()> {
     let upstream = Upstream::always(canned::paced_answer(&frames, PACE_MS)).await?;
-    stage
-        .account(surface.name, surface, &upstream, surface.name)
-        .await?;
+    stage.account(surface.name, surface, &upstream, surface.name).await?;
     let request = stage.request(surface, &surface.request(surface.name, true));
     let mut callers = Vec::new();
     for _ in 0..CALLERS {
-        callers.push(tokio::spawn(pauses(
-            stage.gateway.connect().await?,
-            request.clone(),
-        )));
+        callers.push(tokio::spawn(pauses(stage.gateway.connect().await?, request.clone())));
     }
     let mut all = Vec::new();
     for caller in callers {
@@ -57,17 +52,9 @@ async fn measure(stage: &Stage, surface: &Surface, frames: Vec<String>) -> Resul
         surface.name,
         all.len()
     );
-    ensure!(
-        all.len() >= CALLERS * ROUNDS * WORDS / 2,
-        "frames were merged: {} pauses",
-        all.len()
-    );
+    ensure!(all.len() >= CALLERS * ROUNDS * WORDS / 2, "frames were merged: {} pauses", all.len());
     ensure!(median <= Duration::from_millis(PACE_MS + 5), "median {median:?}");
-    ensure!(
-        stalls * 1_000 <= all.len(),
-        "{stalls} stalls among {} pauses",
-        all.len()
-    );
+    ensure!(stalls * 1_000 <= all.len(), "{stalls} stalls among {} pauses", all.len());
     Ok(())
 }
 

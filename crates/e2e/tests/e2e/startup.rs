@@ -13,10 +13,7 @@ fn ensure_refused(status: ExitStatus, said: &str, words: &[&str]) -> Result<()> 
         ensure!(lower.contains(&word.to_lowercase()), "{word:?} is not in: {said}");
     }
     ensure!(!said.contains("panicked"), "{said}");
-    ensure!(
-        !said.contains("\"event\":\"ready\""),
-        "it said it was ready: {said}"
-    );
+    ensure!(!said.contains("\"event\":\"ready\""), "it said it was ready: {said}");
     Ok(())
 }
 
@@ -26,11 +23,7 @@ async fn a_port_in_use_is_named() -> Result<()> {
     let address = listener.local_addr()?.to_string();
     let options = Options::default().argument("--listen").argument(&address);
     let (status, said) = Gateway::refusal(options).await?;
-    ensure_refused(
-        status,
-        &said,
-        &[&address, "listen", &std::process::id().to_string()],
-    )
+    ensure_refused(status, &said, &[&address, "listen", &std::process::id().to_string()])
 }
 
 #[tokio::test]
@@ -47,10 +40,7 @@ async fn settings_that_cannot_be_are_refused_by_name() -> Result<()> {
     for (name, value, words) in cases {
         let (status, said) = Gateway::refusal(Options::default().env(name, value)).await?;
         ensure_refused(status, &said, words)?;
-        ensure!(
-            name != "ADMIN_TOKEN" || !said.contains("\"short\""),
-            "a secret is shown: {said}"
-        );
+        ensure!(name != "ADMIN_TOKEN" || !said.contains("\"short\""), "a secret is shown: {said}");
     }
     Ok(())
 }
@@ -87,10 +77,7 @@ async fn another_encryption_key_than_the_one_that_sealed_the_data_is_refused() -
     let folder = Folder::temporary()?;
     let with = |digit: char| {
         let key: String = std::iter::repeat_n(digit, 64).collect();
-        Options::default()
-            .data(folder.path())
-            .env("ENCRYPTION_KEY", &key)
-            .turn(Turn::Held)
+        Options::default().data(folder.path()).env("ENCRYPTION_KEY", &key).turn(Turn::Held)
     };
     let mut first = Gateway::start(with('1').turn(Turn::Shared)).await?;
     let admin = first.admin().await?;

@@ -17,10 +17,7 @@ struct Stated {
 /// Compares a record's usage with what the recording states. `false` when it states none.
 pub(crate) fn ensure_stated(exchange: &Exchange, recorded: &Value) -> Result<bool> {
     let Some(stated) = stated(exchange) else {
-        ensure!(
-            recorded["source"] != "measured",
-            "measured, though nothing is stated: {recorded}"
-        );
+        ensure!(recorded["source"] != "measured", "measured, though nothing is stated: {recorded}");
         return Ok(false);
     };
     let number = |name: &str| recorded[name].as_u64().unwrap_or_default();
@@ -29,10 +26,7 @@ pub(crate) fn ensure_stated(exchange: &Exchange, recorded: &Value) -> Result<boo
         cache_read: number("cache_read"),
         output: number("output"),
     };
-    ensure!(
-        recorded["source"] == "measured",
-        "not measured, though stated {stated:?}: {recorded}"
-    );
+    ensure!(recorded["source"] == "measured", "not measured, though stated {stated:?}: {recorded}");
     ensure!(got == stated, "{stated:?} stated, {recorded} recorded");
     Ok(true)
 }
@@ -46,11 +40,9 @@ fn stated(exchange: &Exchange) -> Option<Stated> {
     match (exchange.surface.dialect, exchange.surface.name) {
         (_, "anthropic_count_tokens") => None,
         (Dialect::Anthropic, _) => anthropic(&objects),
-        (Dialect::OpenAi, _) => objects
-            .iter()
-            .filter_map(openai_usage)
-            .next_back()
-            .map(|usage| openai(&exchange.vendor, &usage)),
+        (Dialect::OpenAi, _) => {
+            objects.iter().filter_map(openai_usage).next_back().map(|usage| openai(&exchange.vendor, &usage))
+        }
     }
 }
 
@@ -60,11 +52,7 @@ fn anthropic(objects: &[Value]) -> Option<Stated> {
     for object in objects {
         for usage in [&object["message"]["usage"], &object["usage"]] {
             let counters = usage.as_object().into_iter().flatten();
-            merged.extend(
-                counters
-                    .filter(|(_, v)| v.is_u64())
-                    .map(|(k, v)| (k.clone(), v.clone())),
-            );
+            merged.extend(counters.filter(|(_, v)| v.is_u64()).map(|(k, v)| (k.clone(), v.clone())));
         }
     }
     let number = |name: &str| merged.get(name).and_then(Value::as_u64).unwrap_or_default();
@@ -77,23 +65,13 @@ fn anthropic(objects: &[Value]) -> Option<Stated> {
 }
 
 fn openai_usage(object: &Value) -> Option<Value> {
-    let places = [
-        &object["usage"],
-        &object["x_groq"]["usage"],
-        &object["choices"][0]["usage"],
-    ];
-    places
-        .into_iter()
-        .find(|usage| usage["prompt_tokens"].is_u64())
-        .cloned()
+    let places = [&object["usage"], &object["x_groq"]["usage"], &object["choices"][0]["usage"]];
+    places.into_iter().find(|usage| usage["prompt_tokens"].is_u64()).cloned()
 }
 
 fn openai(vendor: &str, usage: &Value) -> Stated {
     let number = |value: &Value| value.as_u64().unwrap_or_default();
-    let (prompt, completion) = (
-        number(&usage["prompt_tokens"]),
-        number(&usage["completion_tokens"]),
-    );
+    let (prompt, completion) = (number(&usage["prompt_tokens"]), number(&usage["completion_tokens"]));
     let total = number(&usage["total_tokens"]);
     let reasoning = number(&usage["completion_tokens_details"]["reasoning_tokens"]);
     let cached = [
@@ -105,20 +83,12 @@ fn openai(vendor: &str, usage: &Value) -> Stated {
     let cache_read = cached.into_iter().map(number).max().unwrap_or_default();
     // Some hosts leave the cached part out of the prompt, some leave reasoning out of the completion,
     // and Google's compatible surface shows its thoughts in the total only.
-    let prompt = if cache_read > prompt {
-        prompt + cache_read
-    } else {
-        prompt
-    };
+    let prompt = if cache_read > prompt { prompt + cache_read } else { prompt };
     let apart = reasoning > 0 && total == prompt + completion + reasoning;
     let output = match vendor {
         "google" => total.saturating_sub(prompt).max(completion),
         _ if apart => completion + reasoning,
         _ => completion,
     };
-    Stated {
-        prompt,
-        cache_read,
-        output,
-    }
+    Stated { prompt, cache_read, output }
 }

@@ -10,11 +10,7 @@ use testkit::wait;
 use crate::stage::Stage;
 
 async fn spread(stage: &Stage) -> Result<BTreeMap<String, f64>> {
-    Ok(stage
-        .gateway
-        .metrics()
-        .await?
-        .by_label("gateway_connections", "worker"))
+    Ok(stage.gateway.metrics().await?.by_label("gateway_connections", "worker"))
 }
 
 /// Opens connections that have each carried a request.
@@ -35,15 +31,11 @@ async fn two_workers_share_two_and_eight_connections_evenly() -> Result<()> {
         let connections = open(&stage, count).await?;
         let half = count as f64 / 2.0;
         // The connection that asks for the metrics may count too.
-        let even = wait::until(
-            &format!("{count} connections to be even"),
-            wait::PATIENCE,
-            async || {
-                let now = spread(&stage).await?;
-                let fits = now.len() == 2 && now.values().all(|open| (half..=half + 1.0).contains(open));
-                Ok(fits.then_some(now))
-            },
-        )
+        let even = wait::until(&format!("{count} connections to be even"), wait::PATIENCE, async || {
+            let now = spread(&stage).await?;
+            let fits = now.len() == 2 && now.values().all(|open| (half..=half + 1.0).contains(open));
+            Ok(fits.then_some(now))
+        })
         .await?;
         println!("{count} connections: {even:?}");
         drop(connections);

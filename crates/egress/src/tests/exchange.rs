@@ -22,9 +22,7 @@ async fn play(answer: &'static str) -> Result<Result<String, crate::AnswerError>
     })
     .await;
     let pool = Pool::new(Arc::new(egress()));
-    let answer = pool
-        .send(&upstream.target(), get("/"), &Timers::standard())
-        .await?;
+    let answer = pool.send(&upstream.target(), get("/"), &Timers::standard()).await?;
     Ok(text(answer).await)
 }
 
@@ -49,19 +47,11 @@ async fn sends_origin_form_with_its_own_host_and_framing() {
         .header("transfer-encoding", "chunked")
         .body(Full::new(Bytes::from_static(b"{}")))
         .unwrap();
-    pool.send(&upstream.target(), request, &Timers::standard())
-        .await
-        .unwrap();
+    pool.send(&upstream.target(), request, &Timers::standard()).await.unwrap();
     let sent = requests.recv().await.unwrap();
     assert!(sent.starts_with("POST /v1/chat?x=1 HTTP/1.1\r\n"), "{sent}");
-    assert!(
-        sent.contains(&format!("host: {}\r\n", upstream.address)),
-        "{sent}"
-    );
-    assert!(
-        sent.contains("content-length: 2\r\n") && sent.ends_with("\r\n\r\n{}"),
-        "{sent}"
-    );
+    assert!(sent.contains(&format!("host: {}\r\n", upstream.address)), "{sent}");
+    assert!(sent.contains("content-length: 2\r\n") && sent.ends_with("\r\n\r\n{}"), "{sent}");
     assert!(!sent.contains("evil") && !sent.contains("chunked"), "{sent}");
 }
 
@@ -69,11 +59,7 @@ async fn sends_origin_form_with_its_own_host_and_framing() {
 async fn refuses_a_request_that_names_another_origin() {
     let upstream = Upstream::answering(OK).await;
     let pool = Pool::new(Arc::new(egress()));
-    let connect = Request::builder()
-        .method(Method::CONNECT)
-        .uri("/")
-        .body(Full::default())
-        .unwrap();
+    let connect = Request::builder().method(Method::CONNECT).uri("/").body(Full::default()).unwrap();
     for request in [get("http://other.example/"), get("https://127.0.0.1/"), connect] {
         let refused = pool.send(&upstream.target(), request, &Timers::standard()).await;
         let error = refused.map(|_| ()).unwrap_err();
@@ -95,10 +81,7 @@ async fn passes_redirects_on_without_following() {
         })
         .await;
         let pool = Pool::new(Arc::new(egress()));
-        let answer = pool
-            .send(&upstream.target(), get("/"), &Timers::standard())
-            .await
-            .unwrap();
+        let answer = pool.send(&upstream.target(), get("/"), &Timers::standard()).await.unwrap();
         assert_eq!(answer.status().as_u16(), status);
         assert_eq!(answer.headers()["location"], "http://169.254.169.254/");
         assert_eq!((upstream.connections(), pool.idle()), (1, 1));
@@ -140,21 +123,11 @@ async fn reports_a_head_that_is_no_head() {
         ("HTTP/1.1 200 OK\r\ncontent-le", false),
         ("SSH-2.0-OpenSSH_9.2\r\n\r\n", true),
         ("HTTP/1.1 200 OK\r\n: nameless\r\n\r\n", true),
-        (
-            "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nok",
-            true,
-        ),
-        (
-            "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
-            true,
-        ),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nok", true),
+        ("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n", true),
     ] {
         let error = play(answer).await.map(|_| ()).unwrap_err();
-        assert_eq!(
-            (error.phase, error.written, error.timer),
-            (Phase::Head, true, None),
-            "{answer}: {error}"
-        );
+        assert_eq!((error.phase, error.written, error.timer), (Phase::Head, true, None), "{answer}: {error}");
         assert_eq!(error.malformed, malformed, "{answer}: {error}");
     }
 }
@@ -168,11 +141,7 @@ async fn refuses_a_head_beyond_its_limit() {
     })
     .await;
     let pool = Pool::new(Arc::new(egress()));
-    let error = pool
-        .send(&upstream.target(), get("/"), &Timers::standard())
-        .await
-        .map(|_| ())
-        .unwrap_err();
+    let error = pool.send(&upstream.target(), get("/"), &Timers::standard()).await.map(|_| ()).unwrap_err();
     assert_eq!((error.phase, error.written), (Phase::Head, true), "{error}");
     assert!(error.malformed, "{error}");
     assert_eq!(pool.idle(), 0);
@@ -186,13 +155,7 @@ async fn says_written_after_a_reset() {
     })
     .await;
     let pool = Pool::new(Arc::new(egress()));
-    let sent = pool
-        .send(
-            &upstream.target(),
-            post("/", vec![b'x'; 100_000]),
-            &Timers::standard(),
-        )
-        .await;
+    let sent = pool.send(&upstream.target(), post("/", vec![b'x'; 100_000]), &Timers::standard()).await;
     let error = sent.map(|_| ()).unwrap_err();
     assert!(error.written, "{error}");
     assert_eq!(upstream.connections(), 1);
@@ -214,21 +177,8 @@ async fn closes_the_connection_when_an_answer_is_dropped() {
     })
     .await;
     let pool = Pool::new(Arc::new(egress()));
-    let mut answer = pool
-        .send(&upstream.target(), get("/"), &Timers::standard())
-        .await
-        .unwrap();
-    assert_eq!(
-        answer
-            .body_mut()
-            .frame()
-            .await
-            .unwrap()
-            .unwrap()
-            .into_data()
-            .unwrap(),
-        "a"
-    );
+    let mut answer = pool.send(&upstream.target(), get("/"), &Timers::standard()).await.unwrap();
+    assert_eq!(answer.body_mut().frame().await.unwrap().unwrap().into_data().unwrap(), "a");
     drop(answer);
     assert_eq!(closings.recv().await, Some(0));
     assert_eq!(pool.idle(), 0);
@@ -263,18 +213,11 @@ async fn speaks_to_a_service_in_this_process() {
     };
     let (demo, timers) = (target("demo://demo"), Timers::standard());
     let (answer, (request, _far)) = tokio::join!(pool.send(&demo, post("/v1", "hi"), &timers), service);
-    assert!(
-        request.contains("host: demo\r\n") && request.ends_with("hi"),
-        "{request}"
-    );
+    assert!(request.contains("host: demo\r\n") && request.ends_with("hi"), "{request}");
     let answer = answer.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(text(answer).await.unwrap(), "ok");
-    let unknown = pool
-        .send(&target("demo://other"), get("/"), &timers)
-        .await
-        .map(|_| ())
-        .unwrap_err();
+    let unknown = pool.send(&target("demo://other"), get("/"), &timers).await.map(|_| ()).unwrap_err();
     assert_eq!(unknown.phase, Phase::Denied);
 }
 
@@ -286,9 +229,7 @@ async fn reads_no_further_than_its_buffer_ahead_of_the_consumer() {
     let service = async {
         let mut far = pipes.accept().await;
         read_request(&mut far).await.unwrap();
-        far.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10000000\r\n\r\n")
-            .await
-            .unwrap();
+        far.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10000000\r\n\r\n").await.unwrap();
         far
     };
     let (answer, mut far) = tokio::join!(pool.send(&demo, get("/"), &timers), service);
@@ -305,10 +246,7 @@ async fn reads_no_further_than_its_buffer_ahead_of_the_consumer() {
         (written, far)
     });
     let (written, far) = written.await.unwrap();
-    assert!(
-        written <= 64 * 1024,
-        "{written} bytes went into a connection nobody reads"
-    );
+    assert!(written <= 64 * 1024, "{written} bytes went into a connection nobody reads");
     assert!(answer.body_mut().frame().await.unwrap().is_ok());
     assert!(!answer.body().is_end_stream());
     drop(far);
@@ -321,15 +259,9 @@ async fn carries_large_bodies_whole_in_both_directions() {
     let upstream = Upstream::start(|_, mut stream| async move {
         while let Some(request) = read_request(&mut stream).await {
             let body = &request.as_bytes()[request.len() - SIZE..];
-            stream
-                .write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
-                .await
-                .unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await.unwrap();
             for part in body.chunks(33_333) {
-                stream
-                    .write_all(format!("{:x}\r\n", part.len()).as_bytes())
-                    .await
-                    .unwrap();
+                stream.write_all(format!("{:x}\r\n", part.len()).as_bytes()).await.unwrap();
                 stream.write_all(part).await.unwrap();
                 stream.write_all(b"\r\n").await.unwrap();
             }
@@ -338,14 +270,10 @@ async fn carries_large_bodies_whole_in_both_directions() {
     })
     .await;
     let pool = Pool::new(Arc::new(egress()));
-    let body: String = (0..SIZE)
-        .map(|place| char::from(b'a' + (place % 23) as u8))
-        .collect();
+    let body: String = (0..SIZE).map(|place| char::from(b'a' + (place % 23) as u8)).collect();
     for _ in 0..3 {
-        let answer = pool
-            .send(&upstream.target(), post("/", body.clone()), &Timers::standard())
-            .await
-            .unwrap();
+        let answer =
+            pool.send(&upstream.target(), post("/", body.clone()), &Timers::standard()).await.unwrap();
         assert!(text(answer).await.unwrap() == body, "the body came back changed");
     }
     assert_eq!((upstream.connections(), pool.idle()), (1, 1));

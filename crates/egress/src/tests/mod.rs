@@ -110,9 +110,7 @@ pub async fn read_request<S: AsyncRead + Unpin>(stream: &mut S) -> Option<String
         }
     }
     let head = String::from_utf8(bytes).unwrap();
-    let length = head
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length: "));
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
     let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
     stream.read_exact(&mut body).await.ok()?;
     Some(head + &String::from_utf8(body).unwrap())
@@ -134,10 +132,7 @@ impl Pipes {
 impl Default for Pipes {
     fn default() -> Self {
         let (opened, waiting) = mpsc::unbounded_channel();
-        Self {
-            opened,
-            waiting: Mutex::new(waiting),
-        }
+        Self { opened, waiting: Mutex::new(waiting) }
     }
 }
 
@@ -157,10 +152,7 @@ pub fn egress() -> Egress {
 /// An egress with a service at `demo://demo`, and that service.
 pub fn egress_with_pipes() -> (Arc<Egress>, Arc<Pipes>) {
     let pipes = Arc::new(Pipes::default());
-    (
-        Arc::new(egress().with_in_process("demo", Arc::clone(&pipes) as Arc<dyn InProcess>)),
-        pipes,
-    )
+    (Arc::new(egress().with_in_process("demo", Arc::clone(&pipes) as Arc<dyn InProcess>)), pipes)
 }
 
 /// A provider at `url`, private addresses allowed.

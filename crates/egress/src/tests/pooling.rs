@@ -14,10 +14,7 @@ use crate::{Class, Phase, Pool, Target, Timers};
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 async fn send(pool: &std::rc::Rc<Pool>, target: &Target) -> bool {
-    let answer = pool
-        .send(target, post("/", "{}"), &Timers::standard())
-        .await
-        .unwrap();
+    let answer = pool.send(target, post("/", "{}"), &Timers::standard()).await.unwrap();
     let reused = answer.body().reused();
     assert_eq!(text(answer).await.unwrap(), "ok");
     reused
@@ -45,23 +42,16 @@ async fn uses_a_connection_again_after_every_clean_end() {
 async fn gives_a_connection_back_with_the_last_byte() {
     let upstream = Upstream::answering(OK).await;
     let pool = Pool::new(Arc::new(egress()));
-    let mut answer = pool
-        .send(&upstream.target(), get("/"), &Timers::standard())
-        .await
-        .unwrap();
+    let mut answer = pool.send(&upstream.target(), get("/"), &Timers::standard()).await.unwrap();
     assert!(answer.body_mut().frame().await.unwrap().is_ok());
     assert_eq!(pool.idle(), 1);
     drop(answer);
     assert_eq!(pool.idle(), 1);
     let empty = Upstream::answering("HTTP/1.1 204 No Content\r\n\r\n").await;
-    pool.send(&empty.target(), get("/"), &Timers::standard())
-        .await
-        .unwrap();
+    pool.send(&empty.target(), get("/"), &Timers::standard()).await.unwrap();
     let head = Upstream::answering("HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n").await;
     let request = Request::head("/").body(Full::default()).unwrap();
-    pool.send(&head.target(), request, &Timers::standard())
-        .await
-        .unwrap();
+    pool.send(&head.target(), request, &Timers::standard()).await.unwrap();
     assert_eq!(pool.idle(), 3);
 }
 
@@ -99,10 +89,7 @@ async fn opens_a_fresh_connection_when_the_idle_one_was_closed() {
         })
         .await;
         let pool = Pool::new(Arc::new(egress()));
-        let answer = pool
-            .send(&upstream.target(), get("/"), &Timers::standard())
-            .await
-            .unwrap();
+        let answer = pool.send(&upstream.target(), get("/"), &Timers::standard()).await.unwrap();
         drop(text(answer).await);
         closings.recv().await;
         // Lets the runtime collect the readiness events that are already there.
@@ -133,14 +120,8 @@ async fn shares_no_connection_between_classes_or_rules() {
     let (egress, pipes) = egress_with_pipes();
     let pool = Pool::new(egress);
     let first = target("demo://demo");
-    let other_class = Target {
-        class: Class::Webhook,
-        ..first.clone()
-    };
-    let other_rule = Target {
-        allow_private: false,
-        ..first.clone()
-    };
+    let other_class = Target { class: Class::Webhook, ..first.clone() };
+    let other_rule = Target { allow_private: false, ..first.clone() };
     let service = async {
         let mut open = Vec::new();
         for _ in 0..3 {
@@ -221,9 +202,7 @@ async fn keeps_a_bounded_number_of_idle_connections() {
         let service = async {
             let mut far = pipes.accept().await;
             read_request(&mut far).await.unwrap();
-            far.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n")
-                .await
-                .unwrap();
+            far.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n").await.unwrap();
             far
         };
         let (answer, far) = tokio::join!(pool.send(&demo, get("/"), &timers), service);
@@ -265,9 +244,7 @@ async fn loses_no_wake_up_from_another_thread() {
         runtime.block_on(async {
             let mut far = pipes.accept().await;
             while read_request(&mut far).await.is_some() {
-                far.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
-                    .await
-                    .unwrap();
+                far.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await.unwrap();
                 for _ in 0..20 {
                     far.write_all(b"1\r\na\r\n").await.unwrap();
                 }
@@ -277,11 +254,7 @@ async fn loses_no_wake_up_from_another_thread() {
     });
     let demo = target("demo://demo");
     let hang = Duration::from_secs(10);
-    let timers = Timers {
-        first_byte: hang,
-        idle: hang,
-        ..Timers::standard()
-    };
+    let timers = Timers { first_byte: hang, idle: hang, ..Timers::standard() };
     for _ in 0..1000 {
         let answer = pool.send(&demo, get("/"), &timers).await.unwrap();
         assert_eq!(text(answer).await.unwrap(), "a".repeat(20));

@@ -142,15 +142,8 @@ async fn check(urls: impl Iterator<Item = String>, upstream: &Upstream, allow_pr
             tried += 1;
             let Ok(origin) = Origin::parse(&url) else { continue };
             let target = Target::new(origin, class, allow_private);
-            let error = pool
-                .send(&target, get("/"), &Timers::standard())
-                .await
-                .map(|_| ())
-                .unwrap_err();
-            assert!(
-                matches!(error.phase, Phase::Denied | Phase::Resolve),
-                "{url} as {class:?}: {error}"
-            );
+            let error = pool.send(&target, get("/"), &Timers::standard()).await.map(|_| ()).unwrap_err();
+            assert!(matches!(error.phase, Phase::Denied | Phase::Resolve), "{url} as {class:?}: {error}");
             assert!(!error.written);
         }
     }
@@ -158,10 +151,7 @@ async fn check(urls: impl Iterator<Item = String>, upstream: &Upstream, allow_pr
 }
 
 fn with_both_schemes(hosts: &[&str]) -> Vec<String> {
-    hosts
-        .iter()
-        .flat_map(|host| [format!("http:{host}"), format!("https:{host}/v1")])
-        .collect()
+    hosts.iter().flat_map(|host| [format!("http:{host}"), format!("https:{host}/v1")]).collect()
 }
 
 #[tokio::test]
@@ -178,10 +168,7 @@ async fn opens_no_connection_to_a_denied_destination() {
     assert!(tried > 1000, "{tried}");
     // One allowed request proves that the listener counts, and that it counted nothing before.
     let pool = Pool::new(Arc::new(egress()));
-    let answer = pool
-        .send(&upstream.target(), get("/"), &Timers::standard())
-        .await
-        .unwrap();
+    let answer = pool.send(&upstream.target(), get("/"), &Timers::standard()).await.unwrap();
     assert_eq!(text(answer).await.unwrap(), "ok");
     assert_eq!(upstream.connections(), 1);
 }
@@ -190,11 +177,7 @@ async fn opens_no_connection_to_a_denied_destination() {
 async fn sends_plain_http_only_where_private_is_allowed() {
     let pool = Pool::new(Arc::new(egress()));
     let public = Target::new(Origin::parse("http://8.8.8.8").unwrap(), Class::Provider, false);
-    let error = pool
-        .send(&public, get("/"), &Timers::standard())
-        .await
-        .map(|_| ())
-        .unwrap_err();
+    let error = pool.send(&public, get("/"), &Timers::standard()).await.map(|_| ()).unwrap_err();
     assert_eq!(error.phase, Phase::Denied);
     assert!(error.message.contains("plain http"), "{error}");
 }
@@ -204,9 +187,7 @@ async fn connects_to_the_address_that_was_checked() {
     let upstream = Upstream::answering(OK).await;
     // A second look-up would lead to an address where nobody listens.
     let names = Arc::new(FakeResolver::default().with("a.example", &[&["127.0.0.1"], &["127.0.0.99"]]));
-    let pool = Pool::new(Arc::new(Egress::new(
-        Arc::clone(&names) as Arc<dyn crate::Resolve>
-    )));
+    let pool = Pool::new(Arc::new(Egress::new(Arc::clone(&names) as Arc<dyn crate::Resolve>)));
     let target = target(&format!("http://a.example:{}", upstream.address.port()));
     for _ in 0..3 {
         let answer = pool.send(&target, get("/"), &Timers::standard()).await.unwrap();
@@ -217,15 +198,9 @@ async fn connects_to_the_address_that_was_checked() {
 
 #[tokio::test]
 async fn judges_every_look_up_anew() {
-    let names = FakeResolver::default().with(
-        "a.example",
-        &[&["8.8.8.8"], &["127.0.0.1"], &["8.8.4.4", "10.0.0.1"]],
-    );
-    let target = Target::new(
-        Origin::parse("https://a.example").unwrap(),
-        Class::Provider,
-        false,
-    );
+    let names =
+        FakeResolver::default().with("a.example", &[&["8.8.8.8"], &["127.0.0.1"], &["8.8.4.4", "10.0.0.1"]]);
+    let target = Target::new(Origin::parse("https://a.example").unwrap(), Class::Provider, false);
     let first = checked_addresses(&names, &target).await.unwrap();
     assert_eq!(first, ["8.8.8.8:443".parse().unwrap()]);
     assert!(checked_addresses(&names, &target).await.is_err());
@@ -234,19 +209,10 @@ async fn judges_every_look_up_anew() {
 
 #[tokio::test]
 async fn reports_names_without_an_address() {
-    let pool = Pool::new(Arc::new(Egress::new(Arc::new(
-        FakeResolver::default().with("void.example", &[&[]]),
-    ))));
+    let pool =
+        Pool::new(Arc::new(Egress::new(Arc::new(FakeResolver::default().with("void.example", &[&[]])))));
     for url in ["https://nowhere.example", "https://void.example"] {
-        let error = pool
-            .send(&target(url), get("/"), &Timers::standard())
-            .await
-            .map(|_| ())
-            .unwrap_err();
-        assert_eq!(
-            (error.phase, error.written, error.timer),
-            (Phase::Resolve, false, None),
-            "{error}"
-        );
+        let error = pool.send(&target(url), get("/"), &Timers::standard()).await.map(|_| ()).unwrap_err();
+        assert_eq!((error.phase, error.written, error.timer), (Phase::Resolve, false, None), "{error}");
     }
 }

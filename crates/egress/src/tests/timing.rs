@@ -25,14 +25,9 @@ async fn first_byte_ends_the_wait_for_a_head() {
     let (egress, _pipes) = egress_with_pipes();
     let pool = Pool::new(egress);
     let start = Instant::now();
-    let sent = pool
-        .send(&target("demo://demo"), get("/"), &Timers::standard())
-        .await;
+    let sent = pool.send(&target("demo://demo"), get("/"), &Timers::standard()).await;
     let error = sent.map(|_| ()).unwrap_err();
-    assert_eq!(
-        (error.phase, error.written, error.timer),
-        (Phase::Head, true, Some("first_byte"))
-    );
+    assert_eq!((error.phase, error.written, error.timer), (Phase::Head, true, Some("first_byte")));
     assert_eq!(start.elapsed().as_secs(), 300);
 }
 
@@ -44,15 +39,8 @@ async fn first_byte_ends_a_flood_of_interim_answers() {
         let mut far = pipes.accept().await;
         while far.write_all(b"HTTP/1.1 102 Processing\r\n\r\n").await.is_ok() {}
     });
-    let timers = Timers {
-        first_byte: Duration::from_millis(100),
-        ..Timers::standard()
-    };
-    let error = pool
-        .send(&target("demo://demo"), get("/"), &timers)
-        .await
-        .map(|_| ())
-        .unwrap_err();
+    let timers = Timers { first_byte: Duration::from_millis(100), ..Timers::standard() };
+    let error = pool.send(&target("demo://demo"), get("/"), &timers).await.map(|_| ()).unwrap_err();
     assert_eq!((error.phase, error.timer), (Phase::Head, Some("first_byte")));
 }
 
@@ -62,14 +50,9 @@ async fn write_ends_a_request_nobody_takes() {
     let pool = Pool::new(egress);
     let start = Instant::now();
     let request = post("/", vec![b'x'; 1 << 20]);
-    let sent = pool
-        .send(&target("demo://demo"), request, &Timers::standard())
-        .await;
+    let sent = pool.send(&target("demo://demo"), request, &Timers::standard()).await;
     let error = sent.map(|_| ()).unwrap_err();
-    assert_eq!(
-        (error.phase, error.written, error.timer),
-        (Phase::Write, true, Some("write"))
-    );
+    assert_eq!((error.phase, error.written, error.timer), (Phase::Write, true, Some("write")));
     assert_eq!(start.elapsed().as_secs(), 30);
 }
 
@@ -86,10 +69,7 @@ async fn write_lets_a_slow_reader_take_its_time() {
         far.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
         far
     };
-    let timers = Timers {
-        first_byte: Duration::from_secs(3000),
-        ..Timers::standard()
-    };
+    let timers = Timers { first_byte: Duration::from_secs(3000), ..Timers::standard() };
     let request = post("/", vec![b'x'; 1_000_000]);
     let demo = target("demo://demo");
     let (answer, _far) = tokio::join!(pool.send(&demo, request, &timers), service);
@@ -143,20 +123,11 @@ async fn total_ends_an_answer_that_never_ends() {
 async fn total_ends_a_flood_of_frames() {
     let (egress, pipes) = egress_with_pipes();
     let pool = Pool::new(egress);
-    let timers = Timers {
-        total: Duration::from_millis(100),
-        ..Timers::standard()
-    };
+    let timers = Timers { total: Duration::from_millis(100), ..Timers::standard() };
     let demo = target("demo://demo");
     let (answer, mut far) = tokio::join!(pool.send(&demo, get("/"), &timers), begin(&pipes));
     tokio::spawn(async move { while far.write_all(b"1\r\na\r\n").await.is_ok() {} });
-    let error = answer
-        .unwrap()
-        .into_body()
-        .collect()
-        .await
-        .map(|_| ())
-        .unwrap_err();
+    let error = answer.unwrap().into_body().collect().await.map(|_| ()).unwrap_err();
     assert_eq!(error.timer, Some("total"));
 }
 
@@ -173,14 +144,9 @@ impl Resolve for Silent {
 async fn connect_ends_a_look_up_that_hangs() {
     let pool = Pool::new(Arc::new(Egress::new(Arc::new(Silent))));
     let start = Instant::now();
-    let sent = pool
-        .send(&target("https://slow.example"), get("/"), &Timers::standard())
-        .await;
+    let sent = pool.send(&target("https://slow.example"), get("/"), &Timers::standard()).await;
     let error = sent.map(|_| ()).unwrap_err();
-    assert_eq!(
-        (error.phase, error.written, error.timer),
-        (Phase::Resolve, false, Some("connect"))
-    );
+    assert_eq!((error.phase, error.written, error.timer), (Phase::Resolve, false, Some("connect")));
     assert_eq!(start.elapsed().as_secs(), 5);
 }
 
@@ -195,19 +161,9 @@ async fn tls_ends_a_handshake_that_hangs() {
         origin: super::target(&format!("https://{}", upstream.address)).origin,
         ..upstream.target()
     };
-    let timers = Timers {
-        tls: Duration::from_millis(50),
-        ..Timers::standard()
-    };
-    let error = pool
-        .send(&target, get("/"), &timers)
-        .await
-        .map(|_| ())
-        .unwrap_err();
-    assert_eq!(
-        (error.phase, error.written, error.timer),
-        (Phase::Tls, false, Some("tls"))
-    );
+    let timers = Timers { tls: Duration::from_millis(50), ..Timers::standard() };
+    let error = pool.send(&target, get("/"), &timers).await.map(|_| ()).unwrap_err();
+    assert_eq!((error.phase, error.written, error.timer), (Phase::Tls, false, Some("tls")));
 }
 
 #[tokio::test(start_paused = true)]

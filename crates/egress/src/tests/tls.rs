@@ -24,19 +24,13 @@ async fn secured() -> Secured {
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
     let key = KeyPair::generate().unwrap();
     let names = vec!["upstream.example".to_owned(), "127.0.0.1".to_owned()];
-    let leaf = CertificateParams::new(names)
-        .unwrap()
-        .signed_by(&key, &authority)
-        .unwrap();
+    let leaf = CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(
-            vec![leaf.der().clone()],
-            PrivateKeyDer::Pkcs8(key.serialize_der().into()),
-        )
+        .with_single_cert(vec![leaf.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
         .unwrap();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let acceptor = TlsAcceptor::from(Arc::new(config));
@@ -47,24 +41,15 @@ async fn secured() -> Secured {
             let Ok(mut stream) = acceptor.accept(stream).await else {
                 return;
             };
-            sender
-                .send(stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec))
-                .unwrap();
+            sender.send(stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec)).unwrap();
             while read_request(&mut stream).await.is_some() {
-                stream
-                    .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
-                    .await
-                    .unwrap();
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
                 stream.flush().await.unwrap();
             }
         }
     })
     .await;
-    Secured {
-        upstream,
-        authority: authority.der().clone(),
-        protocols,
-    }
+    Secured { upstream, authority: authority.der().clone(), protocols }
 }
 
 impl Secured {
@@ -74,11 +59,7 @@ impl Secured {
         let names = FakeResolver::default()
             .with("upstream.example", &[&["127.0.0.1"]])
             .with("other.example", &[&["127.0.0.1"]]);
-        let roots = if trusted {
-            vec![self.authority.clone()]
-        } else {
-            Vec::new()
-        };
+        let roots = if trusted { vec![self.authority.clone()] } else { Vec::new() };
         let pool = Pool::new(Arc::new(Egress::new(Arc::new(names)).with_extra_roots(&roots)));
         let target = target(&format!("https://{host}:{}", self.upstream.address.port()));
         let first = pool.send(&target, get("/"), &Timers::standard()).await?;
@@ -95,27 +76,16 @@ async fn speaks_http_1_1_to_a_trusted_upstream() {
     let mut secured = secured().await;
     for host in ["upstream.example", "127.0.0.1"] {
         assert!(secured.call(host, true).await.unwrap(), "{host}");
-        assert_eq!(
-            secured.protocols.recv().await.unwrap().as_deref(),
-            Some(&b"http/1.1"[..])
-        );
+        assert_eq!(secured.protocols.recv().await.unwrap().as_deref(), Some(&b"http/1.1"[..]));
     }
 }
 
 #[tokio::test]
 async fn refuses_a_wrong_name_and_an_unknown_authority() {
     let secured = secured().await;
-    for (host, trusted) in [
-        ("other.example", true),
-        ("upstream.example", false),
-        ("127.0.0.1", false),
-    ] {
+    for (host, trusted) in [("other.example", true), ("upstream.example", false), ("127.0.0.1", false)] {
         let error = secured.call(host, trusted).await.unwrap_err();
-        assert_eq!(
-            (error.phase, error.written, error.timer),
-            (Phase::Tls, false, None),
-            "{host}: {error}"
-        );
+        assert_eq!((error.phase, error.written, error.timer), (Phase::Tls, false, None), "{host}: {error}");
         assert!(error.message.contains("certificate"), "{error}");
     }
 }

@@ -19,8 +19,7 @@ impl Needle {
 
     /// Whether the member occurs, at any level, with a value other than `null` and `""`.
     pub(crate) fn is_said(&self, json: &[u8]) -> bool {
-        self.values(json)
-            .any(|value| !value.starts_with(b"null") && !value.starts_with(b"\"\""))
+        self.values(json).any(|value| !value.starts_with(b"null") && !value.starts_with(b"\"\""))
     }
 
     /// What follows each occurrence of the member: its value and the rest.
@@ -106,10 +105,7 @@ mod tests {
             (r#"{"content":"abc"},"other":"zzz"}"#, 3),
             (r#"{"role":"assistant","content":""}}"#, 0),
             (r#"{"type":"text_delta","text":"ab\"c"}"#, 5),
-            (
-                r#"{"tool_calls":[{"id":"x","type":"function","function":{"name":"f","arguments":"{}"}}]}"#,
-                2,
-            ),
+            (r#"{"tool_calls":[{"id":"x","type":"function","function":{"name":"f","arguments":"{}"}}]}"#, 2),
             (r#""plain","x":"y""#, 5),
             (r#"{"content":"cut"#, 3),
             ("", 0),

@@ -26,9 +26,7 @@ pub fn endpoint(
         Family::OpenAi if preset.id == "azure" => azure(base, tail, upstream_model, api_version),
         Family::OpenAi => format!("{base}{tail}"),
     };
-    address
-        .parse()
-        .map_err(|error| format!("the address `{address}` is not a URL: {error}"))
+    address.parse().map_err(|error| format!("the address `{address}` is not a URL: {error}"))
 }
 
 fn check_base(base_url: &str) -> Result<(), String> {
@@ -56,24 +54,15 @@ fn check_base(base_url: &str) -> Result<(), String> {
 /// `…/models` of Azure AI services takes the model in the body.
 fn azure(base: &str, tail: &str, deployment: &str, api_version: Option<&str>) -> String {
     let version = api_version.map(encoded).filter(|version| !version.is_empty());
-    let query = version
-        .as_ref()
-        .map(|version| format!("?api-version={version}"))
-        .unwrap_or_default();
+    let query = version.as_ref().map(|version| format!("?api-version={version}")).unwrap_or_default();
     if base.ends_with("/models") {
         return format!("{base}{tail}{query}");
     }
-    let resource = base
-        .strip_suffix("/openai/v1")
-        .or_else(|| base.strip_suffix("/openai"))
-        .unwrap_or(base);
+    let resource = base.strip_suffix("/openai/v1").or_else(|| base.strip_suffix("/openai")).unwrap_or(base);
     match version.as_deref() {
         None | Some("v1") => format!("{resource}/openai/v1{tail}"),
         Some("preview" | "latest") => format!("{resource}/openai/v1{tail}{query}"),
-        Some(_) => format!(
-            "{resource}/openai/deployments/{}{tail}{query}",
-            encoded(deployment)
-        ),
+        Some(_) => format!("{resource}/openai/deployments/{}{tail}{query}", encoded(deployment)),
     }
 }
 
@@ -112,27 +101,9 @@ mod tests {
                 None,
                 "https://a.example/v1/chat/completions",
             ),
-            (
-                "openai",
-                "https://a.example/v1/",
-                Embeddings,
-                None,
-                "https://a.example/v1/embeddings",
-            ),
-            (
-                "vllm",
-                "http://10.0.0.1:8000/v1",
-                Rerank,
-                None,
-                "http://10.0.0.1:8000/v1/rerank",
-            ),
-            (
-                "anthropic",
-                "https://a.example",
-                Messages,
-                None,
-                "https://a.example/v1/messages",
-            ),
+            ("openai", "https://a.example/v1/", Embeddings, None, "https://a.example/v1/embeddings"),
+            ("vllm", "http://10.0.0.1:8000/v1", Rerank, None, "http://10.0.0.1:8000/v1/rerank"),
+            ("anthropic", "https://a.example", Messages, None, "https://a.example/v1/messages"),
             (
                 "anthropic",
                 "https://a.example/v1/",
@@ -175,13 +146,7 @@ mod tests {
                 Some("2024-05-01-preview"),
                 "https://r.example/models/chat/completions?api-version=2024-05-01-preview",
             ),
-            (
-                "demo",
-                "demo://demo",
-                ChatCompletions,
-                None,
-                "demo://demo/chat/completions",
-            ),
+            ("demo", "demo://demo", ChatCompletions, None, "demo://demo/chat/completions"),
             ("demo", "demo://demo", Messages, None, "demo://demo/v1/messages"),
         ] {
             check(id, base, surface, version, expected);

@@ -88,14 +88,10 @@ impl Quirks {
     /// beside the prompt.
     pub(crate) fn conventions(&self, surface: Surface) -> Conventions {
         match surface.family() {
-            Family::OpenAi => Conventions {
-                cache: self.cache_in_input,
-                reasoning: self.reasoning_in_output,
-            },
-            Family::Anthropic => Conventions {
-                cache: CacheConvention::BesideInput,
-                reasoning: ReasoningConvention::InOutput,
-            },
+            Family::OpenAi => Conventions { cache: self.cache_in_input, reasoning: self.reasoning_in_output },
+            Family::Anthropic => {
+                Conventions { cache: CacheConvention::BesideInput, reasoning: ReasoningConvention::InOutput }
+            }
         }
     }
 }
@@ -173,22 +169,14 @@ mod tests {
     #[test]
     fn every_preset_is_reachable_or_says_why_not() {
         for preset in presets() {
-            assert_eq!(
-                preset.families.is_empty(),
-                preset.unavailable.is_some(),
-                "{}",
-                preset.id
-            );
+            assert_eq!(preset.families.is_empty(), preset.unavailable.is_some(), "{}", preset.id);
             for family in &preset.families {
                 let own = preset.base_url.is_none().then_some("https://own.example");
                 assert!(preset.base_for(*family, own).is_some(), "{}", preset.id);
             }
         }
         let deepseek = preset("deepseek").unwrap();
-        assert_eq!(
-            deepseek.base_for(Family::Anthropic, Some("https://own.example/v1")),
-            None
-        );
+        assert_eq!(deepseek.base_for(Family::Anthropic, Some("https://own.example/v1")), None);
         assert_eq!(preset("openai").unwrap().base_for(Family::Anthropic, None), None);
     }
 

@@ -39,13 +39,7 @@ impl Stream {
     }
 
     pub(super) fn push(&mut self, chunk: Bytes) -> Result<Bytes, Rejection> {
-        let Self {
-            splitter,
-            reader,
-            findings,
-            cutter,
-            ..
-        } = self;
+        let Self { splitter, reader, findings, cutter, .. } = self;
         let awaited_line_feed = splitter.awaits_line_feed();
         let mut ends = Ends::default();
         let split = splitter.push(&chunk, |event| {
@@ -68,13 +62,7 @@ impl Stream {
     }
 
     pub(super) fn flush(&mut self) -> Bytes {
-        let Self {
-            splitter,
-            reader,
-            findings,
-            cutter,
-            ..
-        } = self;
+        let Self { splitter, reader, findings, cutter, .. } = self;
         let mut last = Verdict::Pass;
         splitter.finish(|event| last = reader.event(event.name, event.data, findings));
         match cutter {

@@ -9,16 +9,7 @@ use crate::provider::Quirks;
 use crate::surface::Surface;
 use crate::usage::{Conventions, Counts};
 
-const WANTED: &[&str] = &[
-    "usage",
-    "error",
-    "base_resp",
-    "meta",
-    "object",
-    "message",
-    "type",
-    "code",
-];
+const WANTED: &[&str] = &["usage", "error", "base_resp", "meta", "object", "message", "type", "code"];
 
 /// Reads one unary answer.
 #[derive(Clone, Debug)]
@@ -51,10 +42,7 @@ impl Unary {
 
     /// `{"error":…}` (OpenRouter, Anthropic), MiniMax's `base_resp`, vLLM's `{"object":"error",…}`.
     fn stated_failure(&self) -> Option<UpstreamFailure> {
-        let error = self
-            .outline
-            .member("error")
-            .filter(|raw| crate::members::is_said(raw));
+        let error = self.outline.member("error").filter(|raw| crate::members::is_said(raw));
         if let Some(raw) = error {
             return Some(UpstreamFailure::of_error(raw));
         }
@@ -88,11 +76,7 @@ impl Unary {
             return None;
         }
         let mut counts = Counts::default();
-        if let Some(raw) = self
-            .outline
-            .member("meta")
-            .filter(|_| self.surface == Surface::Rerank)
-        {
+        if let Some(raw) = self.outline.member("meta").filter(|_| self.surface == Surface::Rerank) {
             counts.read_rerank_meta(raw);
         }
         if let Some(raw) = self.outline.member("usage") {

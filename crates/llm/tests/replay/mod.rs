@@ -40,15 +40,9 @@ impl Answer {
         if !strip {
             assert!(whole.out == self.bytes, "{}: bytes were changed", self.name);
         }
-        let sizes = if self.bytes.len() < 16 << 10 {
-            1..=16
-        } else {
-            1..=2
-        };
+        let sizes = if self.bytes.len() < 16 << 10 { 1..=16 } else { 1..=2 };
         for size in sizes {
-            let pieces = (0..self.bytes.len())
-                .step_by(size)
-                .map(|at| self.slice(at, at + size));
+            let pieces = (0..self.bytes.len()).step_by(size).map(|at| self.slice(at, at + size));
             self.compare(&self.run(strip, pieces), &whole, &format!("in slices of {size}"));
         }
         if self.streamed {
@@ -88,19 +82,12 @@ impl Answer {
             (base, passed) = (state.0, Vec::new());
             start = *end;
         }
-        assert_eq!(
-            whole.complete,
-            outcome((base, passed), true).complete,
-            "{}",
-            self.name
-        );
+        assert_eq!(whole.complete, outcome((base, passed), true).complete, "{}", self.name);
     }
 
     /// Where events end, and the stream.
     fn event_ends(&self) -> Vec<usize> {
-        let mut ends: Vec<usize> = memchr::memmem::find_iter(&self.bytes, b"\n\n")
-            .map(|at| at + 2)
-            .collect();
+        let mut ends: Vec<usize> = memchr::memmem::find_iter(&self.bytes, b"\n\n").map(|at| at + 2).collect();
         if ends.last() != Some(&self.bytes.len()) {
             ends.push(self.bytes.len());
         }

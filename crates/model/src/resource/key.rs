@@ -37,9 +37,7 @@ impl KeyKind {
     /// Reads the name back.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Standard, Self::Trial, Self::Internal]
-            .into_iter()
-            .find(|kind| kind.name() == name)
+        [Self::Standard, Self::Trial, Self::Internal].into_iter().find(|kind| kind.name() == name)
     }
 }
 
@@ -139,9 +137,7 @@ impl KeyStatus {
     /// Reads the name back.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Active, Self::Disabled, Self::Revoked]
-            .into_iter()
-            .find(|status| status.name() == name)
+        [Self::Active, Self::Disabled, Self::Revoked].into_iter().find(|status| status.name() == name)
     }
 }
 

@@ -26,14 +26,8 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 6] = [
-        Self::Owner,
-        Self::Admin,
-        Self::Operator,
-        Self::Billing,
-        Self::Viewer,
-        Self::User,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Owner, Self::Admin, Self::Operator, Self::Billing, Self::Viewer, Self::User];
 
     /// The name in JSON and SQL.
     #[must_use]

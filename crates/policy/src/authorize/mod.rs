@@ -17,10 +17,7 @@ pub fn check_key_works(key: &ApiKey, now_ms: EpochMs) -> Result<(), Rejection> {
         KeyStatus::Active => {}
         KeyStatus::Revoked => return Err(Rejection::new(Code::ApiKeyRevoked)),
         KeyStatus::Disabled => {
-            return Err(Rejection::because(
-                Code::ApiKeyRevoked,
-                "The API key is disabled.",
-            ));
+            return Err(Rejection::because(Code::ApiKeyRevoked, "The API key is disabled."));
         }
     }
     match key.expires_at {
@@ -60,20 +57,14 @@ pub fn check_model(key: &ApiKey, model: &str) -> Result<(), Rejection> {
 /// The refusal of a model that exists, but not for this key.
 #[must_use]
 pub fn model_not_allowed(model: &str) -> Rejection {
-    Rejection::because(
-        Code::ModelNotAllowed,
-        format!("This key may not use the model `{}`.", shown(model)),
-    )
-    .at("model")
+    Rejection::because(Code::ModelNotAllowed, format!("This key may not use the model `{}`.", shown(model)))
+        .at("model")
 }
 
 /// A caller's text as it may stand in a message: bounded, without control characters.
 #[must_use]
 pub fn shown(text: &str) -> String {
-    text.chars()
-        .take(128)
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+    text.chars().take(128).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -105,34 +96,10 @@ mod tests {
     fn a_key_works_until_it_ends() {
         let code = |key: &ApiKey| check_key_works(key, 1_000).err().map(|r| r.code);
         assert_eq!(code(&key()), None);
-        assert_eq!(
-            code(&ApiKey {
-                expires_at: Some(1_001),
-                ..key()
-            }),
-            None
-        );
-        assert_eq!(
-            code(&ApiKey {
-                expires_at: Some(1_000),
-                ..key()
-            }),
-            Some(Code::ApiKeyExpired)
-        );
-        assert_eq!(
-            code(&ApiKey {
-                status: KeyStatus::Revoked,
-                ..key()
-            }),
-            Some(Code::ApiKeyRevoked)
-        );
-        assert_eq!(
-            code(&ApiKey {
-                status: KeyStatus::Disabled,
-                ..key()
-            }),
-            Some(Code::ApiKeyRevoked)
-        );
+        assert_eq!(code(&ApiKey { expires_at: Some(1_001), ..key() }), None);
+        assert_eq!(code(&ApiKey { expires_at: Some(1_000), ..key() }), Some(Code::ApiKeyExpired));
+        assert_eq!(code(&ApiKey { status: KeyStatus::Revoked, ..key() }), Some(Code::ApiKeyRevoked));
+        assert_eq!(code(&ApiKey { status: KeyStatus::Disabled, ..key() }), Some(Code::ApiKeyRevoked));
     }
 
     #[test]
@@ -142,18 +109,9 @@ mod tests {
         let outside = "198.51.100.7".parse().expect("an address");
         assert!(check_address(&[], outside).is_ok());
         assert!(check_address(&[network], inside).is_ok());
-        assert_eq!(
-            check_address(&[network], outside).err().map(|r| r.code),
-            Some(Code::IpNotWhitelisted)
-        );
-        let limited = ApiKey {
-            models: vec!["a".into()],
-            ..key()
-        };
+        assert_eq!(check_address(&[network], outside).err().map(|r| r.code), Some(Code::IpNotWhitelisted));
+        let limited = ApiKey { models: vec!["a".into()], ..key() };
         assert!(check_model(&key(), "b").is_ok() && check_model(&limited, "a").is_ok());
-        assert_eq!(
-            check_model(&limited, "b").err().map(|r| r.code),
-            Some(Code::ModelNotAllowed)
-        );
+        assert_eq!(check_model(&limited, "b").err().map(|r| r.code), Some(Code::ModelNotAllowed));
     }
 }

@@ -14,17 +14,9 @@ pub struct Standing {
 /// Chooses among eligible accounts: the lowest priority number wins, and within it each account is
 /// taken in proportion to its weight. `None` when no account has a weight.
 pub fn weighted(standings: &[Standing], rng: &mut Rng) -> Option<usize> {
-    let best = standings
-        .iter()
-        .filter(|s| s.weight > 0)
-        .map(|s| s.priority)
-        .min()?;
+    let best = standings.iter().filter(|s| s.weight > 0).map(|s| s.priority).min()?;
     let in_play = |s: &Standing| s.priority == best && s.weight > 0;
-    let total: u64 = standings
-        .iter()
-        .filter(|s| in_play(s))
-        .map(|s| u64::from(s.weight))
-        .sum();
+    let total: u64 = standings.iter().filter(|s| in_play(s)).map(|s| u64::from(s.weight)).sum();
     let mut ticket = rng.u64(0..total);
     for (index, standing) in standings.iter().enumerate() {
         if !in_play(standing) {

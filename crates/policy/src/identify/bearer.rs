@@ -57,10 +57,7 @@ fn one_of<'a>(found: Option<&'a str>, next: &'a str) -> Result<Option<&'a str>, 
 }
 
 fn unreadable() -> Rejection {
-    Rejection::because(
-        Code::InvalidApiKey,
-        "The API key contains characters that no key has.",
-    )
+    Rejection::because(Code::InvalidApiKey, "The API key contains characters that no key has.")
 }
 
 #[cfg(test)]
@@ -97,24 +94,12 @@ mod tests {
             None,
             Err(Code::InvalidRequestCredentials),
         );
-        check(
-            &[("x-api-key", "a"), ("x-api-key", "b")],
-            None,
-            Err(Code::InvalidRequestCredentials),
-        );
-        check(
-            &[("x-api-key", "a")],
-            Some("key=b"),
-            Err(Code::InvalidRequestCredentials),
-        );
+        check(&[("x-api-key", "a"), ("x-api-key", "b")], None, Err(Code::InvalidRequestCredentials));
+        check(&[("x-api-key", "a")], Some("key=b"), Err(Code::InvalidRequestCredentials));
     }
 
     #[test]
     fn takes_the_same_key_sent_twice() {
-        check(
-            &[("authorization", "Bearer k"), ("x-api-key", "k")],
-            None,
-            Ok("k"),
-        );
+        check(&[("authorization", "Bearer k"), ("x-api-key", "k")], None, Ok("k"));
     }
 }

@@ -64,11 +64,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert("x-forwarded-for", forwarded.parse().expect("a header value"));
             let peer = peer.parse().expect("an address");
-            assert_eq!(
-                trusted.client(peer, &headers).to_string(),
-                client,
-                "{peer} {forwarded}"
-            );
+            assert_eq!(trusted.client(peer, &headers).to_string(), client, "{peer} {forwarded}");
         }
     }
 }

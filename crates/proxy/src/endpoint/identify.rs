@@ -22,17 +22,8 @@ pub(crate) fn key_of(
 ) -> Result<Arc<Key>, Rejection> {
     let bearer = identify::find_bearer(headers, query)?;
     let parsed = key_text::parse(bearer.0).ok_or_else(unknown)?;
-    let key = exchange
-        .catalog
-        .key(&parsed.id)
-        .map(Arc::clone)
-        .ok_or_else(unknown)?;
-    if !exchange
-        .worker
-        .shared
-        .pepper
-        .verifies(parsed.secret, &key.key.secret_hmac)
-    {
+    let key = exchange.catalog.key(&parsed.id).map(Arc::clone).ok_or_else(unknown)?;
+    if !exchange.worker.shared.pepper.verifies(parsed.secret, &key.key.secret_hmac) {
         return Err(unknown());
     }
     exchange.record.key_id = Some(key.key.id.clone());

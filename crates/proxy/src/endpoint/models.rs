@@ -38,38 +38,17 @@ fn body(exchange: &mut Exchange, request: &Request<Incoming>, route: &Route) -> 
     let anthropic = exchange.envelope == Envelope::Anthropic;
     let Route::Model(wanted) = route else {
         let cards: Vec<ModelCard> = models.into_iter().map(card).collect();
-        return Ok(if anthropic {
-            models::anthropic_list(&cards)
-        } else {
-            models::openai_list(&cards)
-        });
+        return Ok(if anthropic { models::anthropic_list(&cards) } else { models::openai_list(&cards) });
     };
-    let card = models
-        .into_iter()
-        .find(|model| *model.name == **wanted)
-        .map(card)
-        .ok_or_else(|| {
-            let message = format!(
-                "The model `{}` is not available to this key.",
-                policy::authorize::shown(wanted)
-            );
-            Rejection::because(Code::ModelNotFound, message).at("model")
-        })?;
-    Ok(if anthropic {
-        models::anthropic_one(&card)
-    } else {
-        models::openai_one(&card)
-    })
+    let card = models.into_iter().find(|model| *model.name == **wanted).map(card).ok_or_else(|| {
+        let message =
+            format!("The model `{}` is not available to this key.", policy::authorize::shown(wanted));
+        Rejection::because(Code::ModelNotFound, message).at("model")
+    })?;
+    Ok(if anthropic { models::anthropic_one(&card) } else { models::openai_one(&card) })
 }
 
 fn card(model: &Arc<Model>) -> ModelCard {
-    let owner = model
-        .offers
-        .first()
-        .map_or("yumen", |offer| offer.upstream.preset.id.as_ref());
-    ModelCard {
-        id: model.name.to_string(),
-        created_ms: model.created_ms,
-        owned_by: owner.to_owned(),
-    }
+    let owner = model.offers.first().map_or("yumen", |offer| offer.upstream.preset.id.as_ref());
+    ModelCard { id: model.name.to_string(), created_ms: model.created_ms, owned_by: owner.to_owned() }
 }

@@ -73,9 +73,7 @@ fn bind(query: Insert, record: &RequestRecord) -> Insert {
     let own_trace = record.trace_id != record.request_id.into();
     let usage = &record.usage;
     query
-        .bind(shared(
-            std::str::from_utf8(&record.request_id.text()).expect("an id is hex digits"),
-        ))
+        .bind(shared(std::str::from_utf8(&record.request_id.text()).expect("an id is hex digits")))
         .bind(signed(record.at))
         .bind(own_trace.then(|| shared(&record.trace_id.to_string())))
         .bind(record.key_id.as_ref().map(ResourceId::as_str).map(shared))

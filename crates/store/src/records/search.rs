@@ -74,9 +74,7 @@ impl Store {
             .fetch_all(&self.requests.readers)
             .await?;
         let records = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        Ok(Page::cut(records, page, |record| {
-            Cursor::new(record.at, &record.request_id)
-        }))
+        Ok(Page::cut(records, page, |record| Cursor::new(record.at, &record.request_id)))
     }
 }
 
@@ -90,21 +88,14 @@ fn narrowest(filter: &RecordFilter) -> (&'static str, Option<&str>) {
 }
 
 fn read(row: &SqliteRow) -> Result<StoredRecord, StoreError> {
-    let columns = Columns {
-        table: "request_record",
-        row,
-    };
+    let columns = Columns { table: "request_record", row };
     let request_id = columns.text("request_id")?;
     let detail: serde_json::Value = columns.json("detail")?;
     let status = columns.number("status")?;
-    let cost: Option<i64> = row
-        .try_get("cost_nano")
-        .map_err(|_| columns.unreadable("cost_nano"))?;
+    let cost: Option<i64> = row.try_get("cost_nano").map_err(|_| columns.unreadable("cost_nano"))?;
     let first_byte = columns.optional_number("first_byte_ms")?;
     Ok(StoredRecord {
-        trace_id: columns
-            .optional_text("trace_id")?
-            .unwrap_or_else(|| request_id.clone()),
+        trace_id: columns.optional_text("trace_id")?.unwrap_or_else(|| request_id.clone()),
         request_id,
         at: columns.time("at_ms")?,
         key_id: columns.optional_id("key_id")?,

@@ -85,10 +85,7 @@ pub fn account(n: u8, credential: &str) -> Account {
         credential: Some(Secret::new(credential.to_owned())),
         models: vec![
             ModelEntry::Same("gpt-x".to_owned()),
-            ModelEntry::Mapped {
-                name: "public".to_owned(),
-                upstream: "real".to_owned(),
-            },
+            ModelEntry::Mapped { name: "public".to_owned(), upstream: "real".to_owned() },
         ],
         priority: 50,
         weight: 1,

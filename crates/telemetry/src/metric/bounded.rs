@@ -18,10 +18,7 @@ pub(super) struct Bounds(Mutex<HashMap<&'static str, HashSet<Box<str>>>>);
 impl Bounds {
     /// `value` while its `label` has fewer than [`LIMIT`] distinct values or knows it already, else `other`.
     pub(super) fn bounded(&self, label: &'static str, value: &str) -> Cow<'static, str> {
-        let end = value
-            .char_indices()
-            .nth(LONGEST)
-            .map_or(value.len(), |(end, _)| end);
+        let end = value.char_indices().nth(LONGEST).map_or(value.len(), |(end, _)| end);
         let value = &value[..end];
         let mut known = self.0.lock();
         let values = known.entry(label).or_default();

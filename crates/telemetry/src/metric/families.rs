@@ -22,13 +22,11 @@ type Labels<const N: usize> = [(&'static str, Cow<'static, str>); N];
 type Histograms<const N: usize> = Family<Labels<N>, Histogram, fn() -> Histogram>;
 
 /// Bounds for whole requests and calls: from a cache hit to the longest allowed stream (decisions.md: 3,600 s).
-const SECONDS: [f64; 15] = [
-    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3_600.0,
-];
+const SECONDS: [f64; 15] =
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3_600.0];
 /// Bounds for the gateway's own time, which is counted in microseconds.
-const OWN_SECONDS: [f64; 11] = [
-    0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.1, 1.0,
-];
+const OWN_SECONDS: [f64; 11] =
+    [0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.1, 1.0];
 
 /// What is counted as it happens.
 #[derive(Clone, Debug)]
@@ -81,54 +79,22 @@ impl Families {
     pub(super) fn register(&self, registry: &mut Registry) {
         add(registry, "gateway_request_total", self.requests.clone());
         add(registry, "gateway_request_seconds", self.request_seconds.clone());
-        add(
-            registry,
-            "gateway_first_byte_seconds",
-            self.first_byte_seconds.clone(),
-        );
+        add(registry, "gateway_first_byte_seconds", self.first_byte_seconds.clone());
         add(registry, "gateway_own_seconds", self.own_seconds.clone());
         add(registry, "gateway_bytes_total", self.bytes.clone());
-        add(
-            registry,
-            "gateway_model_request_total",
-            self.model_requests.clone(),
-        );
-        add(
-            registry,
-            "gateway_upstream_latency_seconds",
-            self.upstream_seconds.clone(),
-        );
+        add(registry, "gateway_model_request_total", self.model_requests.clone());
+        add(registry, "gateway_upstream_latency_seconds", self.upstream_seconds.clone());
         add(registry, "gateway_upstream_attempt_total", self.attempts.clone());
         add(registry, "gateway_tokens_total", self.tokens.clone());
-        add(
-            registry,
-            "gateway_limit_rejected_total",
-            self.limit_rejected.clone(),
-        );
+        add(registry, "gateway_limit_rejected_total", self.limit_rejected.clone());
         add(registry, "gateway_in_flight", self.in_flight.clone());
         add(registry, "gateway_connections", self.connections.clone());
         add(registry, "gateway_circuit_state", self.circuit_state.clone());
         add(registry, "gateway_config_revision", self.config_revision.clone());
-        add(
-            registry,
-            "gateway_config_applied_timestamp_seconds",
-            self.config_applied.clone(),
-        );
-        add(
-            registry,
-            "gateway_records_dropped_total",
-            self.records_dropped.clone(),
-        );
-        add(
-            registry,
-            "gateway_records_written_total",
-            self.records_written.clone(),
-        );
-        add(
-            registry,
-            "gateway_build",
-            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
-        );
+        add(registry, "gateway_config_applied_timestamp_seconds", self.config_applied.clone());
+        add(registry, "gateway_records_dropped_total", self.records_dropped.clone());
+        add(registry, "gateway_records_written_total", self.records_written.clone());
+        add(registry, "gateway_build", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
     }
 }
 
@@ -153,23 +119,11 @@ impl Collector for Sampled {
         let Some(process) = Process::read() else {
             return Ok(());
         };
-        show(
-            out,
-            "process_resident_memory_bytes",
-            &ConstGauge::new(process.resident_bytes),
-        )?;
+        show(out, "process_resident_memory_bytes", &ConstGauge::new(process.resident_bytes))?;
         show(out, "process_open_fds", &ConstGauge::new(process.open_fds))?;
         show(out, "process_threads", &ConstGauge::new(process.threads))?;
-        show(
-            out,
-            "process_cpu_seconds_total",
-            &ConstCounter::new(process.cpu_seconds),
-        )?;
-        show(
-            out,
-            "process_start_time_seconds",
-            &ConstGauge::new(process.start_seconds),
-        )
+        show(out, "process_cpu_seconds_total", &ConstCounter::new(process.cpu_seconds))?;
+        show(out, "process_start_time_seconds", &ConstGauge::new(process.start_seconds))
     }
 }
 

@@ -51,13 +51,7 @@ const fn row(
     labels: &'static [&'static str],
     help: &'static str,
 ) -> MetricInfo {
-    MetricInfo {
-        name,
-        kind,
-        unit,
-        labels,
-        help,
-    }
+    MetricInfo { name, kind, unit, labels, help }
 }
 
 /// Every metric.
@@ -104,17 +98,8 @@ mod tests {
             let first = TABLE.iter().position(|other| other.name == row.name);
             assert_eq!(first, Some(at), "{} stands twice", row.name);
             let snake = |name: &str| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-            assert!(
-                snake(row.name) && row.labels.iter().all(|label| snake(label)),
-                "{}",
-                row.name
-            );
-            assert_eq!(
-                row.name.ends_with("_total"),
-                row.kind == Kind::Counter,
-                "{}",
-                row.name
-            );
+            assert!(snake(row.name) && row.labels.iter().all(|label| snake(label)), "{}", row.name);
+            assert_eq!(row.name.ends_with("_total"), row.kind == Kind::Counter, "{}", row.name);
             assert!(!row.help.is_empty() && !row.help.ends_with('.'), "{}", row.name);
         }
     }

@@ -22,26 +22,10 @@ pub(super) const FAULTS: &[Fault] = &[
         expectation: limited,
         retry_after: Some("60"),
     },
-    Fault::new(
-        "fails with 500",
-        |case| refusal(case, 500, "api_error", &[]),
-        bad_gateway,
-    ),
-    Fault::new(
-        "fails with 502",
-        |case| refusal(case, 502, "api_error", &[]),
-        bad_gateway,
-    ),
-    Fault::new(
-        "fails with 503",
-        |case| refusal(case, 503, "overloaded_error", &[]),
-        exhausted,
-    ),
-    Fault::new(
-        "fails with 529",
-        |case| refusal(case, 529, "overloaded_error", &[]),
-        exhausted,
-    ),
+    Fault::new("fails with 500", |case| refusal(case, 500, "api_error", &[]), bad_gateway),
+    Fault::new("fails with 502", |case| refusal(case, 502, "api_error", &[]), bad_gateway),
+    Fault::new("fails with 503", |case| refusal(case, 503, "overloaded_error", &[]), exhausted),
+    Fault::new("fails with 529", |case| refusal(case, 529, "overloaded_error", &[]), exhausted),
     Fault::new(
         "fails with 504",
         |case| refusal(case, 504, "timeout_error", &[]),
@@ -52,24 +36,14 @@ pub(super) const FAULTS: &[Fault] = &[
         |case| refusal(case, 401, "authentication_error", &[]),
         bad_gateway,
     ),
-    Fault::new(
-        "has no money for us",
-        |case| refusal(case, 402, "billing_error", &[]),
-        bad_gateway,
-    ),
-    Fault::new(
-        "forbids us",
-        |case| refusal(case, 403, "permission_error", &[]),
-        bad_gateway,
-    ),
+    Fault::new("has no money for us", |case| refusal(case, 402, "billing_error", &[]), bad_gateway),
+    Fault::new("forbids us", |case| refusal(case, 403, "permission_error", &[]), bad_gateway),
     Fault::new(
         "gave up waiting for us",
         |case| refusal(case, 408, "timeout_error", &[]),
         |_| Expectation::new(super::Told::BrokenOff, &["UPSTREAM_TIMEOUT", "UPSTREAM_ERROR"]),
     ),
-    Fault::new("sends us elsewhere", redirect, |_| {
-        Expectation::bad_gateway(BROKEN)
-    }),
+    Fault::new("sends us elsewhere", redirect, |_| Expectation::bad_gateway(BROKEN)),
     Fault::new("fails with an empty body", empty_failure, bad_gateway),
     Fault::new("fails and stalls in the error", stalled_failure, |_| {
         Expectation::new(super::Told::BrokenOff, &["UPSTREAM_ERROR", "UPSTREAM_TIMEOUT"]).by_timer()
@@ -84,11 +58,7 @@ pub(super) const FAULTS: &[Fault] = &[
 ];
 
 fn refusal(case: &Case, status: u16, kind: &str, headers: &[(&str, &str)]) -> Script {
-    canned::json_answer(
-        status,
-        headers,
-        &canned::error_body(case.surface.dialect, kind, "not now"),
-    )
+    canned::json_answer(status, headers, &canned::error_body(case.surface.dialect, kind, "not now"))
 }
 
 fn bad_gateway(_: &Case) -> Expectation {
@@ -105,10 +75,7 @@ fn exhausted(_: &Case) -> Expectation {
 
 /// The address is one where nobody listens: a gateway that followed would report a refused connection.
 fn redirect(_: &Case) -> Script {
-    let headers = [
-        ("location", "http://127.0.0.1:1/elsewhere"),
-        ("content-length", "0"),
-    ];
+    let headers = [("location", "http://127.0.0.1:1/elsewhere"), ("content-length", "0")];
     Script::new().send(canned::head(302, &headers))
 }
 
@@ -118,23 +85,12 @@ fn empty_failure(_: &Case) -> Script {
 
 fn stalled_failure(_: &Case) -> Script {
     let headers = [("content-type", "application/json"), ("content-length", "500")];
-    Script::new()
-        .send(canned::head(500, &headers))
-        .send("{\"error\":")
-        .hold()
+    Script::new().send(canned::head(500, &headers)).send("{\"error\":").hold()
 }
 
 fn endless_failure(_: &Case) -> Script {
-    let head = canned::head(
-        500,
-        &[
-            ("content-type", "application/json"),
-            ("transfer-encoding", "chunked"),
-        ],
-    );
+    let head = canned::head(500, &[("content-type", "application/json"), ("transfer-encoding", "chunked")]);
     let bytes = bytes::Bytes::from(crate::script::chunk(&[b' '; 64 * 1024]));
     let every = std::time::Duration::from_millis(1);
-    Script::new()
-        .send(head)
-        .then(crate::script::Step::Repeat { bytes, every })
+    Script::new().send(head).then(crate::script::Step::Repeat { bytes, every })
 }

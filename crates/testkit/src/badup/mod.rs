@@ -17,12 +17,8 @@ use crate::script::Script;
 use crate::surface::{CHAT, Dialect, MESSAGES, Surface};
 
 /// The timers that a gateway under these faults must be started with, in milliseconds.
-pub const TIMERS: [(&str, u64); 4] = [
-    ("connect", 1_000),
-    ("first_byte", 800),
-    ("idle", 800),
-    ("total", 10_000),
-];
+pub const TIMERS: [(&str, u64); 4] =
+    [("connect", 1_000), ("first_byte", 800), ("idle", 800), ("total", 10_000)];
 
 /// What may be added to a fault's own time before it counts as late.
 pub const GRACE: Duration = Duration::from_millis(100);
@@ -39,22 +35,10 @@ pub struct Case {
 impl Case {
     /// Both dialects, streamed and not.
     pub const ALL: [Self; 4] = [
-        Self {
-            surface: CHAT,
-            stream: true,
-        },
-        Self {
-            surface: CHAT,
-            stream: false,
-        },
-        Self {
-            surface: MESSAGES,
-            stream: true,
-        },
-        Self {
-            surface: MESSAGES,
-            stream: false,
-        },
+        Self { surface: CHAT, stream: true },
+        Self { surface: CHAT, stream: false },
+        Self { surface: MESSAGES, stream: true },
+        Self { surface: MESSAGES, stream: false },
     ];
 
     /// The right frames, or the right body as the only one.
@@ -69,11 +53,7 @@ impl Case {
     /// The beginning of the right answer, content included, without its end.
     fn beginning(&self) -> String {
         let whole = self.frames().concat();
-        let end = if self.stream {
-            whole.find("höme")
-        } else {
-            whole.find("from")
-        };
+        let end = if self.stream { whole.find("höme") } else { whole.find("from") };
         let end = end.unwrap_or(whole.len() / 2);
         match whole[end..].find("\n\n").filter(|_| self.stream) {
             Some(rest) => whole[..end + rest + 2].to_owned(),
@@ -90,29 +70,19 @@ impl Case {
     }
 
     fn content_type(&self) -> &'static str {
-        if self.stream {
-            "text/event-stream"
-        } else {
-            "application/json"
-        }
+        if self.stream { "text/event-stream" } else { "application/json" }
     }
 
     /// The head of a right answer with chunked framing.
     fn chunked_head(&self) -> Script {
-        let headers = [
-            ("content-type", self.content_type()),
-            ("transfer-encoding", "chunked"),
-        ];
+        let headers = [("content-type", self.content_type()), ("transfer-encoding", "chunked")];
         Script::new().send(canned::head(200, &headers))
     }
 
     /// The head of a right answer that states `length`.
     fn sized_head(&self, length: usize) -> Script {
         let length = length.to_string();
-        let headers = [
-            ("content-type", self.content_type()),
-            ("content-length", length.as_str()),
-        ];
+        let headers = [("content-type", self.content_type()), ("content-length", length.as_str())];
         Script::new().send(canned::head(200, &headers))
     }
 }
@@ -157,11 +127,7 @@ const BY_TIMER: Duration = Duration::from_millis(2_000);
 
 impl Expectation {
     fn new(told: Told, codes: &'static [&'static str]) -> Self {
-        Self {
-            told,
-            codes,
-            within: AT_ONCE,
-        }
+        Self { told, codes, within: AT_ONCE }
     }
 
     fn whole() -> Self {
@@ -185,10 +151,7 @@ impl Expectation {
     }
 
     fn by_timer(self) -> Self {
-        Self {
-            within: BY_TIMER,
-            ..self
-        }
+        Self { within: BY_TIMER, ..self }
     }
 
     /// Whether the outcome is what was expected, and the code in the record fits it.
@@ -202,11 +165,7 @@ impl Expectation {
             (Told::BrokenOff, _) => broken,
             (Told::Either, _) => whole || broken,
             (Told::Status(openai, anthropic), Outcome::Refused { status, .. }) => {
-                let expected = if dialect == Dialect::OpenAi {
-                    openai
-                } else {
-                    anthropic
-                };
+                let expected = if dialect == Dialect::OpenAi { openai } else { anthropic };
                 failed && *status == expected
             }
             (Told::Status(..), _) => false,
@@ -233,12 +192,7 @@ impl Fault {
         script: fn(&Case) -> Script,
         expectation: fn(&Case) -> Expectation,
     ) -> Self {
-        Self {
-            name,
-            script: Some(script),
-            expectation,
-            retry_after: None,
-        }
+        Self { name, script: Some(script), expectation, retry_after: None }
     }
 }
 
@@ -266,10 +220,7 @@ mod tests {
         for case in Case::ALL {
             let beginning = case.beginning();
             assert!(beginning.contains("Hello"), "{case:?} {beginning}");
-            assert!(
-                !beginning.contains("[DONE]") && !beginning.contains("message_stop"),
-                "{case:?}"
-            );
+            assert!(!beginning.contains("[DONE]") && !beginning.contains("message_stop"), "{case:?}");
             assert!(!case.stream || !case.opening().contains("Hello"), "{case:?}");
         }
     }

@@ -16,16 +16,8 @@ pub(super) const FAULTS: &[Fault] = &[
         retry_after: None,
     },
     Fault::new("accepts and stays silent", |_| Script::new().hold(), timed_out),
-    Fault::new(
-        "resets before the head",
-        |_| Script::new().reset(),
-        |_| Expectation::bad_gateway(ERROR),
-    ),
-    Fault::new(
-        "closes before the head",
-        |_| Script::new().close(),
-        |_| Expectation::bad_gateway(ERROR),
-    ),
+    Fault::new("resets before the head", |_| Script::new().reset(), |_| Expectation::bad_gateway(ERROR)),
+    Fault::new("closes before the head", |_| Script::new().close(), |_| Expectation::bad_gateway(ERROR)),
     Fault::new(
         "closes within the head",
         |_| Script::new().send("HTTP/1.1 200 OK\r\ncontent-ty").close(),
@@ -35,21 +27,12 @@ pub(super) const FAULTS: &[Fault] = &[
         "resets after the head",
         |case| case.chunked_head().reset(),
         |case| {
-            if case.stream {
-                Expectation::bad_gateway(BROKEN)
-            } else {
-                Expectation::broken_off(BROKEN)
-            }
+            if case.stream { Expectation::bad_gateway(BROKEN) } else { Expectation::broken_off(BROKEN) }
         },
     ),
     Fault::new(
         "resets within a frame",
-        |case| {
-            case.chunked_head()
-                .chunk(case.beginning())
-                .chunk("data: {\"cho")
-                .reset()
-        },
+        |case| case.chunked_head().chunk(case.beginning()).chunk("data: {\"cho").reset(),
         |_| Expectation::broken_off(BROKEN),
     ),
     Fault::new("sends the head one byte at a time", slow_head, timed_out),
@@ -60,9 +43,7 @@ pub(super) const FAULTS: &[Fault] = &[
         )
         .by_timer()
     }),
-    Fault::new("switches protocols unasked", switches, |_| {
-        Expectation::bad_gateway(BROKEN)
-    }),
+    Fault::new("switches protocols unasked", switches, |_| Expectation::bad_gateway(BROKEN)),
     Fault::new(
         "sends a status line that is none",
         |_| Script::new().send("HTTP/9.7 abc maybe\r\n\r\nhello").close(),
@@ -73,18 +54,10 @@ pub(super) const FAULTS: &[Fault] = &[
         |case| Script::new().send(case.frames().concat()).close(),
         |_| Expectation::bad_gateway(BROKEN),
     ),
-    Fault::new("sends a header of 512 KiB", long_header, |_| {
-        Expectation::bad_gateway(BROKEN)
-    }),
-    Fault::new("sends a thousand headers", many_headers, |_| {
-        Expectation::bad_gateway(BROKEN)
-    }),
-    Fault::new("states two different lengths", two_lengths, |_| {
-        Expectation::bad_gateway(BROKEN)
-    }),
-    Fault::new("sends a header with a line feed in it", folded_header, |_| {
-        Expectation::either(BROKEN)
-    }),
+    Fault::new("sends a header of 512 KiB", long_header, |_| Expectation::bad_gateway(BROKEN)),
+    Fault::new("sends a thousand headers", many_headers, |_| Expectation::bad_gateway(BROKEN)),
+    Fault::new("states two different lengths", two_lengths, |_| Expectation::bad_gateway(BROKEN)),
+    Fault::new("sends a header with a line feed in it", folded_header, |_| Expectation::either(BROKEN)),
 ];
 
 fn timed_out(_: &Case) -> Expectation {
@@ -92,23 +65,14 @@ fn timed_out(_: &Case) -> Expectation {
 }
 
 fn slow_head(case: &Case) -> Script {
-    let headers = [
-        ("content-type", case.content_type()),
-        ("transfer-encoding", "chunked"),
-    ];
+    let headers = [("content-type", case.content_type()), ("transfer-encoding", "chunked")];
     let bytes = Bytes::from(canned::head(200, &headers));
-    Script::new().then(Step::Drip {
-        bytes,
-        every: Duration::from_millis(100),
-    })
+    Script::new().then(Step::Drip { bytes, every: Duration::from_millis(100) })
 }
 
 fn interim_flood(_: &Case) -> Script {
     let bytes = Bytes::from_static(b"HTTP/1.1 102 Processing\r\n\r\n");
-    Script::new().then(Step::Repeat {
-        bytes,
-        every: Duration::from_millis(2),
-    })
+    Script::new().then(Step::Repeat { bytes, every: Duration::from_millis(2) })
 }
 
 fn switches(_: &Case) -> Script {

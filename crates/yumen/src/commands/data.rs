@@ -73,9 +73,5 @@ fn refused(error: &StoreError, settings: &Settings, online: &str) -> Problem {
 }
 
 fn no_runtime(error: &std::io::Error) -> Problem {
-    Problem::new(
-        "cannot start",
-        error.to_string(),
-        "free memory or raise the limit of open files",
-    )
+    Problem::new("cannot start", error.to_string(), "free memory or raise the limit of open files")
 }

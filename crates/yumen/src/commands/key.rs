@@ -29,17 +29,13 @@ pub fn run(command: KeyCommand, as_json: bool) -> Result<String, Vec<Problem>> {
         KeyCommand::Create(create) => {
             let online = format!(
                 "$URL/api/v1/admin/api-keys -H 'Content-Type: application/json' -d '{}'",
-                json!({"name": create.name, "models": create.models})
-                    .to_string()
-                    .replace('\'', "")
+                json!({"name": create.name, "models": create.models}).to_string().replace('\'', "")
             );
-            with_store(&create.place, &online, async |store| {
-                add(&store, &create, as_json).await
-            })
+            with_store(&create.place, &online, async |store| add(&store, &create, as_json).await)
         }
-        KeyCommand::List { place } => with_store(&place, "$URL/api/v1/admin/api-keys", async |store| {
-            list(&store, as_json).await
-        }),
+        KeyCommand::List { place } => {
+            with_store(&place, "$URL/api/v1/admin/api-keys", async |store| list(&store, as_json).await)
+        }
         KeyCommand::Revoke { id, place } => {
             let online = format!("-X DELETE $URL/api/v1/admin/api-keys/{id}");
             with_store(&place, &online, async |store| revoke(&store, &id, as_json).await)
@@ -63,15 +59,8 @@ async fn add(store: &Store, create: &KeyCreate, as_json: bool) -> Result<String,
     let id = ResourceId::mint(now, random_bytes());
     let text = key_text::mint(KeyKind::Standard, &id, random_bytes());
     let key = new_key(store, create, id, &text);
-    let key = ApiKey {
-        created_at: now,
-        updated_at: now,
-        ..key
-    };
-    store
-        .insert_key(&scope(), &key)
-        .await
-        .map_err(|error| store_problem(&error))?;
+    let key = ApiKey { created_at: now, updated_at: now, ..key };
+    store.insert_key(&scope(), &key).await.map_err(|error| store_problem(&error))?;
     let text = text.expose();
     Ok(if as_json {
         json!({"id": key.id, "key": text}).to_string()
@@ -82,9 +71,7 @@ async fn add(store: &Store, create: &KeyCreate, as_json: bool) -> Result<String,
 
 fn new_key(store: &Store, create: &KeyCreate, id: ResourceId, text: &Secret<String>) -> ApiKey {
     let text = text.expose();
-    let secret = key_text::parse(text)
-        .expect("a text just minted is well formed")
-        .secret;
+    let secret = key_text::parse(text).expect("a text just minted is well formed").secret;
     let limit = |given: Option<u64>| given.map_or(Limit::Default, Limit::AtMost);
     ApiKey {
         id,
@@ -99,11 +86,7 @@ fn new_key(store: &Store, create: &KeyCreate, id: ResourceId, text: &Secret<Stri
         expires_at: None,
         models: create.models.clone(),
         allowed_ips: Vec::new(),
-        rate_limit: RateLimit {
-            rpm: limit(create.rpm),
-            tpm: limit(create.tpm),
-            ..RateLimit::default()
-        },
+        rate_limit: RateLimit { rpm: limit(create.rpm), tpm: limit(create.tpm), ..RateLimit::default() },
         created_at: 0,
         updated_at: 0,
     }
@@ -156,15 +139,8 @@ async fn revoke(store: &Store, id: &str, as_json: bool) -> Result<String, Proble
         key.status = KeyStatus::Revoked;
         Ok(())
     });
-    let key = revoked
-        .await
-        .map_err(|error| store_problem(&error))?
-        .ok_or_else(unknown)?;
-    Ok(if as_json {
-        view(&key).to_string()
-    } else {
-        format!("revoked {} ({})", key.id, key.name)
-    })
+    let key = revoked.await.map_err(|error| store_problem(&error))?.ok_or_else(unknown)?;
+    Ok(if as_json { view(&key).to_string() } else { format!("revoked {} ({})", key.id, key.name) })
 }
 
 #[cfg(test)]
@@ -177,21 +153,12 @@ mod tests {
     use crate::cli::Place;
 
     fn place(data: &std::path::Path) -> Place {
-        Place {
-            config: None,
-            data: Some(data.display().to_string()),
-        }
+        Place { config: None, data: Some(data.display().to_string()) }
     }
 
     fn create(data: &std::path::Path) -> KeyCommand {
         let (models, rpm) = (vec!["demo-chat".to_owned()], Some(5));
-        KeyCommand::Create(KeyCreate {
-            name: "laptop".into(),
-            models,
-            rpm,
-            tpm: None,
-            place: place(data),
-        })
+        KeyCommand::Create(KeyCreate { name: "laptop".into(), models, rpm, tpm: None, place: place(data) })
     }
 
     fn said(command: KeyCommand) -> Value {
@@ -199,9 +166,7 @@ mod tests {
     }
 
     async fn open(data: &std::path::Path) -> Store {
-        Store::open(data, KeyRing::load_or_create(data).unwrap())
-            .await
-            .unwrap()
+        Store::open(data, KeyRing::load_or_create(data).unwrap()).await.unwrap()
     }
 
     #[test]
@@ -214,10 +179,7 @@ mod tests {
         let store = runtime.block_on(open(&data));
         let refused = run(create(&data), false).err().unwrap().remove(0).to_string();
         let pid = std::process::id().to_string();
-        assert!(
-            refused.contains(&pid) && refused.contains("/api/v1/admin/api-keys"),
-            "{refused}"
-        );
+        assert!(refused.contains(&pid) && refused.contains("/api/v1/admin/api-keys"), "{refused}");
         runtime.block_on(store.close());
         drop(store);
 
@@ -226,31 +188,13 @@ mod tests {
         assert!(key_text::parse(text).is_some());
         let listed = said(KeyCommand::List { place: place(&data) });
         assert_eq!(
-            (
-                &listed["items"][0]["id"],
-                &listed["items"][0]["rate_limit"]["rpm"]
-            ),
+            (&listed["items"][0]["id"], &listed["items"][0]["rate_limit"]["rpm"]),
             (&made["id"], &json!(5))
         );
         assert!(!listed.to_string().contains(text));
         let id = made["id"].as_str().unwrap().to_owned();
-        assert_eq!(
-            said(KeyCommand::Revoke {
-                id,
-                place: place(&data)
-            })["status"],
-            "revoked"
-        );
-        assert!(
-            run(
-                KeyCommand::Revoke {
-                    id: "nobody".into(),
-                    place: place(&data)
-                },
-                false
-            )
-            .is_err()
-        );
+        assert_eq!(said(KeyCommand::Revoke { id, place: place(&data) })["status"], "revoked");
+        assert!(run(KeyCommand::Revoke { id: "nobody".into(), place: place(&data) }, false).is_err());
         std::fs::remove_dir_all(&data).unwrap();
     }
 }

@@ -22,13 +22,8 @@ pub fn run(cli: Cli) -> Result<String, Vec<Problem>> {
     match cli.command {
         Command::Serve(flags) => {
             let loaded = load(flags.config.as_deref(), flags.settings())?;
-            let options = serve::Options {
-                demo: flags.demo,
-                ready_json: flags.ready_json,
-            };
-            serve::run(loaded, options)
-                .map(|()| String::new())
-                .map_err(|problem| vec![problem])
+            let options = serve::Options { demo: flags.demo, ready_json: flags.ready_json };
+            serve::run(loaded, options).map(|()| String::new()).map_err(|problem| vec![problem])
         }
         Command::Config(command) => config::run(&command, cli.json),
         Command::Key(command) => key::run(command, cli.json),
@@ -42,9 +37,7 @@ pub fn run(cli: Cli) -> Result<String, Vec<Problem>> {
 /// # Errors
 /// Every problem found.
 pub fn load(config: Option<&Path>, flags: Vec<(&'static str, String)>) -> Result<Loaded, Vec<Problem>> {
-    Inputs::gather(config, flags)
-        .map_err(|problem| vec![problem])?
-        .load()
+    Inputs::gather(config, flags).map_err(|problem| vec![problem])?.load()
 }
 
 /// Problems as `main` prints them: on standard error for people, on standard output as JSON.
@@ -54,18 +47,10 @@ pub fn report(problems: &[Problem], as_json: bool) -> String {
         let problems: Vec<_> = problems.iter().map(Problem::to_json).collect();
         return json!({"ok": false, "problems": problems}).to_string();
     }
-    problems
-        .iter()
-        .map(Problem::to_string)
-        .collect::<Vec<_>>()
-        .join("\n")
+    problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n")
 }
 
 fn version(as_json: bool) -> String {
     let version = env!("CARGO_PKG_VERSION");
-    if as_json {
-        json!({"version": version}).to_string()
-    } else {
-        format!("yumen {version}")
-    }
+    if as_json { json!({"version": version}).to_string() } else { format!("yumen {version}") }
 }

@@ -64,40 +64,20 @@ async fn serve(loaded: Loaded, options: Options, clock: Arc<dyn Clock>) -> Resul
     }
     // Sockets first: a port that is taken must not leave a half-made data directory behind.
     let public = startup::bind(settings.listen, "listen")?;
-    let address = public
-        .local_addr()
-        .map_err(|error| startup::bind_problem(settings.listen, "listen", &error))?;
+    let address =
+        public.local_addr().map_err(|error| startup::bind_problem(settings.listen, "listen", &error))?;
     let sides = side_listener::bind(&settings)?;
 
     let ring = data::key_ring(&settings).map_err(|error| startup::store_problem(&error))?;
-    let store = Store::open(&settings.data, ring)
-        .await
-        .map_err(|error| startup::store_problem(&error))?;
+    let store = Store::open(&settings.data, ring).await.map_err(|error| startup::store_problem(&error))?;
     let store = Arc::new(store);
     let passwords = keys::passwords()?;
     let administrator = keys::first_administrator(&store, &passwords, &*clock).await?;
-    let demo_key = if options.demo {
-        Some(demo::prepare(&store, &*clock).await?)
-    } else {
-        None
-    };
+    let demo_key = if options.demo { Some(demo::prepare(&store, &*clock).await?) } else { None };
 
-    let parts = Opened {
-        store,
-        clock,
-        log,
-        passwords,
-    };
+    let parts = Opened { store, clock, log, passwords };
     let running = start(&settings, parts, public, sides).await?;
-    announce(
-        &Banner {
-            address,
-            demo_key,
-            administrator,
-        },
-        options,
-        &settings,
-    );
+    announce(&Banner { address, demo_key, administrator }, options, &settings);
     signals::stop_ordered().await;
     running.stop().await;
     Ok(())
@@ -118,12 +98,7 @@ async fn start(
     public: TcpListener,
     sides: Vec<side_listener::Bound>,
 ) -> Result<Running, Problem> {
-    let Opened {
-        store,
-        clock,
-        log,
-        passwords,
-    } = opened;
+    let Opened { store, clock, log, passwords } = opened;
     let (records, receiver) = telemetry::queue::record_channel(WAITING_RECORDS);
     let metrics = Arc::new(telemetry::metric::Metrics::new());
     let memory = data_plane::Memory::default();
@@ -142,11 +117,7 @@ async fn start(
     };
     let shared = data_plane::shared(settings, parts, &subscriber.current());
     let listening = proxy::start(&shared, public, &Handle::current(), data_plane::seed).map_err(|error| {
-        Problem::new(
-            "cannot start the workers",
-            error.to_string(),
-            "raise the limit on threads",
-        )
+        Problem::new("cannot start the workers", error.to_string(), "raise the limit on threads")
     })?;
 
     let format = keys::log_format(settings);
@@ -158,15 +129,7 @@ async fn start(
         tokio::spawn(proxy::follow(Arc::clone(&shared), subscriber, applied)),
         side_listener::serve(sides, &control, &stopping),
     ];
-    Ok(Running {
-        stop,
-        listening,
-        shared,
-        control,
-        beside,
-        recorder,
-        store,
-    })
+    Ok(Running { stop, listening, shared, control, beside, recorder, store })
 }
 
 /// The running gateway.
@@ -193,10 +156,7 @@ impl Running {
         // The recorder ends when nobody can send any more: then every record is written.
         drop(self.shared);
         drop(self.control);
-        if tokio::time::timeout(RECORD_PATIENCE, self.recorder)
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(RECORD_PATIENCE, self.recorder).await.is_err() {
             tracing::error!("the database did not take the last request records");
         }
         self.store.close().await;
@@ -206,11 +166,7 @@ impl Running {
 
 /// Says that the gateway listens, once it does.
 fn announce(banner: &Banner, options: Options, settings: &Settings) {
-    let text = if options.ready_json {
-        banner.ready_line()
-    } else {
-        banner.text()
-    };
+    let text = if options.ready_json { banner.ready_line() } else { banner.text() };
     let mut out = std::io::stdout().lock();
     // Whoever closed standard output does not want to know.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

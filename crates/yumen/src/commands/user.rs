@@ -33,38 +33,22 @@ async fn reset(store: &Store, email: &str, as_json: bool) -> Result<String, Prob
     let login = store.find_login(email).await.map_err(failed)?;
     let user = login.map(|login| login.user).ok_or_else(|| nobody(email))?;
     let password = Secret::new(random_password());
-    let hash = Passwords::new()
-        .map_err(unhashed)?
-        .hash(password.clone())
-        .await
-        .map_err(unhashed)?;
+    let hash = Passwords::new().map_err(unhashed)?.hash(password.clone()).await.map_err(unhashed)?;
     let now = SystemClock.now_ms();
     let scope = Scope::new(&user.tenant_id, "command-line");
-    store
-        .set_password(&scope, &user.id, now, &hash)
-        .await
-        .map_err(failed)?;
-    store
-        .revoke_user_sessions(&scope, &user.id, now)
-        .await
-        .map_err(failed)?;
+    store.set_password(&scope, &user.id, now, &hash).await.map_err(failed)?;
+    store.revoke_user_sessions(&scope, &user.id, now).await.map_err(failed)?;
     let password = password.expose();
     Ok(if as_json {
         json!({"email": user.email, "password": password}).to_string()
     } else {
-        format!(
-            "new password of {}: {password}\n(shown once; all sessions were ended)",
-            user.email
-        )
+        format!("new password of {}: {password}\n(shown once; all sessions were ended)", user.email)
     })
 }
 
 fn random_password() -> String {
     let chance: [u8; PASSWORD_LENGTH] = random_bytes();
-    chance
-        .iter()
-        .map(|byte| char::from(ALPHABET[usize::from(byte & 31)]))
-        .collect()
+    chance.iter().map(|byte| char::from(ALPHABET[usize::from(byte & 31)])).collect()
 }
 
 fn nobody(email: &str) -> Problem {

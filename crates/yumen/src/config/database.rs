@@ -24,10 +24,7 @@ pub fn directory(text: &str) -> Result<PathBuf, Refusal> {
             return refuse("PostgreSQL is not supported by this version yet", SHARED_FIX);
         }
         other => {
-            return refuse(
-                format!("`{other}` is not a database this program knows"),
-                SQLITE_FIX,
-            );
+            return refuse(format!("`{other}` is not a database this program knows"), SQLITE_FIX);
         }
     }
     let path = match rest.strip_prefix("//") {
@@ -37,10 +34,7 @@ pub fn directory(text: &str) -> Result<PathBuf, Refusal> {
         None => rest,
     };
     if path.is_empty() || path.contains(":memory:") {
-        return refuse(
-            "it names no file, and a database in memory would lose every key at exit",
-            SQLITE_FIX,
-        );
+        return refuse("it names no file, and a database in memory would lose every key at exit", SQLITE_FIX);
     }
     check_options(query)?;
     let path = PathBuf::from(path);
@@ -65,18 +59,12 @@ fn check_options(query: &str) -> Result<(), Refusal> {
             "min_size" => least = count(value, 0, LARGEST_POOL)?,
             "max_size" => most = count(value, 1, LARGEST_POOL)?,
             other => {
-                return refuse(
-                    format!("`{other}` is not an option of it"),
-                    "use min_size and max_size only",
-                );
+                return refuse(format!("`{other}` is not an option of it"), "use min_size and max_size only");
             }
         }
     }
     if least > most {
-        return refuse(
-            "min_size is larger than max_size",
-            "make max_size at least min_size",
-        );
+        return refuse("min_size is larger than max_size", "make max_size at least min_size");
     }
     Ok(())
 }

@@ -14,15 +14,9 @@ const NOT_SETTINGS: &[&str] = &["YUMEN_CORPUS"];
 
 /// Names that other versions of this program or its predecessors read, and what holds instead.
 const WITHOUT_EFFECT: &[(&str, &str)] = &[
-    (
-        "REDIS_URL",
-        "this version keeps limits and circuits in its own memory",
-    ),
+    ("REDIS_URL", "this version keeps limits and circuits in its own memory"),
     ("RATE_LIMIT_EXTERNAL_", "this version has no external channel"),
-    (
-        "RATE_LIMIT_INTERNAL_CONCURRENT",
-        "set the limit on each internal key",
-    ),
+    ("RATE_LIMIT_INTERNAL_CONCURRENT", "set the limit on each internal key"),
 ];
 
 /// Adds what the variables give to `given` and what is wrong with them to `problems`.
@@ -64,9 +58,7 @@ pub fn parse_dotenv(text: &str, problems: &mut Vec<Problem>) -> Vec<Variable> {
             continue;
         }
         let assignment = line.strip_prefix("export ").unwrap_or(line);
-        match assignment
-            .split_once('=')
-            .and_then(|(name, value)| Some((name.trim(), unquote(value.trim())?)))
+        match assignment.split_once('=').and_then(|(name, value)| Some((name.trim(), unquote(value.trim())?)))
         {
             Some((name, value)) => variables.push((name.to_owned(), value, Some(i + 1))),
             None => problems.push(Problem::new(
@@ -92,9 +84,7 @@ fn unquote(value: &str) -> Option<String> {
 }
 
 fn named(name: &str) -> Option<&'static Setting> {
-    SETTINGS
-        .iter()
-        .find(|setting| setting.plain.contains(&name) || setting.variable() == name)
+    SETTINGS.iter().find(|setting| setting.plain.contains(&name) || setting.variable() == name)
 }
 
 /// Whether the name claims to be a setting and is none.
@@ -112,9 +102,7 @@ fn is_service_link(name: &str, value: &str) -> bool {
 
 /// The variables of PostgreSQL's image mean that somebody expects that database to be used.
 fn refuse_postgres(variables: &[Variable], layer: Layer, given: &mut Vec<Given>) {
-    let has_url = given
-        .iter()
-        .any(|value| value.name == "database.url" && value.layer == layer);
+    let has_url = given.iter().any(|value| value.name == "database.url" && value.layer == layer);
     let postgres = variables.iter().find(|(name, value, _)| {
         matches!(name.as_str(), "POSTGRES_HOST" | "POSTGRES_DB" | "POSTGRES_URL") && !value.is_empty()
     });
@@ -130,9 +118,5 @@ fn unknown(name: &str, place: &str) -> Problem {
         Some(known) => format!("did you mean {known}?"),
         None => "remove it; `yumen config check --help` lists the settings".to_owned(),
     };
-    Problem::new(
-        format!("unknown setting {name} ({place})"),
-        "there is no setting of that name",
-        fix,
-    )
+    Problem::new(format!("unknown setting {name} ({place})"), "there is no setting of that name", fix)
 }

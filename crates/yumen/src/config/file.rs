@@ -18,27 +18,19 @@ struct Source<'a> {
 
 impl Source<'_> {
     fn place(&self, offset: usize) -> String {
-        let line = self.text.as_bytes()[..offset.min(self.text.len())]
-            .iter()
-            .filter(|b| **b == b'\n')
-            .count()
-            + 1;
+        let line =
+            self.text.as_bytes()[..offset.min(self.text.len())].iter().filter(|b| **b == b'\n').count() + 1;
         format!("{} line {line}", self.name)
     }
 }
 
 /// Adds what the file gives to `given` and what is wrong with it to `problems`.
 pub fn read(path: &Path, text: &str, given: &mut Vec<Given>, problems: &mut Vec<Problem>) {
-    let source = Source {
-        name: path.display().to_string(),
-        text,
-    };
+    let source = Source { name: path.display().to_string(), text };
     let table = match DeTable::parse(text) {
         Ok(table) => table,
         Err(error) => {
-            let place = error
-                .span()
-                .map_or_else(|| source.name.clone(), |span| source.place(span.start));
+            let place = error.span().map_or_else(|| source.name.clone(), |span| source.place(span.start));
             problems.push(Problem::new(
                 format!("{place} is not TOML"),
                 error.message(),
@@ -55,12 +47,7 @@ pub fn read(path: &Path, text: &str, given: &mut Vec<Given>, problems: &mut Vec<
                     take(&source, (&name, inner.span().start), value, (given, problems));
                 }
             }
-            _ => take(
-                &source,
-                (key.get_ref(), key.span().start),
-                value,
-                (given, problems),
-            ),
+            _ => take(&source, (key.get_ref(), key.span().start), value, (given, problems)),
         }
     }
 }
@@ -92,9 +79,9 @@ fn take(
 fn as_text(value: &DeValue<'_>) -> Option<String> {
     match value {
         DeValue::String(text) => Some(text.to_string()),
-        DeValue::Integer(number) => i64::from_str_radix(&number.as_str().replace('_', ""), number.radix())
-            .ok()
-            .map(|n| n.to_string()),
+        DeValue::Integer(number) => {
+            i64::from_str_radix(&number.as_str().replace('_', ""), number.radix()).ok().map(|n| n.to_string())
+        }
         DeValue::Float(number) => Some(number.as_str().replace('_', "")),
         DeValue::Boolean(truth) => Some(truth.to_string()),
         DeValue::Array(items) => {
@@ -110,9 +97,5 @@ fn unknown(name: &str, place: &str) -> Problem {
         Some(known) => format!("did you mean {known}?"),
         None => "remove it; `yumen config check --help` lists the settings".to_owned(),
     };
-    Problem::new(
-        format!("unknown setting {name} ({place})"),
-        "there is no setting of that name",
-        fix,
-    )
+    Problem::new(format!("unknown setting {name} ({place})"), "there is no setting of that name", fix)
 }

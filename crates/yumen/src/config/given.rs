@@ -30,11 +30,6 @@ pub struct Given {
 impl Given {
     /// Takes a value in.
     pub fn new(name: &'static str, text: &str, layer: Layer, place: String) -> Self {
-        Self {
-            name,
-            text: Secret::new(text.to_owned()),
-            layer,
-            place,
-        }
+        Self { name, text: Secret::new(text.to_owned()), layer, place }
     }
 }

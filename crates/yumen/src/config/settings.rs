@@ -120,16 +120,9 @@ impl Default for Settings {
             admin_token: None,
             metrics_token: None,
             encryption_key: None,
-            log: Log {
-                level: "info",
-                format: LogFormat::Text,
-            },
+            log: Log { level: "info", format: LogFormat::Text },
             timers: Timers::default(),
-            sizes: Sizes {
-                body_bytes: 32 << 20,
-                header_bytes: 32 << 10,
-                header_count: 100,
-            },
+            sizes: Sizes { body_bytes: 32 << 20, header_bytes: 32 << 10, header_count: 100 },
             rate_limit: RateLimit {
                 rpm: Some(60),
                 tpm: Some(100_000),

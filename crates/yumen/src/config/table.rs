@@ -39,13 +39,7 @@ const fn open(
     about: &'static str,
     apply: Apply,
 ) -> Setting {
-    Setting {
-        name,
-        plain,
-        about,
-        secret: false,
-        apply,
-    }
+    Setting { name, plain, about, secret: false, apply }
 }
 
 const fn secret(
@@ -54,13 +48,7 @@ const fn secret(
     about: &'static str,
     apply: Apply,
 ) -> Setting {
-    Setting {
-        name,
-        plain,
-        about,
-        secret: true,
-        apply,
-    }
+    Setting { name, plain, about, secret: true, apply }
 }
 
 fn put<T>(place: &mut T, value: Result<T, Refusal>) -> Result<(), Refusal> {
@@ -70,129 +58,70 @@ fn put<T>(place: &mut T, value: Result<T, Refusal>) -> Result<(), Refusal> {
 
 /// Every setting.
 pub static SETTINGS: &[Setting] = &[
-    open("listen", &[], "public address and port", |s, v| {
-        put(&mut s.listen, value::address(v))
+    open("listen", &[], "public address and port", |s, v| put(&mut s.listen, value::address(v))),
+    open("port", &["PORT"], "public port, on the address of `listen`", |s, v| {
+        value::port(v).map(|p| s.listen.set_port(p))
     }),
-    open(
-        "port",
-        &["PORT"],
-        "public port, on the address of `listen`",
-        |s, v| value::port(v).map(|p| s.listen.set_port(p)),
-    ),
-    open(
-        "admin_listen",
-        &[],
-        "address of its own for administration, or off",
-        |s, v| put(&mut s.admin_listen, value::address_or_off(v)),
-    ),
+    open("admin_listen", &[], "address of its own for administration, or off", |s, v| {
+        put(&mut s.admin_listen, value::address_or_off(v))
+    }),
     open("ops_listen", &[], "operator's address, or off", |s, v| {
         put(&mut s.ops_listen, value::address_or_off(v))
     }),
-    open("data", &[], "directory for keys and databases", |s, v| {
-        put(&mut s.data, value::directory(v))
+    open("data", &[], "directory for keys and databases", |s, v| put(&mut s.data, value::directory(v))),
+    open("workers", &[], "data-plane workers; auto is one a core", |s, v| {
+        put(&mut s.workers, value::workers(v))
     }),
-    open(
-        "workers",
-        &[],
-        "data-plane workers; auto is one a core",
-        |s, v| put(&mut s.workers, value::workers(v)),
-    ),
-    open(
-        "trusted_proxies",
-        &[],
-        "networks whose X-Forwarded-For is believed",
-        |s, v| put(&mut s.trusted_proxies, value::networks(v)),
-    ),
-    open(
-        "tls_terminated",
-        &[],
-        "a proxy in front speaks TLS to callers",
-        |s, v| put(&mut s.tls_terminated, value::truth(v)),
-    ),
-    secret(
-        "admin_token",
-        &["ADMIN_TOKEN"],
-        "static administrator credential",
-        |s, v| put(&mut s.admin_token, value::admin_token(v).map(Some)),
-    ),
-    secret(
-        "metrics_token",
-        &["METRICS_TOKEN"],
-        "credential for /metrics away from loopback",
-        |s, v| put(&mut s.metrics_token, value::metrics_token(v).map(Some)),
-    ),
+    open("trusted_proxies", &[], "networks whose X-Forwarded-For is believed", |s, v| {
+        put(&mut s.trusted_proxies, value::networks(v))
+    }),
+    open("tls_terminated", &[], "a proxy in front speaks TLS to callers", |s, v| {
+        put(&mut s.tls_terminated, value::truth(v))
+    }),
+    secret("admin_token", &["ADMIN_TOKEN"], "static administrator credential", |s, v| {
+        put(&mut s.admin_token, value::admin_token(v).map(Some))
+    }),
+    secret("metrics_token", &["METRICS_TOKEN"], "credential for /metrics away from loopback", |s, v| {
+        put(&mut s.metrics_token, value::metrics_token(v).map(Some))
+    }),
     secret(
         "encryption_key",
         &["ENCRYPTION_KEY"],
         "32 bytes that stored credentials are sealed under",
         |s, v| put(&mut s.encryption_key, value::encryption_key(v).map(Some)),
     ),
-    secret(
-        "database.url",
-        &["DATABASE_URL"],
-        "sqlite:DIRECTORY/yumen.db",
-        |s, v| put(&mut s.data, database::directory(v)),
-    ),
-    open(
-        "log.level",
-        &["LOG_LEVEL"],
-        "trace, debug, info, warn, error or off",
-        |s, v| put(&mut s.log.level, value::log_level(v)),
-    ),
-    open("log.format", &["LOG_FORMAT"], "text or json", |s, v| {
-        put(&mut s.log.format, value::log_format(v))
+    secret("database.url", &["DATABASE_URL"], "sqlite:DIRECTORY/yumen.db", |s, v| {
+        put(&mut s.data, database::directory(v))
     }),
-    open(
-        "timers.connect_seconds",
-        &[],
-        "opening an upstream connection",
-        |s, v| put(&mut s.timers.connect, value::seconds(v)),
-    ),
-    open(
-        "timers.tls_seconds",
-        &[],
-        "TLS handshake with an upstream",
-        |s, v| put(&mut s.timers.tls, value::seconds(v)),
-    ),
-    open(
-        "timers.first_byte_seconds",
-        &[],
-        "an upstream's first byte",
-        |s, v| put(&mut s.timers.first_byte, value::seconds(v)),
-    ),
-    open(
-        "timers.idle_seconds",
-        &[],
-        "between two pieces of an answer",
-        |s, v| put(&mut s.timers.idle, value::seconds(v)),
-    ),
-    open("timers.total_seconds", &[], "a whole exchange", |s, v| {
-        put(&mut s.timers.total, value::seconds(v))
+    open("log.level", &["LOG_LEVEL"], "trace, debug, info, warn, error or off", |s, v| {
+        put(&mut s.log.level, value::log_level(v))
     }),
-    open(
-        "timers.header_read_seconds",
-        &[],
-        "reading a request's header",
-        |s, v| put(&mut s.timers.header_read, value::seconds(v)),
-    ),
-    open(
-        "timers.write_seconds",
-        &[],
-        "writing one piece to a slow peer",
-        |s, v| put(&mut s.timers.write, value::seconds(v)),
-    ),
-    open(
-        "timers.drain_seconds",
-        &[],
-        "running requests after SIGTERM",
-        |s, v| put(&mut s.timers.drain, value::seconds(v)),
-    ),
-    open(
-        "timers.upstream_keep_alive_seconds",
-        &[],
-        "unused upstream connections",
-        |s, v| put(&mut s.timers.upstream_keep_alive, value::seconds(v)),
-    ),
+    open("log.format", &["LOG_FORMAT"], "text or json", |s, v| put(&mut s.log.format, value::log_format(v))),
+    open("timers.connect_seconds", &[], "opening an upstream connection", |s, v| {
+        put(&mut s.timers.connect, value::seconds(v))
+    }),
+    open("timers.tls_seconds", &[], "TLS handshake with an upstream", |s, v| {
+        put(&mut s.timers.tls, value::seconds(v))
+    }),
+    open("timers.first_byte_seconds", &[], "an upstream's first byte", |s, v| {
+        put(&mut s.timers.first_byte, value::seconds(v))
+    }),
+    open("timers.idle_seconds", &[], "between two pieces of an answer", |s, v| {
+        put(&mut s.timers.idle, value::seconds(v))
+    }),
+    open("timers.total_seconds", &[], "a whole exchange", |s, v| put(&mut s.timers.total, value::seconds(v))),
+    open("timers.header_read_seconds", &[], "reading a request's header", |s, v| {
+        put(&mut s.timers.header_read, value::seconds(v))
+    }),
+    open("timers.write_seconds", &[], "writing one piece to a slow peer", |s, v| {
+        put(&mut s.timers.write, value::seconds(v))
+    }),
+    open("timers.drain_seconds", &[], "running requests after SIGTERM", |s, v| {
+        put(&mut s.timers.drain, value::seconds(v))
+    }),
+    open("timers.upstream_keep_alive_seconds", &[], "unused upstream connections", |s, v| {
+        put(&mut s.timers.upstream_keep_alive, value::seconds(v))
+    }),
     open("sizes.body_bytes", &[], "largest request body", |s, v| {
         put(&mut s.sizes.body_bytes, value::body_bytes(v))
     }),
@@ -208,18 +137,12 @@ pub static SETTINGS: &[Setting] = &[
         "requests a minute of keys without a limit, or unlimited",
         |s, v| put(&mut s.rate_limit.rpm, value::limit(v)),
     ),
-    open(
-        "rate_limit.tpm",
-        &["RATE_LIMIT_TPM"],
-        "tokens a minute, likewise",
-        |s, v| put(&mut s.rate_limit.tpm, value::limit(v)),
-    ),
-    open(
-        "rate_limit.concurrent",
-        &["RATE_LIMIT_CONCURRENT"],
-        "requests in flight, likewise",
-        |s, v| put(&mut s.rate_limit.concurrent, value::limit(v)),
-    ),
+    open("rate_limit.tpm", &["RATE_LIMIT_TPM"], "tokens a minute, likewise", |s, v| {
+        put(&mut s.rate_limit.tpm, value::limit(v))
+    }),
+    open("rate_limit.concurrent", &["RATE_LIMIT_CONCURRENT"], "requests in flight, likewise", |s, v| {
+        put(&mut s.rate_limit.concurrent, value::limit(v))
+    }),
     open(
         "rate_limit.internal_rpm",
         &["RATE_LIMIT_INTERNAL_RPM"],
@@ -300,11 +223,8 @@ fn check_together(settings: &mut Settings, given: &[Given], problems: &mut Vec<P
 
 /// Whether two paths are written alike but for `./` and trailing slashes.
 fn same_directory(a: &Path, b: &Path) -> bool {
-    let plain = |path: &Path| {
-        path.components()
-            .filter(|part| *part != Component::CurDir)
-            .collect::<PathBuf>()
-    };
+    let plain =
+        |path: &Path| path.components().filter(|part| *part != Component::CurDir).collect::<PathBuf>();
     plain(a) == plain(b)
 }
 
@@ -320,23 +240,12 @@ fn contradiction(first: &Given, second: &Given) -> Problem {
     let what = if first.name == second.name {
         format!("setting {} is given twice with different values", first.name)
     } else {
-        format!(
-            "settings {} and {} contradict each other",
-            first.name, second.name
-        )
+        format!("settings {} and {} contradict each other", first.name, second.name)
     };
-    Problem::new(
-        what,
-        format!("{} and {} disagree", first.place, second.place),
-        "keep only one of them",
-    )
+    Problem::new(what, format!("{} and {} disagree", first.place, second.place), "keep only one of them")
 }
 
 fn unusable(value: &Given, refusal: Refusal) -> Problem {
     let Refusal { cause, fix } = refusal;
-    Problem::new(
-        format!("setting {} cannot be used ({})", value.name, value.place),
-        cause,
-        fix,
-    )
+    Problem::new(format!("setting {} cannot be used ({})", value.name, value.place), cause, fix)
 }

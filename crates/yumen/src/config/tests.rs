@@ -6,21 +6,12 @@ use super::{Inputs, Layer, Loaded, LogFormat};
 use crate::problem::Problem;
 
 fn environment(pairs: &[(&str, &str)]) -> Inputs {
-    let environment = pairs
-        .iter()
-        .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
-        .collect();
-    Inputs {
-        environment,
-        ..Inputs::default()
-    }
+    let environment = pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+    Inputs { environment, ..Inputs::default() }
 }
 
 fn file(text: &str) -> Inputs {
-    Inputs {
-        file: Some((PathBuf::from("yumen.toml"), text.to_owned())),
-        ..Inputs::default()
-    }
+    Inputs { file: Some((PathBuf::from("yumen.toml"), text.to_owned())), ..Inputs::default() }
 }
 
 fn accepted(inputs: &Inputs) -> Loaded {
@@ -42,10 +33,7 @@ fn text(problems: &[Problem]) -> String {
 fn starts_on_loopback_with_nothing_given() {
     let settings = accepted(&Inputs::default()).settings;
     assert_eq!(settings.listen.to_string(), "127.0.0.1:8787");
-    assert_eq!(
-        settings.ops_listen.map(|a| a.to_string()).as_deref(),
-        Some("127.0.0.1:8788")
-    );
+    assert_eq!(settings.ops_listen.map(|a| a.to_string()).as_deref(), Some("127.0.0.1:8788"));
     assert_eq!(settings.data, PathBuf::from("data"));
     assert_eq!(settings.timers.first_byte.as_secs(), 300);
     assert_eq!(settings.timers.total.as_secs(), 3600);
@@ -102,10 +90,7 @@ fn takes_every_spelling_people_bring_along() {
         ("RATE_LIMIT_RPM", "120"),
         ("RATE_LIMIT_TPM", "unlimited"),
         ("RATE_LIMIT_INTERNAL_RPM", "1000"),
-        (
-            "DATABASE_URL",
-            "sqlite:///var/lib/yumen/yumen.db?min_size=1&max_size=4",
-        ),
+        ("DATABASE_URL", "sqlite:///var/lib/yumen/yumen.db?min_size=1&max_size=4"),
         ("DATABASE_URL", ""),
         ("YUMEN_PORT", "tcp://10.0.0.1:8787"),
         ("YUMEN_SERVICE_HOST", "10.0.0.1"),
@@ -113,11 +98,7 @@ fn takes_every_spelling_people_bring_along() {
         ("HOME", "/root"),
     ] {
         let inputs = environment(&[(name, value)]);
-        assert!(
-            inputs.load().is_ok(),
-            "{name}={value}: {}",
-            text(&refused(&inputs))
-        );
+        assert!(inputs.load().is_ok(), "{name}={value}: {}", text(&refused(&inputs)));
     }
 }
 
@@ -167,72 +148,38 @@ fn refuses_what_cannot_be_meant_and_says_what_to_write() {
         ("ADMIN_TOKEN", "short", "has 5 characters"),
         ("ENCRYPTION_KEY", "abcd", "is 3 bytes, not 32"),
         ("ENCRYPTION_KEY", "not base64 at all!", "openssl rand"),
-        (
-            "DATABASE_URL",
-            "postgres://u:p@h/d",
-            "not supported by this version",
-        ),
-        (
-            "DATABASE_URL",
-            "postgresql+asyncpg://u:p@h/d",
-            "not supported by this version",
-        ),
+        ("DATABASE_URL", "postgres://u:p@h/d", "not supported by this version"),
+        ("DATABASE_URL", "postgresql+asyncpg://u:p@h/d", "not supported by this version"),
         ("POSTGRES_HOST", "db", "not supported by this version"),
         ("DATABASE_URL", "mysql://u:p@h/d", "`mysql`"),
         ("DATABASE_URL", "sqlite::memory:", "lose every key"),
-        (
-            "DATABASE_URL",
-            "sqlite:/srv/other.db",
-            "write sqlite:/srv/yumen.db",
-        ),
+        ("DATABASE_URL", "sqlite:/srv/other.db", "write sqlite:/srv/yumen.db"),
         ("RATE_LIMIT_RPM", "many", "or unlimited"),
         ("DATABASE_URL", "sqlite:yumen.db?mode=ro", "min_size and max_size"),
-        (
-            "DATABASE_URL",
-            "sqlite:yumen.db?min_size=5&max_size=2",
-            "at least min_size",
-        ),
+        ("DATABASE_URL", "sqlite:yumen.db?min_size=5&max_size=2", "at least min_size"),
         ("YUMEN_LISTN", "x", "did you mean YUMEN_LISTEN?"),
         ("YUMEN_LOG_LEVEL", "info", "did you mean YUMEN_LOG__LEVEL?"),
         ("YUMEN_OPS_LISTEN", "127.0.0.1:8787", "same address"),
     ] {
         let shown = text(&refused(&environment(&[(name, value)])));
         assert!(shown.contains(fragment), "{name}={value} gave:\n{shown}");
-        assert!(
-            shown.contains(name) || name == "YUMEN_OPS_LISTEN",
-            "the place is named:\n{shown}"
-        );
+        assert!(shown.contains(name) || name == "YUMEN_OPS_LISTEN", "the place is named:\n{shown}");
     }
 }
 
 #[test]
 fn refuses_file_settings_with_line_and_suggestion() {
     for (toml, line, fragment) in [
-        (
-            "\nlisen = \"127.0.0.1:1\"",
-            "yumen.toml line 2",
-            "did you mean listen?",
-        ),
-        (
-            "[log]\n\nlevl = \"info\"",
-            "yumen.toml line 3",
-            "did you mean log.level?",
-        ),
-        (
-            "[timer]\nidle_seconds = 1",
-            "yumen.toml line 2",
-            "did you mean timers.idle_seconds?",
-        ),
+        ("\nlisen = \"127.0.0.1:1\"", "yumen.toml line 2", "did you mean listen?"),
+        ("[log]\n\nlevl = \"info\"", "yumen.toml line 3", "did you mean log.level?"),
+        ("[timer]\nidle_seconds = 1", "yumen.toml line 2", "did you mean timers.idle_seconds?"),
         ("workers = 1979-05-27", "yumen.toml line 1", "does not fit"),
         ("workers = 1\nworkers = 2", "yumen.toml line 2", "duplicate key"),
         ("listen = ", "yumen.toml line 1", "is not TOML"),
         ("[log]\nlevel = 3", "yumen.toml line 2", "not a log level"),
     ] {
         let shown = text(&refused(&file(toml)));
-        assert!(
-            shown.contains(line) && shown.contains(fragment),
-            "{toml} gave:\n{shown}"
-        );
+        assert!(shown.contains(line) && shown.contains(fragment), "{toml} gave:\n{shown}");
     }
 }
 
@@ -254,10 +201,7 @@ fn takes_every_type_of_file_value() {
 #[test]
 fn refuses_two_names_of_one_setting_that_disagree() {
     for pairs in [
-        [
-            ("DATABASE_URL", "sqlite:a/yumen.db"),
-            ("YUMEN_DATABASE__URL", "sqlite:b/yumen.db"),
-        ],
+        [("DATABASE_URL", "sqlite:a/yumen.db"), ("YUMEN_DATABASE__URL", "sqlite:b/yumen.db")],
         [("PORT", "1"), ("YUMEN_LISTEN", "127.0.0.1:2")],
         [("YUMEN_DATA", "a"), ("DATABASE_URL", "sqlite:b/yumen.db")],
     ] {
@@ -267,46 +211,27 @@ fn refuses_two_names_of_one_setting_that_disagree() {
             "{shown}"
         );
     }
-    assert!(
-        environment(&[("PORT", "2"), ("YUMEN_LISTEN", "127.0.0.1:2")])
-            .load()
-            .is_ok()
-    );
+    assert!(environment(&[("PORT", "2"), ("YUMEN_LISTEN", "127.0.0.1:2")]).load().is_ok());
 }
 
 #[test]
 fn reads_dotenv_with_quotes_comments_and_export() {
     let dotenv = "# a comment\n\nexport PORT=9001 # why\nLOG_LEVEL=\"info\"\nADMIN_TOKEN='abc#def0123456789abcdef0123456789'\n";
-    let inputs = Inputs {
-        dotenv: Some(dotenv.into()),
-        ..Inputs::default()
-    };
+    let inputs = Inputs { dotenv: Some(dotenv.into()), ..Inputs::default() };
     let settings = accepted(&inputs).settings;
     assert_eq!(settings.listen.port(), 9001);
-    assert_eq!(
-        settings.admin_token.expect("given").expose(),
-        "abc#def0123456789abcdef0123456789"
-    );
-    let broken = Inputs {
-        dotenv: Some("PORT=1\nLOG_LEVEL=\"info".into()),
-        ..Inputs::default()
-    };
+    assert_eq!(settings.admin_token.expect("given").expose(), "abc#def0123456789abcdef0123456789");
+    let broken = Inputs { dotenv: Some("PORT=1\nLOG_LEVEL=\"info".into()), ..Inputs::default() };
     assert!(text(&refused(&broken)).contains(".env line 2"));
 }
 
 #[test]
 fn warns_once_of_what_has_no_effect() {
-    let mut inputs = environment(&[
-        ("REDIS_URL", "redis://u:planted-secret@h"),
-        ("RATE_LIMIT_EXTERNAL_RPM", "60"),
-    ]);
+    let mut inputs =
+        environment(&[("REDIS_URL", "redis://u:planted-secret@h"), ("RATE_LIMIT_EXTERNAL_RPM", "60")]);
     inputs.dotenv = Some("REDIS_URL=redis://other".into());
     let warnings = accepted(&inputs).warnings;
-    assert_eq!(
-        warnings.iter().filter(|w| w.contains("REDIS_URL")).count(),
-        1,
-        "{warnings:?}"
-    );
+    assert_eq!(warnings.iter().filter(|w| w.contains("REDIS_URL")).count(), 1, "{warnings:?}");
     assert!(warnings.iter().any(|w| w.contains("RATE_LIMIT_EXTERNAL_RPM")));
     assert!(!warnings.concat().contains("planted"));
 }
@@ -318,11 +243,7 @@ fn no_problem_repeats_a_secret() {
         let shown = text(&refused(&environment(&[(name, planted)])));
         assert!(!shown.contains("planted"), "{shown}");
     }
-    for url in [
-        "postgres://u:planted@h/d",
-        "planted://u:p@h",
-        "sqlite:x?password=1&planted=2",
-    ] {
+    for url in ["postgres://u:planted@h/d", "planted://u:p@h", "sqlite:x?password=1&planted=2"] {
         let shown = text(&refused(&environment(&[("DATABASE_URL", url)])));
         assert!(!shown.contains("u:p"), "{shown}");
     }
@@ -331,11 +252,7 @@ fn no_problem_repeats_a_secret() {
 #[test]
 fn every_setting_has_a_name_of_its_own() {
     let mut names: Vec<String> = super::SETTINGS.iter().map(super::Setting::variable).collect();
-    names.extend(
-        super::SETTINGS
-            .iter()
-            .flat_map(|s| s.plain.iter().map(|p| (*p).to_owned())),
-    );
+    names.extend(super::SETTINGS.iter().flat_map(|s| s.plain.iter().map(|p| (*p).to_owned())));
     let count = names.len();
     names.sort();
     names.dedup();

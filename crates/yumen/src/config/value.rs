@@ -31,10 +31,7 @@ pub struct Refusal {
 
 /// Makes a refusal.
 pub fn refuse<T>(cause: impl Into<String>, fix: impl Into<String>) -> Result<T, Refusal> {
-    Err(Refusal {
-        cause: cause.into(),
-        fix: fix.into(),
-    })
+    Err(Refusal { cause: cause.into(), fix: fix.into() })
 }
 
 /// An address to listen on: `127.0.0.1:8787`, `[::1]:8787`, `localhost:8787`, `:8787` (every address), `8787`.
@@ -67,12 +64,7 @@ pub fn address_or_off(text: &str) -> Result<Option<SocketAddr>, Refusal> {
 
 /// A TCP port; 0 takes any free one.
 pub fn port(text: &str) -> Result<u16, Refusal> {
-    text.parse().or_else(|_| {
-        refuse(
-            format!("`{text}` is not a port"),
-            "write a number from 0 to 65535",
-        )
-    })
+    text.parse().or_else(|_| refuse(format!("`{text}` is not a port"), "write a number from 0 to 65535"))
 }
 
 /// A switch.
@@ -80,10 +72,7 @@ pub fn truth(text: &str) -> Result<bool, Refusal> {
     match text.to_ascii_lowercase().as_str() {
         "1" | "true" | "yes" | "on" => Ok(true),
         "0" | "false" | "no" | "off" | "" => Ok(false),
-        _ => refuse(
-            format!("`{text}` is neither true nor false"),
-            "write 1 or true, 0 or false",
-        ),
+        _ => refuse(format!("`{text}` is neither true nor false"), "write 1 or true, 0 or false"),
     }
 }
 
@@ -116,11 +105,7 @@ fn bytes(text: &str, least: usize, most: usize) -> Result<usize, Refusal> {
         (_, Some(digits)) => (digits, 1 << 20),
         _ => (lower.as_str(), 1),
     };
-    let size = digits
-        .trim()
-        .parse::<usize>()
-        .ok()
-        .and_then(|n| n.checked_mul(unit));
+    let size = digits.trim().parse::<usize>().ok().and_then(|n| n.checked_mul(unit));
     match size {
         Some(n) if (least..=most).contains(&n) => Ok(n),
         _ => refuse(
@@ -148,10 +133,7 @@ pub fn limit(text: &str) -> Result<Option<u64>, Refusal> {
     }
     match text.parse() {
         Ok(n) => Ok(Some(n)),
-        Err(_) => refuse(
-            format!("`{text}` is not a limit"),
-            "write a whole number, or unlimited",
-        ),
+        Err(_) => refuse(format!("`{text}` is not a limit"), "write a whole number, or unlimited"),
     }
 }
 
@@ -165,10 +147,7 @@ pub fn workers(text: &str) -> Result<Option<NonZeroUsize>, Refusal> {
 
 /// Networks separated by commas or spaces; a plain address is a network of one.
 pub fn networks(text: &str) -> Result<Vec<IpNet>, Refusal> {
-    let parts = text
-        .split([',', ' '])
-        .map(str::trim)
-        .filter(|part| !part.is_empty());
+    let parts = text.split([',', ' ']).map(str::trim).filter(|part| !part.is_empty());
     parts
         .map(|part| match (part.parse::<IpNet>(), part.parse::<IpAddr>()) {
             (Ok(net), _) => Ok(net),
@@ -228,10 +207,7 @@ fn token(text: &str, least: usize) -> Result<Secret<String>, Refusal> {
     }
     if text.len() < least {
         return refuse(
-            format!(
-                "it has {} characters; fewer than {least} can be guessed",
-                text.len()
-            ),
+            format!("it has {} characters; fewer than {least} can be guessed", text.len()),
             "make one with: openssl rand -base64 36",
         );
     }
@@ -260,9 +236,7 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
     if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }
-    (0..32)
-        .map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).ok())
-        .collect()
+    (0..32).map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).ok()).collect()
 }
 
 /// A directory's path.

@@ -54,17 +54,12 @@ impl Answer {
         let mut text = text::answer_to(&ask.last, plan.tokens);
         let mut finish = Finish::Stop;
         let stops = ask.stops.iter().filter(|stop| !stop.is_empty());
-        if let Some((at, stop)) = stops
-            .filter_map(|stop| Some((text.find(stop.as_str())?, stop)))
-            .min()
-        {
+        if let Some((at, stop)) = stops.filter_map(|stop| Some((text.find(stop.as_str())?, stop))).min() {
             text.truncate(at);
             finish = Finish::StopText(stop.clone());
         }
         if let Some(most) = ask.most_tokens.filter(|most| *most < text::count(&text)) {
-            text = text::tokens(&text)
-                .take(usize::try_from(most).unwrap_or(usize::MAX))
-                .collect();
+            text = text::tokens(&text).take(usize::try_from(most).unwrap_or(usize::MAX)).collect();
             finish = Finish::Length;
         }
         Ok(Self::of(text, None, finish, plan.chunk))
@@ -82,13 +77,7 @@ impl Answer {
                 _ => ends.push(end),
             }
         }
-        Self {
-            tool,
-            finish,
-            tokens,
-            text,
-            ends,
-        }
+        Self { tool, finish, tokens, text, ends }
     }
 
     /// The whole text.
@@ -115,10 +104,7 @@ fn chosen<'a>(ask: &'a Ask, plan: &'a Plan) -> Result<Option<&'a Tool>, Refusal>
         (Some(name), _) | (None, Choice::Named(name)) => name,
         (None, Choice::Any) => {
             return ask.tools.first().map(Some).ok_or_else(|| {
-                Refusal::field(
-                    "tool_choice",
-                    "'tool_choice' is only allowed when 'tools' are specified.",
-                )
+                Refusal::field("tool_choice", "'tool_choice' is only allowed when 'tools' are specified.")
             });
         }
     };

@@ -30,12 +30,7 @@ pub fn answer(fields: &Fields) -> Result<Reply, Refusal> {
     let plan = Plan::read(fields, streamed)?;
     let answer = Answer::compose(&ask, &plan)?;
     let usage = usage(prompt_tokens(fields)?, answer.tokens * choices);
-    let exchange = Exchange {
-        id: identifier("chatcmpl", fields.whole()),
-        model,
-        choices,
-        answer,
-    };
+    let exchange = Exchange { id: identifier("chatcmpl", fields.whole()), model, choices, answer };
     if !streamed {
         return Ok(Reply::planned(&exchange.whole(&usage), &plan));
     }
@@ -59,10 +54,7 @@ fn read_ask(fields: &Fields) -> Result<Ask, Refusal> {
     let older = fields.whole_number("max_tokens", 1, MOST_TOKENS)?;
     let newer = fields.whole_number("max_completion_tokens", 1, MOST_TOKENS)?;
     Ok(Ask {
-        last: messages
-            .last()
-            .map(|message| content_text(&message["content"]))
-            .unwrap_or_default(),
+        last: messages.last().map(|message| content_text(&message["content"])).unwrap_or_default(),
         tools: read_tools(fields)?,
         choice: read_choice(fields)?,
         most_tokens: newer.or(older),
@@ -74,29 +66,18 @@ fn read_tools(fields: &Fields) -> Result<Vec<Tool>, Refusal> {
     let Some(tools) = fields.get("tools") else {
         return Ok(Vec::new());
     };
-    let wrong = || {
-        Refusal::field(
-            "tools",
-            "Invalid 'tools': expected an array of functions with a name.",
-        )
-    };
+    let wrong = || Refusal::field("tools", "Invalid 'tools': expected an array of functions with a name.");
     let read = |tool: &Value| {
         let function = &tool["function"];
         let name = function["name"].as_str().ok_or_else(wrong)?.to_owned();
-        Ok(Tool {
-            name,
-            schema: function["parameters"].clone(),
-        })
+        Ok(Tool { name, schema: function["parameters"].clone() })
     };
     tools.as_array().ok_or_else(wrong)?.iter().map(read).collect()
 }
 
 fn read_choice(fields: &Fields) -> Result<Choice, Refusal> {
     let wrong = || {
-        Refusal::field(
-            "tool_choice",
-            "Invalid 'tool_choice': expected none, auto, required or a function.",
-        )
+        Refusal::field("tool_choice", "Invalid 'tool_choice': expected none, auto, required or a function.")
     };
     Ok(match fields.get("tool_choice") {
         None => Choice::Free,
@@ -126,9 +107,7 @@ pub fn wants_usage(fields: &Fields, streamed: bool) -> Result<bool, Refusal> {
 
 /// The tokens of the messages and of the tools' descriptions.
 fn prompt_tokens(fields: &Fields) -> Result<u64, Refusal> {
-    let tools = fields
-        .get("tools")
-        .map_or(0, |tools| text::count(&tools.to_string()));
+    let tools = fields.get("tools").map_or(0, |tools| text::count(&tools.to_string()));
     Ok(count_messages(fields.list("messages")?) + tools)
 }
 
@@ -195,13 +174,7 @@ impl Exchange {
         let pieces = self.answer.pieces();
         let exchange = Arc::new(self);
         let piece = move |i| exchange.piece(i, counts);
-        Script {
-            head,
-            pieces,
-            piece,
-            tail,
-        }
-        .play(Dialect::OpenAi, plan)
+        Script { head, pieces, piece, tail }.play(Dialect::OpenAi, plan)
     }
 
     fn piece(&self, i: usize, counts: bool) -> String {

@@ -29,26 +29,14 @@ pub fn answer(fields: &Fields) -> Result<Reply, Refusal> {
     let plan = Plan::read(fields, streamed)?;
     let answer = Answer::compose(&ask, &plan)?;
     let usage = usage(text::count(&ask.last), answer.tokens);
-    let frame = Frame {
-        id: identifier("cmpl", fields.whole()),
-        model,
-    };
-    let finish = if answer.finish == Finish::Length {
-        "length"
-    } else {
-        "stop"
-    };
+    let frame = Frame { id: identifier("cmpl", fields.whole()), model };
+    let finish = if answer.finish == Finish::Length { "length" } else { "stop" };
     if !streamed {
         let mut body = frame.body(answer.text(), Some(finish));
         body["usage"] = usage;
         return Ok(Reply::planned(&body, &plan));
     }
-    Ok(stream(
-        frame,
-        answer,
-        (finish, include_usage.then_some(usage)),
-        &plan,
-    ))
+    Ok(stream(frame, answer, (finish, include_usage.then_some(usage)), &plan))
 }
 
 struct Frame {
@@ -77,11 +65,5 @@ fn stream(frame: Frame, answer: Answer, end: (&str, Option<Value>), plan: &Plan)
     tail += "data: [DONE]\n\n";
     let pieces = answer.pieces();
     let piece = move |i| format!("data: {}\n\n", frame.body(answer.piece(i), None));
-    Script {
-        head: String::new(),
-        pieces,
-        piece,
-        tail,
-    }
-    .play(Dialect::OpenAi, plan)
+    Script { head: String::new(), pieces, piece, tail }.play(Dialect::OpenAi, plan)
 }

@@ -21,9 +21,7 @@ const MOST_INPUTS: usize = 2048;
 pub fn answer(fields: &Fields) -> Result<Reply, Refusal> {
     let model = fields.model(EMBED)?;
     let inputs = read_inputs(fields)?;
-    let dimensions = fields
-        .whole_number("dimensions", 1, MOST_DIMENSIONS)?
-        .unwrap_or(DIMENSIONS);
+    let dimensions = fields.whole_number("dimensions", 1, MOST_DIMENSIONS)?.unwrap_or(DIMENSIONS);
     let length = usize::try_from(dimensions).expect("checked to be at most 3072");
     let encode = match fields.get("encoding_format").map(Value::as_str) {
         None | Some(Some("float")) => as_numbers,
@@ -43,10 +41,7 @@ pub fn answer(fields: &Fields) -> Result<Reply, Refusal> {
         .map(|(i, input)| json!({"object": "embedding", "index": i, "embedding": encode(&vector(input, length))}))
         .collect();
     let usage = json!({"prompt_tokens": tokens, "total_tokens": tokens});
-    Ok(Reply::planned(
-        &json!({"object": "list", "model": model, "data": data, "usage": usage}),
-        &plan,
-    ))
+    Ok(Reply::planned(&json!({"object": "list", "model": model, "data": data, "usage": usage}), &plan))
 }
 
 /// Texts, or lists of token numbers, one or many.
@@ -67,12 +62,7 @@ fn read_inputs(fields: &Fields) -> Result<Vec<String>, Refusal> {
         }
         Value::Array(list) => list
             .iter()
-            .map(|item| {
-                item.as_str()
-                    .map(str::to_owned)
-                    .or_else(|| token_text(item))
-                    .ok_or_else(wrong)
-            })
+            .map(|item| item.as_str().map(str::to_owned).or_else(|| token_text(item)).ok_or_else(wrong))
             .collect::<Result<_, _>>()?,
         _ => return Err(wrong()),
     };
@@ -87,11 +77,8 @@ fn read_inputs(fields: &Fields) -> Result<Vec<String>, Refusal> {
 
 /// Token numbers as words: each counts as one token again.
 fn token_text(numbers: &Value) -> Option<String> {
-    let words: Option<Vec<String>> = numbers
-        .as_array()?
-        .iter()
-        .map(|n| Some(n.as_u64()?.to_string()))
-        .collect();
+    let words: Option<Vec<String>> =
+        numbers.as_array()?.iter().map(|n| Some(n.as_u64()?.to_string())).collect();
     Some(words?.join(" "))
 }
 
@@ -109,12 +96,7 @@ fn vector(input: &str, length: usize) -> Vec<f32> {
             *place += f32::from(signed) / f32::from(i16::MAX);
         }
     }
-    let norm = sum
-        .iter()
-        .map(|x| x * x)
-        .sum::<f32>()
-        .sqrt()
-        .max(f32::MIN_POSITIVE);
+    let norm = sum.iter().map(|x| x * x).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
     sum.iter().map(|x| x / norm).collect()
 }
 

@@ -41,10 +41,7 @@ impl Fields {
                 format!("The model `{model}` does not support this endpoint; use `{known}`."),
             )),
             Some(Value::String(model)) => Err(Refusal::unknown_model(model)),
-            Some(_) => Err(Refusal::field(
-                "model",
-                "Invalid type for 'model': expected a string.",
-            )),
+            Some(_) => Err(Refusal::field("model", "Invalid type for 'model': expected a string.")),
         }
     }
 
@@ -53,10 +50,7 @@ impl Fields {
         match self.get(name) {
             None => Ok(false),
             Some(Value::Bool(truth)) => Ok(*truth),
-            Some(_) => Err(Refusal::field(
-                name,
-                format!("Invalid type for '{name}': expected a boolean."),
-            )),
+            Some(_) => Err(Refusal::field(name, format!("Invalid type for '{name}': expected a boolean."))),
         }
     }
 
@@ -83,14 +77,8 @@ impl Fields {
         match self.get(name) {
             Some(Value::Array(list)) if !list.is_empty() => Ok(list),
             Some(Value::Array(_)) => Err(Refusal::field(name, format!("Invalid '{name}': empty array."))),
-            Some(_) => Err(Refusal::field(
-                name,
-                format!("Invalid type for '{name}': expected an array."),
-            )),
-            None => Err(Refusal::field(
-                name,
-                format!("Missing required parameter: '{name}'."),
-            )),
+            Some(_) => Err(Refusal::field(name, format!("Invalid type for '{name}': expected an array."))),
+            None => Err(Refusal::field(name, format!("Missing required parameter: '{name}'."))),
         }
     }
 
@@ -105,10 +93,9 @@ impl Fields {
         match self.get(name) {
             None => Ok(Vec::new()),
             Some(Value::String(text)) => Ok(vec![text.clone()]),
-            Some(Value::Array(list)) => list
-                .iter()
-                .map(|item| item.as_str().map(str::to_owned).ok_or_else(wrong))
-                .collect(),
+            Some(Value::Array(list)) => {
+                list.iter().map(|item| item.as_str().map(str::to_owned).ok_or_else(wrong)).collect()
+            }
             Some(_) => Err(wrong()),
         }
     }
@@ -137,12 +124,9 @@ pub fn whole_number(
 pub fn content_text(content: &Value) -> String {
     match content {
         Value::String(text) => text.clone(),
-        Value::Array(parts) => parts
-            .iter()
-            .map(part_text)
-            .filter(|text| !text.is_empty())
-            .collect::<Vec<_>>()
-            .join(" "),
+        Value::Array(parts) => {
+            parts.iter().map(part_text).filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
+        }
         _ => String::new(),
     }
 }
@@ -151,11 +135,9 @@ fn part_text(part: &Value) -> String {
     match (part.get("text"), part.get("content")) {
         (Some(Value::String(text)), _) => text.clone(),
         // One level deeper only: a tool result holds parts, parts hold texts.
-        (_, Some(Value::Array(inner))) => inner
-            .iter()
-            .filter_map(|part| part["text"].as_str())
-            .collect::<Vec<_>>()
-            .join(" "),
+        (_, Some(Value::Array(inner))) => {
+            inner.iter().filter_map(|part| part["text"].as_str()).collect::<Vec<_>>().join(" ")
+        }
         (_, Some(Value::String(text))) => text.clone(),
         _ => String::new(),
     }
@@ -163,10 +145,7 @@ fn part_text(part: &Value) -> String {
 
 /// The tokens of a conversation: its texts, and what each message costs beside them.
 pub fn count_messages(messages: &[Value]) -> u64 {
-    messages
-        .iter()
-        .map(|message| text::count(&content_text(&message["content"])) + MESSAGE_TOKENS)
-        .sum()
+    messages.iter().map(|message| text::count(&content_text(&message["content"])) + MESSAGE_TOKENS).sum()
 }
 
 /// What a message costs beside its text (OpenAI cookbook, "How to count tokens with tiktoken").

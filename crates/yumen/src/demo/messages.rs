@@ -21,10 +21,7 @@ pub fn answer(fields: &Fields) -> Result<Reply, Refusal> {
     fields.check_range("temperature", 0.0, 1.0)?;
     let messages = read_messages(fields)?;
     let ask = Ask {
-        last: messages
-            .last()
-            .map(|message| content_text(&message["content"]))
-            .unwrap_or_default(),
+        last: messages.last().map(|message| content_text(&message["content"])).unwrap_or_default(),
         tools: read_tools(fields)?,
         choice: read_choice(fields)?,
         most_tokens: Some(most),
@@ -32,12 +29,8 @@ pub fn answer(fields: &Fields) -> Result<Reply, Refusal> {
     };
     let plan = Plan::read(fields, streamed)?;
     let answer = Answer::compose(&ask, &plan)?;
-    let exchange = Exchange {
-        id: identifier("msg", fields.whole()),
-        model,
-        input: input_tokens(fields)?,
-        answer,
-    };
+    let exchange =
+        Exchange { id: identifier("msg", fields.whole()), model, input: input_tokens(fields)?, answer };
     if !streamed {
         return Ok(Reply::planned(&exchange.whole(), &plan));
     }
@@ -49,10 +42,7 @@ pub fn count_tokens(fields: &Fields) -> Result<Reply, Refusal> {
     fields.model(CHAT)?;
     read_messages(fields)?;
     let plan = Plan::read(fields, false)?;
-    Ok(Reply::planned(
-        &json!({"input_tokens": input_tokens(fields)?}),
-        &plan,
-    ))
+    Ok(Reply::planned(&json!({"input_tokens": input_tokens(fields)?}), &plan))
 }
 
 fn read_messages(fields: &Fields) -> Result<&Vec<Value>, Refusal> {
@@ -76,10 +66,7 @@ fn read_tools(fields: &Fields) -> Result<Vec<Tool>, Refusal> {
     let wrong = || Refusal::field("tools", "tools: Input should be a list of tools with a name");
     let read = |tool: &Value| {
         let name = tool["name"].as_str().ok_or_else(wrong)?.to_owned();
-        Ok(Tool {
-            name,
-            schema: tool["input_schema"].clone(),
-        })
+        Ok(Tool { name, schema: tool["input_schema"].clone() })
     };
     tools.as_array().ok_or_else(wrong)?.iter().map(read).collect()
 }
@@ -103,12 +90,8 @@ fn read_choice(fields: &Fields) -> Result<Choice, Refusal> {
 }
 
 fn input_tokens(fields: &Fields) -> Result<u64, Refusal> {
-    let system = fields
-        .get("system")
-        .map_or(0, |system| text::count(&content_text(system)));
-    let tools = fields
-        .get("tools")
-        .map_or(0, |tools| text::count(&tools.to_string()));
+    let system = fields.get("system").map_or(0, |system| text::count(&content_text(system)));
+    let tools = fields.get("tools").map_or(0, |tools| text::count(&tools.to_string()));
     Ok(count_messages(fields.list("messages")?) + system + tools)
 }
 
@@ -170,10 +153,8 @@ impl Exchange {
         ];
         let tail = [
             event(&json!({"type": "content_block_stop", "index": 0})),
-            event(
-                &json!({"type": "message_delta", "usage": self.usage(self.answer.tokens),
-                "delta": {"stop_reason": reason, "stop_sequence": stop_text}}),
-            ),
+            event(&json!({"type": "message_delta", "usage": self.usage(self.answer.tokens),
+                "delta": {"stop_reason": reason, "stop_sequence": stop_text}})),
             event(&json!({"type": "message_stop"})),
         ];
         let pieces = self.answer.pieces();
@@ -185,13 +166,7 @@ impl Exchange {
             };
             event(&json!({"type": "content_block_delta", "index": 0, "delta": delta}))
         };
-        Script {
-            head: head.concat(),
-            pieces,
-            piece,
-            tail: tail.concat(),
-        }
-        .play(Dialect::Anthropic, plan)
+        Script { head: head.concat(), pieces, piece, tail: tail.concat() }.play(Dialect::Anthropic, plan)
     }
 
     fn call_id(&self) -> String {
@@ -201,8 +176,5 @@ impl Exchange {
 
 /// An event whose name repeats its type, as Anthropic writes them.
 fn event(data: &Value) -> String {
-    format!(
-        "event: {}\ndata: {data}\n\n",
-        data["type"].as_str().unwrap_or_default()
-    )
+    format!("event: {}\ndata: {data}\n\n", data["type"].as_str().unwrap_or_default())
 }

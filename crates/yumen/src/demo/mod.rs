@@ -126,14 +126,7 @@ fn only(method: Method, head: &request::Parts) -> Result<(), Refusal> {
     if head.method == method {
         return Ok(());
     }
-    Err(Refusal::new(
-        405,
-        format!(
-            "Not allowed to {} on {} (use {method}).",
-            head.method,
-            head.uri.path()
-        ),
-    ))
+    Err(Refusal::new(405, format!("Not allowed to {} on {} (use {method}).", head.method, head.uri.path())))
 }
 
 /// Whether the caller speaks Anthropic's dialect where the path does not say it.

@@ -9,11 +9,7 @@ use super::{MODELS, is_anthropic};
 
 /// Lists the models, or shows the one named.
 pub fn answer(wanted: &str, headers: &HeaderMap) -> Result<Reply, Refusal> {
-    let card = if is_anthropic(headers) {
-        anthropic_card
-    } else {
-        openai_card
-    };
+    let card = if is_anthropic(headers) { anthropic_card } else { openai_card };
     if !wanted.is_empty() {
         let model = MODELS.iter().find(|model| **model == wanted);
         return model

@@ -42,10 +42,7 @@ pub fn answer(fields: &Fields) -> Result<Reply, Refusal> {
         }
         Value::Array(_) => fields.texts("input")?.iter().map(|text| judge(text)).collect(),
         _ => {
-            return Err(Refusal::field(
-                "input",
-                "Invalid type for 'input': expected a string or an array.",
-            ));
+            return Err(Refusal::field("input", "Invalid type for 'input': expected a string or an array."));
         }
     };
     if results.is_empty() {
@@ -60,9 +57,7 @@ fn judge(text: &str) -> Value {
     let lower = text.to_lowercase();
     let raised = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     let of = |value: &dyn Fn(bool) -> Value| {
-        let members = CATEGORIES
-            .iter()
-            .map(|(name, words)| ((*name).to_owned(), value(raised(words))));
+        let members = CATEGORIES.iter().map(|(name, words)| ((*name).to_owned(), value(raised(words))));
         members.collect::<Map<_, _>>()
     };
     json!({

@@ -64,17 +64,13 @@ impl Plan {
             None => Self::default(),
             Some(Value::Object(_)) => Self::parse(&fields.whole()["x_demo"])?,
             Some(_) => {
-                return Err(Refusal::field(
-                    "x_demo",
-                    "Invalid type for 'x_demo': expected an object.",
-                ));
+                return Err(Refusal::field("x_demo", "Invalid type for 'x_demo': expected an object."));
             }
         };
         match plan.failure {
-            Some(Failure::Refuse { status, retry_after }) => Err(Refusal {
-                retry_after,
-                ..Refusal::new(status, "The demo provider was asked to fail.")
-            }),
+            Some(Failure::Refuse { status, retry_after }) => {
+                Err(Refusal { retry_after, ..Refusal::new(status, "The demo provider was asked to fail.") })
+            }
             Some(Failure::Error { status, .. }) if !streamed => {
                 Err(Refusal::new(status, "The demo provider was asked to fail."))
             }
@@ -109,13 +105,7 @@ impl Plan {
 
 impl Default for Plan {
     fn default() -> Self {
-        Self {
-            tokens: None,
-            delay: Duration::ZERO,
-            chunk: 1,
-            tool: None,
-            failure: None,
-        }
+        Self { tokens: None, delay: Duration::ZERO, chunk: 1, tool: None, failure: None }
     }
 }
 

@@ -46,31 +46,19 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal with a status and a message.
     pub fn new(status: u16, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            message: message.into(),
-            param: None,
-            code: None,
-            retry_after: None,
-        }
+        Self { status, message: message.into(), param: None, code: None, retry_after: None }
     }
 
     /// A field is wrong: 400 with its name.
     pub fn field(param: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            param: Some(param.into()),
-            ..Self::new(400, message)
-        }
+        Self { param: Some(param.into()), ..Self::new(400, message) }
     }
 
     /// The model does not exist here.
     pub fn unknown_model(model: &str) -> Self {
         Self {
             code: Some("model_not_found"),
-            ..Self::new(
-                404,
-                format!("The model `{model}` does not exist or you do not have access to it."),
-            )
+            ..Self::new(404, format!("The model `{model}` does not exist or you do not have access to it."))
         }
     }
 
@@ -94,10 +82,7 @@ impl Refusal {
     /// The whole answer.
     pub fn reply(&self, dialect: Dialect) -> Reply {
         let reply = Reply::json(self.status, &self.body(dialect));
-        Reply {
-            retry_after: self.retry_after,
-            ..reply
-        }
+        Reply { retry_after: self.retry_after, ..reply }
     }
 }
 

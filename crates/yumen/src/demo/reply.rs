@@ -49,35 +49,18 @@ impl Reply {
         if let Some(Failure::Cut { .. }) = plan.failure {
             let text = body.to_string();
             let half = Bytes::copy_from_slice(&text.as_bytes()[..text.len() / 2]);
-            reply.frames = Frames {
-                cut: true,
-                ..Frames::new(Box::new(std::iter::once(half)))
-            };
+            reply.frames = Frames { cut: true, ..Frames::new(Box::new(std::iter::once(half))) };
         }
         reply
     }
 
     /// A stream of events, `gap` apart; `cut` breaks the connection after the last instead of ending the body.
     pub fn events(source: Source, gap: Duration, cut: bool) -> Self {
-        Self::with(
-            200,
-            "text/event-stream",
-            Frames {
-                gap,
-                cut,
-                ..Frames::new(source)
-            },
-        )
+        Self::with(200, "text/event-stream", Frames { gap, cut, ..Frames::new(source) })
     }
 
     fn with(status: u16, content_type: &'static str, frames: Frames) -> Self {
-        Self {
-            status,
-            retry_after: None,
-            before: Duration::ZERO,
-            frames,
-            content_type,
-        }
+        Self { status, retry_after: None, before: Duration::ZERO, frames, content_type }
     }
 
     /// The HTTP message.
@@ -86,10 +69,7 @@ impl Reply {
         *response.status_mut() =
             StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            header::HeaderValue::from_static(self.content_type),
-        );
+        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(self.content_type));
         headers.insert("x-request-id", header::HeaderValue::from_static("req_demo"));
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
@@ -109,13 +89,7 @@ pub struct Frames {
 
 impl Frames {
     fn new(source: Source) -> Self {
-        Self {
-            source: source.peekable(),
-            gap: Duration::ZERO,
-            cut: false,
-            is_flushed: false,
-            waiting: None,
-        }
+        Self { source: source.peekable(), gap: Duration::ZERO, cut: false, is_flushed: false, waiting: None }
     }
 
     /// The end of the body: a clean one, or an error that makes hyper break the connection.
@@ -130,10 +104,7 @@ impl Frames {
             return Poll::Pending;
         }
         self.cut = false;
-        Poll::Ready(Some(Err(io::Error::new(
-            io::ErrorKind::ConnectionReset,
-            "cut off as asked",
-        ))))
+        Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::ConnectionReset, "cut off as asked"))))
     }
 }
 

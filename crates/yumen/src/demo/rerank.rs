@@ -23,11 +23,8 @@ pub fn answer(fields: &Fields) -> Result<Reply, Refusal> {
     let top = fields.whole_number("top_n", 1, u64::from(u32::MAX))?;
     let returned = fields.truth("return_documents")?;
     let plan = Plan::read(fields, false)?;
-    let tokens: u64 = text::count(query)
-        + documents
-            .iter()
-            .map(|document| text::count(document))
-            .sum::<u64>();
+    let tokens: u64 =
+        text::count(query) + documents.iter().map(|document| text::count(document)).sum::<u64>();
     let results: Vec<Value> = order(query, &documents)
         .into_iter()
         .take(top.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX))
@@ -50,10 +47,7 @@ pub fn answer(fields: &Fields) -> Result<Reply, Refusal> {
 fn read_documents(fields: &Fields) -> Result<Vec<String>, Refusal> {
     let list = fields.list("documents")?;
     if list.len() > MOST_DOCUMENTS {
-        return Err(Refusal::field(
-            "documents",
-            "Invalid 'documents': at most 1000 are allowed.",
-        ));
+        return Err(Refusal::field("documents", "Invalid 'documents': at most 1000 are allowed."));
     }
     let read = |item: &Value| {
         let text = item.as_str().or_else(|| item["text"].as_str());
@@ -66,11 +60,8 @@ fn read_documents(fields: &Fields) -> Result<Vec<String>, Refusal> {
 /// Scores and places of the documents, best first; of equals, the earlier.
 fn order(query: &str, documents: &[String]) -> Vec<(f64, usize)> {
     let wanted = words(query);
-    let mut scored: Vec<(f64, usize)> = documents
-        .iter()
-        .enumerate()
-        .map(|(i, document)| (score(&wanted, &words(document)), i))
-        .collect();
+    let mut scored: Vec<(f64, usize)> =
+        documents.iter().enumerate().map(|(i, document)| (score(&wanted, &words(document)), i)).collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     scored
 }
@@ -85,8 +76,5 @@ fn score(wanted: &BTreeSet<String>, have: &BTreeSet<String>) -> f64 {
 
 fn words(text: &str) -> BTreeSet<String> {
     let clean = |token: &str| token.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
-    text::tokens(text)
-        .map(clean)
-        .filter(|word| !word.is_empty())
-        .collect()
+    text::tokens(text).map(clean).filter(|word| !word.is_empty()).collect()
 }

@@ -21,12 +21,7 @@ pub struct Script<P> {
 impl<P: Fn(usize) -> String + Send + Sync + 'static> Script<P> {
     /// The answer, which fails where the plan says.
     pub fn play(self, dialect: Dialect, plan: &Plan) -> Reply {
-        let Self {
-            head,
-            pieces,
-            piece,
-            tail,
-        } = self;
+        let Self { head, pieces, piece, tail } = self;
         let (shown, end, cut) = match plan.failure {
             Some(Failure::Cut { after }) => (pieces.min(after), None, true),
             Some(Failure::Error { after, status }) => {

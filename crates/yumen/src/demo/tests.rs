@@ -25,23 +25,17 @@ impl Seen {
     /// The data of every event of the stream; `[DONE]` as a text.
     fn events(&self) -> Vec<Value> {
         let data = self.text.lines().filter_map(|line| line.strip_prefix("data: "));
-        data.map(|data| serde_json::from_str(data).unwrap_or_else(|_| json!(data)))
-            .collect()
+        data.map(|data| serde_json::from_str(data).unwrap_or_else(|_| json!(data))).collect()
     }
 }
 
 async fn send(request: Request<Full<Bytes>>) -> Seen {
     let pipe = Demo::on(tokio::runtime::Handle::current()).connect();
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(pipe))
-        .await
-        .unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(pipe)).await.unwrap();
     tokio::spawn(connection);
     let response = sender.send_request(request).await.unwrap();
     let status = response.status();
-    let retry_after = response
-        .headers()
-        .get("retry-after")
-        .map(|v| v.to_str().unwrap().to_owned());
+    let retry_after = response.headers().get("retry-after").map(|v| v.to_str().unwrap().to_owned());
     let mut body = response.into_body();
     let mut bytes = Vec::new();
     let whole = loop {
@@ -51,27 +45,16 @@ async fn send(request: Request<Full<Bytes>>) -> Seen {
             Some(Ok(frame)) => bytes.extend_from_slice(frame.data_ref().unwrap()),
         }
     };
-    Seen {
-        status,
-        retry_after,
-        text: String::from_utf8(bytes).unwrap(),
-        whole,
-    }
+    Seen { status, retry_after, text: String::from_utf8(bytes).unwrap(), whole }
 }
 
 async fn post(path: &str, body: Value) -> Seen {
-    let request = Request::post(path)
-        .header("host", "demo")
-        .body(Full::from(body.to_string()))
-        .unwrap();
+    let request = Request::post(path).header("host", "demo").body(Full::from(body.to_string())).unwrap();
     send(request).await
 }
 
 fn chat(more: Value) -> Value {
-    merged(
-        json!({"model": "demo-chat", "messages": [{"role": "user", "content": "hello there"}]}),
-        more,
-    )
+    merged(json!({"model": "demo-chat", "messages": [{"role": "user", "content": "hello there"}]}), more)
 }
 
 fn message(more: Value) -> Value {
@@ -112,14 +95,8 @@ async fn streams_what_it_would_have_said_at_once() {
     let whole = post("/v1/chat/completions", chat(json!({}))).await.json();
     let seen = post("/v1/chat/completions", chat(json!({"stream": true}))).await;
     let events = seen.events();
-    let joined: String = events
-        .iter()
-        .filter_map(|e| e["choices"][0]["delta"]["content"].as_str())
-        .collect();
-    assert_eq!(
-        joined,
-        whole["choices"][0]["message"]["content"].as_str().unwrap()
-    );
+    let joined: String = events.iter().filter_map(|e| e["choices"][0]["delta"]["content"].as_str()).collect();
+    assert_eq!(joined, whole["choices"][0]["message"]["content"].as_str().unwrap());
     assert_eq!(events[0]["choices"][0]["delta"]["role"], "assistant");
     assert_eq!(events.last().unwrap(), "[DONE]");
     assert_eq!(events[events.len() - 2]["choices"][0]["finish_reason"], "stop");
@@ -135,21 +112,10 @@ async fn states_usage_last_when_the_stream_asks_for_it() {
     let usage = &events[events.len() - 2];
     assert_eq!(usage["choices"], json!([]));
     assert_eq!(usage["usage"]["completion_tokens"], 12);
-    assert!(
-        events[..events.len() - 2]
-            .iter()
-            .all(|e| e["usage"].is_null() && e.get("usage").is_some())
-    );
-    let contents = events.iter().filter(|e| {
-        e["choices"][0]["delta"]["content"]
-            .as_str()
-            .is_some_and(|c| !c.is_empty())
-    });
-    assert_eq!(
-        contents.count(),
-        3 * 2,
-        "six tokens in pieces of two, for two choices"
-    );
+    assert!(events[..events.len() - 2].iter().all(|e| e["usage"].is_null() && e.get("usage").is_some()));
+    let contents =
+        events.iter().filter(|e| e["choices"][0]["delta"]["content"].as_str().is_some_and(|c| !c.is_empty()));
+    assert_eq!(contents.count(), 3 * 2, "six tokens in pieces of two, for two choices");
 }
 
 #[tokio::test]
@@ -164,40 +130,22 @@ async fn honours_token_limits_and_stops() {
         assert_eq!(body["choices"][0]["finish_reason"], finish, "{more}");
         assert_eq!(body["usage"]["completion_tokens"], tokens, "{more}");
     }
-    let body = post("/v1/messages", message(json!({"stop_sequences": [" said"]})))
-        .await
-        .json();
-    assert_eq!(
-        (&body["stop_reason"], &body["stop_sequence"]),
-        (&json!("stop_sequence"), &json!(" said"))
-    );
-    let body = post("/v1/messages", message(json!({"max_tokens": 3})))
-        .await
-        .json();
-    assert_eq!(
-        (&body["stop_reason"], &body["usage"]["output_tokens"]),
-        (&json!("max_tokens"), &json!(3))
-    );
+    let body = post("/v1/messages", message(json!({"stop_sequences": [" said"]}))).await.json();
+    assert_eq!((&body["stop_reason"], &body["stop_sequence"]), (&json!("stop_sequence"), &json!(" said")));
+    let body = post("/v1/messages", message(json!({"max_tokens": 3}))).await.json();
+    assert_eq!((&body["stop_reason"], &body["usage"]["output_tokens"]), (&json!("max_tokens"), &json!(3)));
 }
 
 #[tokio::test]
 async fn calls_tools_in_both_dialects_when_told_to() {
     let expected = json!({"city": "demo city", "days": 1, "unit": "celsius"});
-    for choice in [
-        json!({"tool_choice": "required"}),
-        json!({"x_demo": {"tool": "weather"}}),
-    ] {
+    for choice in [json!({"tool_choice": "required"}), json!({"x_demo": {"tool": "weather"}})] {
         let body = chat(merged(json!({"tools": weather("openai")}), choice.clone()));
         let whole = post("/v1/chat/completions", body.clone()).await.json();
         let call = &whole["choices"][0]["message"]["tool_calls"][0]["function"];
         assert_eq!(call["name"], "weather");
-        assert_eq!(
-            serde_json::from_str::<Value>(call["arguments"].as_str().unwrap()).unwrap(),
-            expected
-        );
-        let events = post("/v1/chat/completions", merged(body, json!({"stream": true})))
-            .await
-            .events();
+        assert_eq!(serde_json::from_str::<Value>(call["arguments"].as_str().unwrap()).unwrap(), expected);
+        let events = post("/v1/chat/completions", merged(body, json!({"stream": true}))).await.events();
         let arguments: String = events
             .iter()
             .filter_map(|e| e["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"].as_str())
@@ -207,36 +155,18 @@ async fn calls_tools_in_both_dialects_when_told_to() {
     let body =
         message(json!({"tools": weather("anthropic"), "tool_choice": {"type": "tool", "name": "weather"}}));
     let whole = post("/v1/messages", body.clone()).await.json();
-    assert_eq!(
-        (&whole["stop_reason"], &whole["content"][0]["input"]),
-        (&json!("tool_use"), &expected)
-    );
-    let events = post("/v1/messages", merged(body, json!({"stream": true})))
-        .await
-        .events();
-    let partial: String = events
-        .iter()
-        .filter_map(|e| e["delta"]["partial_json"].as_str())
-        .collect();
+    assert_eq!((&whole["stop_reason"], &whole["content"][0]["input"]), (&json!("tool_use"), &expected));
+    let events = post("/v1/messages", merged(body, json!({"stream": true}))).await.events();
+    let partial: String = events.iter().filter_map(|e| e["delta"]["partial_json"].as_str()).collect();
     assert_eq!(serde_json::from_str::<Value>(&partial).unwrap(), expected);
-    let free = post("/v1/chat/completions", chat(json!({"tools": weather("openai")})))
-        .await
-        .json();
+    let free = post("/v1/chat/completions", chat(json!({"tools": weather("openai")}))).await.json();
     assert_eq!(free["choices"][0]["finish_reason"], "stop");
 }
 
 #[tokio::test]
 async fn streams_messages_in_the_order_of_the_dialect() {
-    let seen = post(
-        "/v1/messages",
-        message(json!({"stream": true, "x_demo": {"tokens": 2}})),
-    )
-    .await;
-    let types: Vec<_> = seen
-        .events()
-        .iter()
-        .map(|e| e["type"].as_str().unwrap().to_owned())
-        .collect();
+    let seen = post("/v1/messages", message(json!({"stream": true, "x_demo": {"tokens": 2}}))).await;
+    let types: Vec<_> = seen.events().iter().map(|e| e["type"].as_str().unwrap().to_owned()).collect();
     assert_eq!(
         types,
         [
@@ -250,53 +180,31 @@ async fn streams_messages_in_the_order_of_the_dialect() {
             "message_stop"
         ]
     );
-    assert!(
-        seen.text
-            .lines()
-            .filter_map(|l| l.strip_prefix("event: "))
-            .eq(types.iter())
-    );
+    assert!(seen.text.lines().filter_map(|l| l.strip_prefix("event: ")).eq(types.iter()));
     let count = post("/v1/messages/count_tokens", message(json!({}))).await.json();
-    assert_eq!(
-        count["input_tokens"],
-        seen.events()[0]["message"]["usage"]["input_tokens"]
-    );
+    assert_eq!(count["input_tokens"], seen.events()[0]["message"]["usage"]["input_tokens"]);
 }
 
 #[tokio::test]
 async fn fails_as_it_is_told() {
-    let refused = post(
-        "/v1/chat/completions",
-        chat(json!({"x_demo": {"fail": {"status": 429, "retry_after": 7}}})),
-    )
-    .await;
-    assert_eq!(
-        (refused.status.as_u16(), refused.retry_after.as_deref()),
-        (429, Some("7"))
-    );
+    let refused =
+        post("/v1/chat/completions", chat(json!({"x_demo": {"fail": {"status": 429, "retry_after": 7}}})))
+            .await;
+    assert_eq!((refused.status.as_u16(), refused.retry_after.as_deref()), (429, Some("7")));
     assert_eq!(refused.json()["error"]["code"], "rate_limit_exceeded");
     let refused = post("/v1/messages", message(json!({"x_demo": {"fail": 529}}))).await;
     assert_eq!(
         (refused.status.as_u16(), &refused.json()["error"]["type"]),
         (529, &json!("overloaded_error"))
     );
-    for (path, body) in [
-        ("/v1/chat/completions", chat(json!({}))),
-        ("/v1/messages", message(json!({}))),
-    ] {
+    for (path, body) in [("/v1/chat/completions", chat(json!({}))), ("/v1/messages", message(json!({})))] {
         let cut = json!({"stream": true, "x_demo": {"fail": {"kind": "cut", "after": 3}}});
         let seen = post(path, merged(body.clone(), cut)).await;
         assert!(!seen.whole && seen.status == StatusCode::OK, "{path}");
         let error = json!({"stream": true, "x_demo": {"fail": {"after": 2, "status": 500}}});
         let seen = post(path, merged(body.clone(), error)).await;
-        assert!(
-            seen.whole && seen.events().last().unwrap()["error"]["message"].is_string(),
-            "{path}"
-        );
-        assert!(
-            !seen.text.contains("[DONE]") && !seen.text.contains("message_stop"),
-            "{path}"
-        );
+        assert!(seen.whole && seen.events().last().unwrap()["error"]["message"].is_string(), "{path}");
+        assert!(!seen.text.contains("[DONE]") && !seen.text.contains("message_stop"), "{path}");
         let seen = post(path, merged(body, json!({"x_demo": {"fail": "cut"}}))).await;
         assert!(!seen.whole, "{path}");
     }
@@ -307,17 +215,10 @@ async fn pauses_between_pieces() {
     let start = tokio::time::Instant::now();
     let body = chat(json!({"stream": true, "x_demo": {"tokens": 5, "delay_ms": 1000}}));
     assert!(post("/v1/chat/completions", body).await.whole);
-    assert_eq!(
-        start.elapsed().as_secs(),
-        6,
-        "before each of five pieces and the tail"
-    );
+    assert_eq!(start.elapsed().as_secs(), 6, "before each of five pieces and the tail");
     let start = tokio::time::Instant::now();
-    post(
-        "/v1/embeddings",
-        json!({"model": "demo-embed", "input": "a", "x_demo": {"delay_ms": 60_000}}),
-    )
-    .await;
+    post("/v1/embeddings", json!({"model": "demo-embed", "input": "a", "x_demo": {"delay_ms": 60_000}}))
+        .await;
     assert!(start.elapsed() >= Duration::from_mins(1));
 }
 
@@ -325,29 +226,18 @@ async fn pauses_between_pieces() {
 async fn embeds_like_texts_alike() {
     let body = json!({"model": "demo-embed", "input": ["silk road", "silk road", "silk market", "entirely other"], "dimensions": 64});
     let seen = post("/v1/embeddings", body).await.json();
-    let vectors: Vec<Vec<f64>> = (0..4)
-        .map(|i| serde_json::from_value(seen["data"][i]["embedding"].clone()).unwrap())
-        .collect();
+    let vectors: Vec<Vec<f64>> =
+        (0..4).map(|i| serde_json::from_value(seen["data"][i]["embedding"].clone()).unwrap()).collect();
     let near = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
     assert_eq!(vectors[0].len(), 64);
     assert_eq!(vectors[0], vectors[1]);
     assert!(near(&vectors[0], &vectors[2]) > near(&vectors[0], &vectors[3]) + 0.1);
-    let coded = post(
-        "/v1/embeddings",
-        json!({"model": "demo-embed", "input": "x", "encoding_format": "base64"}),
-    )
-    .await
-    .json();
-    assert_eq!(
-        coded["data"][0]["embedding"].as_str().unwrap().len(),
-        (256_usize * 4).div_ceil(3) * 4
-    );
-    let numbers = post(
-        "/v1/embeddings",
-        json!({"model": "demo-embed", "input": [[1, 2], [3]]}),
-    )
-    .await
-    .json();
+    let coded =
+        post("/v1/embeddings", json!({"model": "demo-embed", "input": "x", "encoding_format": "base64"}))
+            .await
+            .json();
+    assert_eq!(coded["data"][0]["embedding"].as_str().unwrap().len(), (256_usize * 4).div_ceil(3) * 4);
+    let numbers = post("/v1/embeddings", json!({"model": "demo-embed", "input": [[1, 2], [3]]})).await.json();
     assert_eq!(numbers["usage"]["prompt_tokens"], 3);
 }
 
@@ -363,12 +253,8 @@ async fn moderates_and_reranks() {
     let body = json!({"model": "demo-rerank", "query": "silk road", "top_n": 2, "return_documents": true,
         "documents": ["a tea house", {"text": "the silk road"}, "silk"]});
     let seen = post("/v1/rerank", body).await.json();
-    let order: Vec<_> = seen["results"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|r| r["index"].as_u64().unwrap())
-        .collect();
+    let order: Vec<_> =
+        seen["results"].as_array().unwrap().iter().map(|r| r["index"].as_u64().unwrap()).collect();
     assert_eq!(order, [1, 2]);
     assert_eq!(seen["results"][0]["document"]["text"], "the silk road");
 }
@@ -381,41 +267,23 @@ async fn continues_prompts() {
         (&whole["object"], &whole["choices"][0]["finish_reason"]),
         (&json!("text_completion"), &json!("length"))
     );
-    let events = post("/v1/completions", merged(body, json!({"stream": true})))
-        .await
-        .events();
-    let joined: String = events
-        .iter()
-        .filter_map(|e| e["choices"][0]["text"].as_str())
-        .collect();
+    let events = post("/v1/completions", merged(body, json!({"stream": true}))).await.events();
+    let joined: String = events.iter().filter_map(|e| e["choices"][0]["text"].as_str()).collect();
     assert_eq!(
         (joined.as_str(), events.last()),
-        (
-            whole["choices"][0]["text"].as_str().unwrap(),
-            Some(&json!("[DONE]"))
-        )
+        (whole["choices"][0]["text"].as_str().unwrap(), Some(&json!("[DONE]")))
     );
 }
 
 #[tokio::test]
 async fn lists_its_models_in_both_dialects() {
     let get = |path: &str| Request::get(path.to_owned()).header("host", "demo");
-    let list = send(get("/v1/models").body(Full::default()).unwrap())
-        .await
-        .json();
-    assert_eq!(
-        (list["object"].as_str(), list["data"].as_array().unwrap().len()),
-        (Some("list"), 4)
-    );
-    let one = send(get("/v1/models/demo-embed").body(Full::default()).unwrap())
-        .await
-        .json();
+    let list = send(get("/v1/models").body(Full::default()).unwrap()).await.json();
+    assert_eq!((list["object"].as_str(), list["data"].as_array().unwrap().len()), (Some("list"), 4));
+    let one = send(get("/v1/models/demo-embed").body(Full::default()).unwrap()).await.json();
     assert_eq!(one["id"], "demo-embed");
     let anthropic = get("/v1/models").header("anthropic-version", "2023-06-01");
-    assert_eq!(
-        send(anthropic.body(Full::default()).unwrap()).await.json()["has_more"],
-        false
-    );
+    assert_eq!(send(anthropic.body(Full::default()).unwrap()).await.json()["has_more"], false);
     let unknown = send(get("/v1/models/none").body(Full::default()).unwrap()).await;
     assert_eq!(unknown.status, StatusCode::NOT_FOUND);
 }
@@ -455,13 +323,7 @@ async fn refuses_what_a_provider_refuses() {
     }
     let seen = post("/v1/messages", chat(json!({}))).await;
     let kind = &seen.json()["error"]["type"];
-    assert_eq!(
-        (seen.status.as_u16(), kind),
-        (400, &json!("invalid_request_error"))
-    );
-    let wrong_method = Request::get("/v1/embeddings")
-        .header("host", "demo")
-        .body(Full::default())
-        .unwrap();
+    assert_eq!((seen.status.as_u16(), kind), (400, &json!("invalid_request_error")));
+    let wrong_method = Request::get("/v1/embeddings").header("host", "demo").body(Full::default()).unwrap();
     assert_eq!(send(wrong_method).await.status, StatusCode::METHOD_NOT_ALLOWED);
 }

@@ -49,11 +49,7 @@ pub fn tokens(text: &str) -> impl Iterator<Item = &str> {
 fn first_token(text: &str) -> usize {
     let mut in_word = false;
     for (i, c) in text.char_indices() {
-        let ends = if c.is_ascii_whitespace() {
-            in_word
-        } else {
-            in_word && !c.is_ascii()
-        };
+        let ends = if c.is_ascii_whitespace() { in_word } else { in_word && !c.is_ascii() };
         if ends || i >= LONGEST_TOKEN {
             return i.max(1);
         }
@@ -88,9 +84,8 @@ pub fn answer_to(message: &str, wanted: Option<usize>) -> String {
 
 /// A hash that never changes between versions (FNV-1a, 64 bits; RFC 9923 §2).
 pub fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]

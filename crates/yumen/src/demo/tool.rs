@@ -37,11 +37,7 @@ fn value_for(schema: &Value, name: &str, depth: usize) -> Value {
         return first.clone();
     }
     match kind(schema) {
-        "string" => json!(if name.is_empty() {
-            "demo".to_owned()
-        } else {
-            format!("demo {name}")
-        }),
+        "string" => json!(if name.is_empty() { "demo".to_owned() } else { format!("demo {name}") }),
         "integer" | "number" => schema.get("minimum").cloned().unwrap_or_else(|| json!(1)),
         "boolean" => json!(true),
         "array" => json!([]),
@@ -55,16 +51,12 @@ fn object_for(schema: &Value, depth: usize) -> Value {
     let Some(properties) = schema["properties"].as_object() else {
         return json!({});
     };
-    let members = properties
-        .iter()
-        .map(|(name, property)| (name.clone(), value_for(property, name, depth - 1)));
+    let members =
+        properties.iter().map(|(name, property)| (name.clone(), value_for(property, name, depth - 1)));
     Value::Object(members.collect::<Map<_, _>>())
 }
 
 /// The schema's type; of several, the first.
 fn kind(schema: &Value) -> &str {
-    schema["type"]
-        .as_str()
-        .or_else(|| schema["type"][0].as_str())
-        .unwrap_or("object")
+    schema["type"].as_str().or_else(|| schema["type"][0].as_str()).unwrap_or("object")
 }

@@ -19,17 +19,12 @@ const LISTENING: &str = "0A";
 /// The process that listens on `address`, or on every address at its port.
 pub fn of(address: SocketAddr) -> Option<Holder> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
-    let inode = tables
-        .iter()
-        .find_map(|table| listening_inode(&fs::read_to_string(table).ok()?, address))?;
+    let inode = tables.iter().find_map(|table| listening_inode(&fs::read_to_string(table).ok()?, address))?;
     let socket = format!("socket:[{inode}]");
     let processes = fs::read_dir("/proc").ok()?.filter_map(Result::ok);
     let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let pid = pids.find(|pid| has_open(*pid, &socket))?;
-    Some(Holder {
-        pid,
-        command: command(pid)?,
-    })
+    Some(Holder { pid, command: command(pid)? })
 }
 
 /// ` (its name)` of a process id in text, or nothing.
@@ -63,9 +58,7 @@ fn in_hex(ip: IpAddr) -> String {
         IpAddr::V4(ip) => ip.octets().to_vec(),
         IpAddr::V6(ip) => ip.octets().to_vec(),
     };
-    let words = octets
-        .chunks_exact(4)
-        .map(|word| u32::from_ne_bytes([word[0], word[1], word[2], word[3]]));
+    let words = octets.chunks_exact(4).map(|word| u32::from_ne_bytes([word[0], word[1], word[2], word[3]]));
     words.map(|word| format!("{word:08X}")).collect()
 }
 

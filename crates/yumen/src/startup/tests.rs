@@ -28,29 +28,11 @@ fn refuses_a_clock_before_2025() {
 
 #[test]
 fn refuses_administration_in_clear_on_a_network() {
-    let exposed = || Settings {
-        listen: "0.0.0.0:8787".parse().unwrap(),
-        ..Settings::default()
-    };
+    let exposed = || Settings { listen: "0.0.0.0:8787".parse().unwrap(), ..Settings::default() };
     assert!(refused(check_exposure(&exposed())).contains("YUMEN_TLS_TERMINATED=1"));
-    assert!(
-        check_exposure(&Settings {
-            tls_terminated: true,
-            ..exposed()
-        })
-        .is_ok()
-    );
-    assert!(
-        check_exposure(&Settings {
-            admin_listen: "127.0.0.1:1".parse().ok(),
-            ..exposed()
-        })
-        .is_ok()
-    );
-    let ops = Settings {
-        ops_listen: "0.0.0.0:8788".parse().ok(),
-        ..Settings::default()
-    };
+    assert!(check_exposure(&Settings { tls_terminated: true, ..exposed() }).is_ok());
+    assert!(check_exposure(&Settings { admin_listen: "127.0.0.1:1".parse().ok(), ..exposed() }).is_ok());
+    let ops = Settings { ops_listen: "0.0.0.0:8788".parse().ok(), ..Settings::default() };
     assert!(refused(check_exposure(&ops)).contains("operators"));
     assert!(check_exposure(&Settings::default()).is_ok());
 }
@@ -83,10 +65,7 @@ fn names_the_process_that_has_the_port() {
         let taken = TcpListener::bind(address).unwrap();
         let port = taken.local_addr().unwrap().port();
         let shown = refused(bind(([127, 0, 0, 1], port).into(), "listen"));
-        assert!(
-            shown.contains(&format!("process {} (", std::process::id())),
-            "{shown}"
-        );
+        assert!(shown.contains(&format!("process {} (", std::process::id())), "{shown}");
         assert!(shown.contains("--listen"), "{shown}");
     }
 }
@@ -100,50 +79,17 @@ fn refuses_an_address_that_is_not_here() {
 fn puts_every_refusal_of_the_store_into_words() {
     let path = PathBuf::from("/srv/data/yumen.db");
     for (error, fragment) in [
+        (StoreError::Locked { path: path.clone(), pid: "1".into() }, "process 1 ("),
         (
-            StoreError::Locked {
-                path: path.clone(),
-                pid: "1".into(),
-            },
-            "process 1 (",
-        ),
-        (
-            StoreError::KeyFile {
-                path: PathBuf::from("/"),
-                reason: "it is open to others".into(),
-            },
+            StoreError::KeyFile { path: PathBuf::from("/"), reason: "it is open to others".into() },
             "chmod 700",
         ),
-        (
-            StoreError::KeyFile {
-                path: path.clone(),
-                reason: "it is missing".into(),
-            },
-            "ENCRYPTION_KEY",
-        ),
-        (
-            StoreError::WrongKey {
-                sealed_by: "aaaa".into(),
-                at_hand: "bbbb".into(),
-            },
-            "aaaa",
-        ),
+        (StoreError::KeyFile { path: path.clone(), reason: "it is missing".into() }, "ENCRYPTION_KEY"),
+        (StoreError::WrongKey { sealed_by: "aaaa".into(), at_hand: "bbbb".into() }, "aaaa"),
         (StoreError::WrongPepper, "pepper"),
-        (
-            StoreError::NewerSchema {
-                path: path.clone(),
-                version: 9,
-            },
-            "schema 9",
-        ),
+        (StoreError::NewerSchema { path: path.clone(), version: 9 }, "schema 9"),
         (StoreError::Damaged { path: path.clone() }, "backup"),
-        (
-            StoreError::Directory {
-                path,
-                reason: "read-only".into(),
-            },
-            "read-only",
-        ),
+        (StoreError::Directory { path, reason: "read-only".into() }, "read-only"),
         (StoreError::Busy, "busy"),
     ] {
         let shown = refused(Err::<(), _>(store_problem(&error)));

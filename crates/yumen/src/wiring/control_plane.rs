@@ -67,10 +67,7 @@ pub fn build(
         clock: Arc::clone(clock),
         entropy: entropy::fill,
         set_log_level: Arc::new(move |name| level.set(name).map_err(|error| error.to_string())),
-        accounts: Arc::new(Accounts {
-            memory: memory.clone(),
-            clock: Arc::clone(clock),
-        }),
+        accounts: Arc::new(Accounts { memory: memory.clone(), clock: Arc::clone(clock) }),
         jwt_keys: keys::jwt_keys(&settings.data, &**clock)?,
         admin_token: settings.admin_token.clone(),
         passwords,
@@ -126,11 +123,8 @@ impl Bridge {
     async fn wait_until_applied(&self) {
         let committed = *self.store.changes().borrow();
         let mut applied = self.applied.clone();
-        let waited = tokio::time::timeout(
-            APPLY_PATIENCE,
-            applied.wait_for(|revision| *revision >= committed),
-        )
-        .await;
+        let waited =
+            tokio::time::timeout(APPLY_PATIENCE, applied.wait_for(|revision| *revision >= committed)).await;
         if waited.is_err() {
             tracing::warn!(revision = committed, "a change is committed but not yet applied");
         }
@@ -181,14 +175,8 @@ impl Scrape {
             return response;
         }
         let circuits = self.memory.circuits.list(self.clock.now_ms());
-        self.metrics.set_circuits(
-            circuits
-                .iter()
-                .map(|(name, state)| (name.as_str(), state.metric())),
-        );
-        response
-            .headers_mut()
-            .insert(CONTENT_TYPE, HeaderValue::from_static(metric::CONTENT_TYPE));
+        self.metrics.set_circuits(circuits.iter().map(|(name, state)| (name.as_str(), state.metric())));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(metric::CONTENT_TYPE));
         *response.body_mut() = self.metrics.render().into();
         response
     }
@@ -213,21 +201,11 @@ impl AccountControl for Accounts {
 
     fn circuits(&self) -> Vec<Circuit> {
         let list = self.memory.circuits.list(self.clock.now_ms());
-        list.into_iter()
-            .map(|(id, state)| Circuit {
-                id,
-                state: state.name(),
-            })
-            .collect()
+        list.into_iter().map(|(id, state)| Circuit { id, state: state.name() }).collect()
     }
 
     fn reset_circuit(&self, key: &str) -> bool {
-        let known = self
-            .memory
-            .circuits
-            .list(self.clock.now_ms())
-            .iter()
-            .any(|(name, _)| name == key);
+        let known = self.memory.circuits.list(self.clock.now_ms()).iter().any(|(name, _)| name == key);
         self.memory.circuits.reset(key);
         known
     }

@@ -68,9 +68,7 @@ async fn account(store: &Store, now_ms: EpochMs) -> Result<(), StoreError> {
 async fn key(store: &Store, now_ms: EpochMs) -> Result<Secret<String>, StoreError> {
     let scope = Scope::system();
     let existing = find_key(store, &scope).await?;
-    let id = existing
-        .clone()
-        .unwrap_or_else(|| ResourceId::mint(now_ms, random_bytes()));
+    let id = existing.clone().unwrap_or_else(|| ResourceId::mint(now_ms, random_bytes()));
     let text = key_text::mint(KeyKind::Standard, &id, random_bytes());
     let Some(parsed) = key_text::parse(text.expose()) else {
         return Err(StoreError::Refused("a new key could not be read back"));
@@ -78,22 +76,15 @@ async fn key(store: &Store, now_ms: EpochMs) -> Result<Secret<String>, StoreErro
     let secret_hmac = store.key_ring().hmac_secret(parsed.secret);
     let hint = key_text::hint(text.expose());
     if existing.is_some() {
-        store
-            .rotate_key(&scope, &id, now_ms, NewSecret { secret_hmac, hint })
-            .await?;
+        store.rotate_key(&scope, &id, now_ms, NewSecret { secret_hmac, hint }).await?;
     } else {
-        store
-            .insert_key(&scope, &new_key(id, secret_hmac, hint, now_ms))
-            .await?;
+        store.insert_key(&scope, &new_key(id, secret_hmac, hint, now_ms)).await?;
     }
     Ok(text)
 }
 
 async fn find_key(store: &Store, scope: &Scope) -> Result<Option<ResourceId>, StoreError> {
-    let filter = KeyFilter {
-        status: Some(KeyStatus::Active),
-        ..KeyFilter::default()
-    };
+    let filter = KeyFilter { status: Some(KeyStatus::Active), ..KeyFilter::default() };
     let mut page = PageRequest::first(store::page::MAX_LIMIT);
     loop {
         let keys = store.list_keys(scope, &filter, &page).await?;
@@ -121,11 +112,7 @@ fn new_key(id: ResourceId, secret_hmac: [u8; 32], hint: String, now_ms: EpochMs)
         expires_at: None,
         models: Vec::new(),
         allowed_ips: Vec::new(),
-        rate_limit: RateLimit {
-            rpm: Limit::AtMost(DEMO_RPM),
-            tpm: Limit::Unlimited,
-            ..RateLimit::default()
-        },
+        rate_limit: RateLimit { rpm: Limit::AtMost(DEMO_RPM), tpm: Limit::Unlimited, ..RateLimit::default() },
         created_at: now_ms,
         updated_at: now_ms,
     }

@@ -40,11 +40,7 @@ pub fn log_format(settings: &Settings) -> Format {
 /// The operating system gives no randomness.
 pub fn passwords() -> Result<Passwords, Problem> {
     Passwords::new().map_err(|error| {
-        Problem::new(
-            "cannot prepare password hashing",
-            error.to_string(),
-            "check /dev/urandom",
-        )
+        Problem::new("cannot prepare password hashing", error.to_string(), "check /dev/urandom")
     })
 }
 
@@ -60,16 +56,9 @@ pub async fn first_administrator(
     let made =
         bootstrap::first_administrator(store, passwords, (clock, entropy::fill), bootstrap::FIRST_EMAIL);
     let made = made.await.map_err(|error| {
-        Problem::new(
-            "cannot make the first administrator",
-            error.to_string(),
-            "check the data directory",
-        )
+        Problem::new("cannot make the first administrator", error.to_string(), "check the data directory")
     })?;
-    Ok(made.map(|made| FirstAdministrator {
-        email: made.email,
-        password: made.password,
-    }))
+    Ok(made.map(|made| FirstAdministrator { email: made.email, password: made.password }))
 }
 
 /// Loads the configuration as it stands and the way for its successors.
@@ -77,10 +66,7 @@ pub async fn first_administrator(
 /// # Errors
 /// It cannot be read.
 pub async fn first_configuration(store: &Store) -> Result<(sync::Publisher, sync::Subscriber), Problem> {
-    let configuration = store
-        .configuration()
-        .await
-        .map_err(|error| startup::store_problem(&error))?;
+    let configuration = store.configuration().await.map_err(|error| startup::store_problem(&error))?;
     Ok(sync::local(Arc::new(configuration)))
 }
 
@@ -91,10 +77,6 @@ pub async fn first_configuration(store: &Store) -> Result<(sync::Publisher, sync
 pub fn jwt_keys(data: &Path, clock: &dyn Clock) -> Result<control::JwtKeys, Problem> {
     let folder = data.join("keys");
     control::JwtKeys::load_or_create(&folder, clock.now_ms()).map_err(|error| {
-        Problem::new(
-            "cannot load the signing keys",
-            error.to_string(),
-            format!("check {}", folder.display()),
-        )
+        Problem::new("cannot load the signing keys", error.to_string(), format!("check {}", folder.display()))
     })
 }

@@ -104,11 +104,6 @@ async fn answer(
         return Ok(response);
     }
     let request_id = RequestId::mint(SystemClock.now_ms(), random_bytes());
-    let known = HandedOver {
-        request_id,
-        trace_id: request_id.into(),
-        client: peer.ip(),
-        key: None,
-    };
+    let known = HandedOver { request_id, trace_id: request_id.into(), client: peer.ip(), key: None };
     Ok(bridge.answer(request, known).await)
 }

@@ -43,10 +43,7 @@ pub async fn handler(context: Context, JsonBody(body): JsonBody<Body>) -> Answer
         name: check::name("name", &body.name)?,
         provider: body.provider,
         base_url: body.base_url,
-        api_version: body
-            .api_version
-            .map(|text| check::name("api_version", &text))
-            .transpose()?,
+        api_version: body.api_version.map(|text| check::name("api_version", &text)).transpose()?,
         credential: body.credential.map(Credential::checked).transpose()?,
         models: body.models.into_iter().map(Into::into).collect(),
         priority: body.priority.unwrap_or(DEFAULT_PRIORITY),

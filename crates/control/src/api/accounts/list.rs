@@ -28,13 +28,7 @@ pub async fn handler(
     QueryString(filter): QueryString<Filter>,
 ) -> Answer<impl IntoResponse> {
     let page = page::request(filter.cursor, filter.limit)?;
-    let wanted = store::AccountFilter {
-        provider: filter.provider,
-        enabled: filter.enabled,
-    };
-    let found = context
-        .store()
-        .list_accounts(&context.scope, &wanted, &page)
-        .await?;
+    let wanted = store::AccountFilter { provider: filter.provider, enabled: filter.enabled };
+    let found = context.store().list_accounts(&context.scope, &wanted, &page).await?;
     Ok(ok(List::of(found, View::from)))
 }

@@ -53,10 +53,7 @@ impl Credential {
 pub fn check(account: &Account) -> Answer<()> {
     let preset = provider::preset(&account.provider).ok_or_else(unknown_provider)?;
     if let Some(why) = &preset.unavailable {
-        return Err(Refusal::because(
-            Code::UnsupportedFeature,
-            format!("{}: {why}", preset.name),
-        ));
+        return Err(Refusal::because(Code::UnsupportedFeature, format!("{}: {why}", preset.name)));
     }
     check_base_url(account, preset)?;
     if preset.credential_required && account.credential.is_none() {
@@ -64,30 +61,22 @@ pub fn check(account: &Account) -> Answer<()> {
         return Err(Refusal::invalid("credential", message));
     }
     if account.models.is_empty() && preset.models.is_empty() {
-        let message = format!(
-            "The provider `{}` has no models of its own; name some in `models`.",
-            preset.id
-        );
+        let message =
+            format!("The provider `{}` has no models of its own; name some in `models`.", preset.id);
         return Err(Refusal::invalid("models", message));
     }
     check_models(&account.models)
 }
 
 fn unknown_provider() -> Refusal {
-    let known: Vec<&str> = provider::presets()
-        .iter()
-        .map(|preset| preset.id.as_str())
-        .collect();
+    let known: Vec<&str> = provider::presets().iter().map(|preset| preset.id.as_str()).collect();
     let message = format!("`provider` must be one of {}.", known.join(", "));
     Refusal::invalid("provider", message)
 }
 
 /// A model as it comes in: its name, or the two names.
 #[derive(Deserialize)]
-#[serde(
-    untagged,
-    expecting = "models must be names or objects of `name` and `upstream`"
-)]
+#[serde(untagged, expecting = "models must be names or objects of `name` and `upstream`")]
 pub enum Offered {
     /// Offered under its own name.
     Same(String),

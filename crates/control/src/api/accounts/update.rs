@@ -65,9 +65,7 @@ fn merge(account: &mut Account, body: Body) -> Answer<()> {
         account.base_url = url;
     }
     if let Some(version) = body.api_version {
-        account.api_version = version
-            .map(|text| check::name("api_version", &text))
-            .transpose()?;
+        account.api_version = version.map(|text| check::name("api_version", &text)).transpose()?;
     }
     if let Some(credential) = body.credential {
         account.credential = credential.map(Credential::checked).transpose()?;

@@ -56,10 +56,7 @@ pub async fn handler(context: Context, JsonBody(body): JsonBody<Body>) -> Answer
         user_id,
         tenant_id: DEFAULT_TENANT.to_owned(),
         group_id: check::group(body.group_id)?,
-        expires_at: body
-            .expires_at
-            .map(|text| check::time("expires_at", &text))
-            .transpose()?,
+        expires_at: body.expires_at.map(|text| check::time("expires_at", &text)).transpose()?,
         models: check::names("models", body.models)?,
         allowed_ips: check::networks("allowed_ips", &body.allowed_ips)?,
         rate_limit: body.rate_limit,

@@ -35,11 +35,7 @@ pub async fn handler(
     let asked = filter.user_id.map(|id| check::id("user_id", &id)).transpose()?;
     let user_id = context.only_of().or(asked);
     let page = page::request(filter.cursor, filter.limit)?;
-    let wanted = KeyFilter {
-        status: filter.status,
-        user_id,
-        kind: filter.kind,
-    };
+    let wanted = KeyFilter { status: filter.status, user_id, kind: filter.kind };
     let found = context.store().list_keys(&context.scope, &wanted, &page).await?;
     Ok(ok(List::of(found, View::from)))
 }

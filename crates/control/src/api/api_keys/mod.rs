@@ -98,10 +98,7 @@ impl NewSecret {
     }
 
     fn reveal(self, key: ApiKey) -> Revealed {
-        Revealed {
-            key: self.text.expose().clone(),
-            view: key.into(),
-        }
+        Revealed { key: self.text.expose().clone(), view: key.into() }
     }
 }
 
@@ -127,9 +124,7 @@ async fn change(
         .store()
         .update_key(&context.scope, id, context.now_ms(), |key| {
             if key.status == KeyStatus::Revoked {
-                return Err(StoreError::Refused(
-                    "the key is revoked, which is final; create a new one",
-                ));
+                return Err(StoreError::Refused("the key is revoked, which is final; create a new one"));
             }
             edit(key).map_err(|why| abandon(&mut refusal, why))
         })

@@ -29,11 +29,7 @@ async fn a_key_is_shown_once_and_stored_as_its_keyed_hash() {
     let parsed = key_text::parse(text).unwrap();
     assert_eq!(parsed.id.as_str(), made["id"].as_str().unwrap());
     let store = &fixture.state.store;
-    let stored = store
-        .find_key(&Scope::system(), &parsed.id)
-        .await
-        .unwrap()
-        .unwrap();
+    let stored = store.find_key(&Scope::system(), &parsed.id).await.unwrap().unwrap();
     assert_eq!(stored.secret_hmac, store.key_ring().hmac_secret(parsed.secret));
 
     let shown = fixture.get(&at(&made, ""), ADMIN_TOKEN).await.json;
@@ -41,10 +37,7 @@ async fn a_key_is_shown_once_and_stored_as_its_keyed_hash() {
     assert_eq!(shown["allowed_ips"], json!(["192.0.2.1/32"]));
     assert_eq!(shown["rate_limit"], json!({"rpm": 5, "tpm": null}));
     assert_eq!(shown["expires_at"], "2027-01-01T00:00:00.000Z");
-    assert_eq!(
-        (shown["status"].as_str(), shown["kind"].as_str()),
-        (Some("active"), Some("standard"))
-    );
+    assert_eq!((shown["status"].as_str(), shown["kind"].as_str()), (Some("active"), Some("standard")));
 }
 
 #[tokio::test]
@@ -55,18 +48,10 @@ async fn a_body_that_is_wrong_names_its_field() {
         (json!({"name": ""}), 400, "`name`"),
         (json!({"name": "k", "quota": []}), 400, "do not exist yet"),
         (json!({"name": "k", "frob": 1}), 400, "`frob`"),
-        (
-            json!({"name": "k", "allowed_ips": ["nowhere"]}),
-            400,
-            "allowed_ips",
-        ),
+        (json!({"name": "k", "allowed_ips": ["nowhere"]}), 400, "allowed_ips"),
         (json!({"name": "k", "expires_at": "soon"}), 400, "expires_at"),
         (json!({"name": "k", "user_id": "x"}), 400, "user_id"),
-        (
-            json!({"name": "k", "user_id": "a".repeat(26)}),
-            400,
-            "names no user",
-        ),
+        (json!({"name": "k", "user_id": "a".repeat(26)}), 400, "names no user"),
         (json!({"name": "k", "rate_limit": {"rps": 1}}), 400, "`rps`"),
         (json!({"name": "k", "rate_limit": {"rpm": -1}}), 400, "rpm"),
         (json!({"name": "k", "signing": "hmac-v1"}), 400, "signing"),
@@ -74,11 +59,7 @@ async fn a_body_that_is_wrong_names_its_field() {
         let seen = fixture.post(PATH, Some(ADMIN_TOKEN), &body).await;
         assert_eq!(seen.status, status, "{body}: {}", seen.json);
         if part != "rpm" {
-            assert!(
-                seen.json["message"].as_str().unwrap().contains(part),
-                "{body}: {}",
-                seen.json
-            );
+            assert!(seen.json["message"].as_str().unwrap().contains(part), "{body}: {}", seen.json);
         }
     }
 }
@@ -92,10 +73,7 @@ async fn lists_go_newest_first_and_continue_where_they_ended() {
     }
     let (mut names, mut cursor) = (Vec::new(), String::new());
     loop {
-        let page = fixture
-            .get(&format!("{PATH}?limit=2{cursor}"), ADMIN_TOKEN)
-            .await
-            .json;
+        let page = fixture.get(&format!("{PATH}?limit=2{cursor}"), ADMIN_TOKEN).await.json;
         let items = page["items"].as_array().unwrap();
         names.extend(items.iter().map(|key| key["name"].as_str().unwrap().to_owned()));
         match page["next_cursor"].as_str() {
@@ -104,14 +82,7 @@ async fn lists_go_newest_first_and_continue_where_they_ended() {
         }
     }
     assert_eq!(names, ["k4", "k3", "k2", "k1", "k0"]);
-    for bad in [
-        "?limit=0",
-        "?limit=201",
-        "?limit=x",
-        "?cursor=x",
-        "?frob=1",
-        "?status=odd",
-    ] {
+    for bad in ["?limit=0", "?limit=201", "?limit=x", "?cursor=x", "?frob=1", "?status=odd"] {
         let seen = fixture.get(&format!("{PATH}{bad}"), ADMIN_TOKEN).await;
         Fixture::refused(&seen, 400, "INVALID_REQUEST");
     }
@@ -122,19 +93,10 @@ async fn a_change_merges_and_null_clears() {
     let fixture = Fixture::empty().await;
     let body = json!({"name": "k", "expires_at": "2027-01-01T00:00:00Z", "models": ["a"]});
     let made = fixture.created(PATH, body).await;
-    let changed = fixture
-        .patch(&at(&made, ""), &json!({"name": "n", "expires_at": null}))
-        .await
-        .json;
-    assert_eq!(
-        (&changed["name"], &changed["expires_at"]),
-        (&json!("n"), &Value::Null)
-    );
+    let changed = fixture.patch(&at(&made, ""), &json!({"name": "n", "expires_at": null})).await.json;
+    assert_eq!((&changed["name"], &changed["expires_at"]), (&json!("n"), &Value::Null));
     assert_eq!(changed["models"], json!(["a"]));
-    let limited = fixture
-        .put(&at(&made, "/rate-limit"), &json!({"rpm": 1}))
-        .await
-        .json;
+    let limited = fixture.put(&at(&made, "/rate-limit"), &json!({"rpm": 1})).await.json;
     assert_eq!(limited["rate_limit"], json!({"rpm": 1}));
 }
 
@@ -149,13 +111,7 @@ async fn rotation_keeps_the_id_and_ends_the_old_secret() {
     let store = &fixture.state.store;
     let stored = store.find_key(&Scope::system(), &new.id).await.unwrap().unwrap();
     assert_eq!(stored.secret_hmac, store.key_ring().hmac_secret(new.secret));
-    let grace = fixture
-        .post(
-            &at(&made, "/rotate?grace_period_hours=1"),
-            Some(ADMIN_TOKEN),
-            &json!({}),
-        )
-        .await;
+    let grace = fixture.post(&at(&made, "/rotate?grace_period_hours=1"), Some(ADMIN_TOKEN), &json!({})).await;
     Fixture::refused(&grace, 400, "UNSUPPORTED_FEATURE");
 }
 
@@ -168,9 +124,7 @@ async fn a_revoked_key_stays_revoked() {
     assert_eq!(fixture.delete(&at(&made, ""), ADMIN_TOKEN).await.status, 204);
     assert_eq!(action(&fixture, &made, "/revoke").await["status"], "revoked");
     for verb in ["/enable", "/rotate"] {
-        let seen = fixture
-            .post(&at(&made, verb), Some(ADMIN_TOKEN), &json!({}))
-            .await;
+        let seen = fixture.post(&at(&made, verb), Some(ADMIN_TOKEN), &json!({})).await;
         Fixture::refused(&seen, 409, "CONFLICT");
     }
 }
@@ -179,9 +133,7 @@ async fn a_revoked_key_stays_revoked() {
 async fn a_plain_user_sees_only_their_own_keys() {
     let fixture = Fixture::empty().await;
     let (user, token) = fixture.signed_in(Role::User).await;
-    let own = fixture
-        .created(PATH, json!({"name": "own", "user_id": user.id}))
-        .await;
+    let own = fixture.created(PATH, json!({"name": "own", "user_id": user.id})).await;
     let other = fixture.created(PATH, json!({"name": "other"})).await;
     let listed = fixture.get(PATH, &token).await.json;
     assert_eq!(listed["items"].as_array().unwrap().len(), 1);
@@ -211,13 +163,7 @@ async fn usage_is_summed_by_day_and_model() {
     own.extensions_mut().insert(crate::CallerKey(key_id.unwrap()));
     let seen = fixture.send(own).await;
     assert_eq!(seen.status, 200, "{}", seen.json);
-    assert_eq!(
-        (&seen.json["isValid"], &seen.json["remaining"]),
-        (&json!(true), &json!(-1))
-    );
-    assert_eq!(
-        (&seen.json["unit"], &seen.json["windows"]),
-        (&json!("USD"), &json!([]))
-    );
+    assert_eq!((&seen.json["isValid"], &seen.json["remaining"]), (&json!(true), &json!(-1)));
+    assert_eq!((&seen.json["unit"], &seen.json["windows"]), (&json!("USD"), &json!([])));
     assert_eq!(seen.json["daily"], expected["items"]);
 }

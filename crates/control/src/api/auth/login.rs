@@ -36,25 +36,17 @@ pub async fn handler(context: Context, JsonBody(body): JsonBody<Body>) -> Answer
         return Err(wrong());
     }
     let throttle = &context.state().throttle;
-    throttle
-        .attempt(&email, context.peer, context.now_ms())
-        .map_err(throttled)?;
+    throttle.attempt(&email, context.peer, context.now_ms()).map_err(throttled)?;
     let found = context.store().find_login(&email).await?;
     // The address is not logged when it is nobody's: people type passwords into the wrong field.
-    let asked = found
-        .as_ref()
-        .map_or("unknown".to_owned(), |login| login.user.id.to_string());
+    let asked = found.as_ref().map_or("unknown".to_owned(), |login| login.user.id.to_string());
     let Some(Login { user, .. }) = check(&context, found, password).await? else {
         context.audit("auth.login.refused", &asked);
         return Err(wrong());
     };
     throttle.succeeded(&email, context.peer);
     let token = RefreshToken::mint(&context, context.now_ms());
-    let session = NewSession {
-        id: context.mint_id(),
-        user_id: user.id.clone(),
-        token: token.stored.clone(),
-    };
+    let session = NewSession { id: context.mint_id(), user_id: user.id.clone(), token: token.stored.clone() };
     let scope = Scope::new(&user.tenant_id, user.id.as_str());
     context.store().create_session(&scope, &session).await?;
     context.audit("auth.login", user.id.as_str());
@@ -75,7 +67,5 @@ fn wrong() -> crate::answer::Refusal {
 
 fn throttled(seconds: u64) -> crate::answer::Refusal {
     let message = format!("Too many failed sign-ins; wait {seconds} seconds.");
-    Rejection::because(Code::LoginThrottled, message)
-        .retry_after(seconds)
-        .into()
+    Rejection::because(Code::LoginThrottled, message).retry_after(seconds).into()
 }

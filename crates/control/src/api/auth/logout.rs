@@ -31,10 +31,7 @@ pub async fn handler(context: Context, request: Request) -> Answer<impl IntoResp
         let presented = context.store().key_ring().hmac_secret(token.expose());
         context.store().revoke_session(&presented, now_ms).await?;
     } else if let Actor::User { user, .. } = &context.actor {
-        context
-            .store()
-            .revoke_user_sessions(&context.scope, &user.id, now_ms)
-            .await?;
+        context.store().revoke_user_sessions(&context.scope, &user.id, now_ms).await?;
     }
     context.audit("auth.logout", &context.actor.name());
     Ok(done())

@@ -51,11 +51,7 @@ impl RefreshToken {
     /// The answer that hands it over with an access token of the same sign-in.
     fn pair(self, context: &Context, user: &User, session: &ResourceId) -> Answer<Pair> {
         let claims = Claims::issue(user, session, self.stored.issued_at);
-        let access_token = context
-            .state()
-            .jwt_keys
-            .sign(&claims)
-            .map_err(Refusal::internal)?;
+        let access_token = context.state().jwt_keys.sign(&claims).map_err(Refusal::internal)?;
         Ok(Pair {
             access_token,
             refresh_token: self.text.expose().clone(),

@@ -28,11 +28,7 @@ pub async fn handler(context: Context, JsonBody(body): JsonBody<Body>) -> Answer
     let token = RefreshToken::mint(&context, context.now_ms());
     let (session_id, user_id, tenant_id) =
         match context.store().rotate_session(&presented, &token.stored).await? {
-            TokenUse::Rotated {
-                session_id,
-                user_id,
-                tenant_id,
-            } => (session_id, user_id, tenant_id),
+            TokenUse::Rotated { session_id, user_id, tenant_id } => (session_id, user_id, tenant_id),
             TokenUse::Reused { user_id, .. } => {
                 context.audit("auth.refresh.reused", user_id.as_str());
                 return Err(refused("The refresh token was used before; sign in again."));

@@ -59,11 +59,7 @@ async fn an_unknown_field_is_refused_by_name() {
 async fn ten_failures_close_the_account_for_a_growing_while() {
     let fixture = with_user().await;
     for _ in 0..10 {
-        Fixture::refused(
-            &login(&fixture, "ann@example.org", "wrong").await,
-            401,
-            "TOKEN_INVALID",
-        );
+        Fixture::refused(&login(&fixture, "ann@example.org", "wrong").await, 401, "TOKEN_INVALID");
     }
     let seen = login(&fixture, "ann@example.org", PASSWORD).await;
     Fixture::refused(&seen, 429, "LOGIN_THROTTLED");
@@ -109,24 +105,10 @@ async fn a_new_password_ends_every_sign_in() {
     let fixture = with_user().await;
     let tokens = login(&fixture, "ann@example.org", PASSWORD).await.json;
     let users = fixture.get("/api/v1/admin/users", ADMIN_TOKEN).await.json;
-    let path = format!(
-        "/api/v1/admin/users/{}",
-        users["items"][0]["id"].as_str().unwrap()
-    );
-    let changed = fixture
-        .patch(&path, &json!({"password": "another long password"}))
-        .await;
+    let path = format!("/api/v1/admin/users/{}", users["items"][0]["id"].as_str().unwrap());
+    let changed = fixture.patch(&path, &json!({"password": "another long password"})).await;
     assert_eq!(changed.status, 200, "{}", changed.json);
     Fixture::refused(&refresh(&fixture, &tokens).await, 401, "TOKEN_INVALID");
-    Fixture::refused(
-        &login(&fixture, "ann@example.org", PASSWORD).await,
-        401,
-        "TOKEN_INVALID",
-    );
-    assert_eq!(
-        login(&fixture, "ann@example.org", "another long password")
-            .await
-            .status,
-        200
-    );
+    Fixture::refused(&login(&fixture, "ann@example.org", PASSWORD).await, 401, "TOKEN_INVALID");
+    assert_eq!(login(&fixture, "ann@example.org", "another long password").await.status, 200);
 }

@@ -38,10 +38,7 @@ pub async fn handler(context: Context) -> Answer<impl IntoResponse> {
     let mut models: BTreeMap<String, Vec<Offer>> = BTreeMap::new();
     let mut page = PageRequest::first(store::page::MAX_LIMIT);
     loop {
-        let found = context
-            .store()
-            .list_accounts(&context.scope, &AccountFilter::default(), &page)
-            .await?;
+        let found = context.store().list_accounts(&context.scope, &AccountFilter::default(), &page).await?;
         for account in &found.items {
             for (public, upstream) in offered(account) {
                 models.entry(public).or_default().push(offer(account, upstream));
@@ -52,10 +49,7 @@ pub async fn handler(context: Context) -> Answer<impl IntoResponse> {
             break;
         }
     }
-    let items = models
-        .into_iter()
-        .map(|(id, accounts)| View { id, accounts })
-        .collect();
+    let items = models.into_iter().map(|(id, accounts)| View { id, accounts }).collect();
     Ok(ok(List::whole(items)))
 }
 

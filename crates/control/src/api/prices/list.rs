@@ -30,13 +30,8 @@ pub async fn handler(
 ) -> Answer<impl IntoResponse> {
     let overrides = context.store().list_prices(&context.scope).await?;
     let wanted = |model: &str| filter.search.as_deref().is_none_or(|text| model.contains(text));
-    let overrides = overrides
-        .into_iter()
-        .filter(|price| wanted(&price.model))
-        .map(View::from);
+    let overrides = overrides.into_iter().filter(|price| wanted(&price.model)).map(View::from);
     let entries = Catalogue::builtin().entries().iter();
     let listed = entries.filter(|entry| filter.search.is_some() && wanted(&entry.model));
-    Ok(ok(List::whole(
-        overrides.chain(listed.take(MOST).map(View::from)).collect(),
-    )))
+    Ok(ok(List::whole(overrides.chain(listed.take(MOST).map(View::from)).collect())))
 }

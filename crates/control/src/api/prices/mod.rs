@@ -57,10 +57,7 @@ impl From<PriceOverride> for View {
 
 impl From<&'static PriceEntry> for View {
     fn from(entry: &'static PriceEntry) -> Self {
-        let step = |step: &ledger::price::Step| StepView {
-            above: step.above,
-            lines: step.lines,
-        };
+        let step = |step: &ledger::price::Step| StepView { above: step.above, lines: step.lines };
         Self {
             model: entry.model.to_string(),
             source: "catalogue",

@@ -20,11 +20,7 @@ pub async fn handler(
     JsonBody(lines): JsonBody<PriceLines>,
 ) -> Answer<impl IntoResponse> {
     check_not_negative(&lines)?;
-    let price = PriceOverride {
-        model: check::name("model", &model)?,
-        lines,
-        updated_at: context.now_ms(),
-    };
+    let price = PriceOverride { model: check::name("model", &model)?, lines, updated_at: context.now_ms() };
     context.store().set_price(&context.scope, &price).await?;
     context.audit("price.set", &price.model);
     Ok(ok(View::from(price)))
@@ -41,14 +37,8 @@ fn check_not_negative(lines: &PriceLines) -> Answer<()> {
         ("audio_out", lines.audio_out),
         ("reasoning", lines.reasoning),
     ];
-    match all
-        .iter()
-        .find(|(_, price)| *price < Some(NanoUsd::ZERO) && price.is_some())
-    {
-        Some((field, _)) => Err(Refusal::invalid(
-            field,
-            format!("`{field}` must not be negative."),
-        )),
+    match all.iter().find(|(_, price)| *price < Some(NanoUsd::ZERO) && price.is_some()) {
+        Some((field, _)) => Err(Refusal::invalid(field, format!("`{field}` must not be negative."))),
         None => Ok(()),
     }
 }

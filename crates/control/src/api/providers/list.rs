@@ -27,11 +27,7 @@ impl From<&'static Preset> for View {
         Self {
             id: &preset.id,
             name: &preset.name,
-            families: preset
-                .families
-                .iter()
-                .map(|family| Family::name(*family))
-                .collect(),
+            families: preset.families.iter().map(|family| Family::name(*family)).collect(),
             base_url: preset.base_url.as_deref(),
             credential_required: preset.credential_required,
             models: &preset.models,

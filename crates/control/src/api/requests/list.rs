@@ -116,25 +116,16 @@ pub async fn handler(
     QueryString(mut filter): QueryString<Filter>,
 ) -> Answer<impl IntoResponse> {
     let page = page::request(filter.cursor.take(), filter.limit)?;
-    let found = context
-        .store()
-        .search_records(&context.scope, &checked(filter)?, &page)
-        .await?;
+    let found = context.store().search_records(&context.scope, &checked(filter)?, &page).await?;
     Ok(ok(List::of(found, View::from)))
 }
 
 fn checked(filter: Filter) -> Answer<RecordFilter> {
     if let Some(code) = filter.code.as_deref().filter(|code| Code::named(code).is_none()) {
-        return Err(Refusal::invalid(
-            "code",
-            format!("`code`: {code:?} is not a code."),
-        ));
+        return Err(Refusal::invalid("code", format!("`code`: {code:?} is not a code.")));
     }
     Ok(RecordFilter {
-        request_id: filter
-            .request_id
-            .map(|id| request_id("request_id", id))
-            .transpose()?,
+        request_id: filter.request_id.map(|id| request_id("request_id", id)).transpose()?,
         trace_id: filter.trace_id.map(|id| request_id("trace_id", id)).transpose()?,
         key_id: filter.key_id.map(|id| check::id("key_id", &id)).transpose()?,
         model: filter.model,
@@ -151,8 +142,5 @@ fn request_id(field: &str, text: String) -> Answer<String> {
     if digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Ok(text.to_ascii_lowercase());
     }
-    Err(Refusal::invalid(
-        field,
-        format!("`{field}` must be `req-` and 32 hex digits."),
-    ))
+    Err(Refusal::invalid(field, format!("`{field}` must be `req-` and 32 hex digits.")))
 }

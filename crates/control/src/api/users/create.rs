@@ -48,10 +48,7 @@ pub async fn handler(context: Context, JsonBody(body): JsonBody<Body>) -> Answer
         created_at: now_ms,
         updated_at: now_ms,
     };
-    context
-        .store()
-        .insert_user(&context.scope, &user, password_hash.as_deref())
-        .await?;
+    context.store().insert_user(&context.scope, &user, password_hash.as_deref()).await?;
     context.audit("user.create", user.id.as_str());
     Ok(created(View::from(user)))
 }

@@ -32,9 +32,6 @@ async fn disable(context: &Context, id: &ResourceId) -> Answer<User> {
     check_rank(context, find(context, id).await?.role)?;
     check_not_self(context, id)?;
     let user = change(context, id, "user.disable", |user| user.enabled = false).await?;
-    context
-        .store()
-        .revoke_user_sessions(&context.scope, id, context.now_ms())
-        .await?;
+    context.store().revoke_user_sessions(&context.scope, id, context.now_ms()).await?;
     Ok(user)
 }

@@ -41,14 +41,8 @@ pub async fn handler(
     let now_ms = context.now_ms();
     if let Some(password) = body.password {
         let hash = hashed(&context, password).await?;
-        context
-            .store()
-            .set_password(&context.scope, &id, now_ms, &hash)
-            .await?;
-        context
-            .store()
-            .revoke_user_sessions(&context.scope, &id, now_ms)
-            .await?;
+        context.store().set_password(&context.scope, &id, now_ms, &hash).await?;
+        context.store().revoke_user_sessions(&context.scope, &id, now_ms).await?;
     }
     let user = super::change(&context, &id, "user.update", |user| {
         user.email = email.unwrap_or_else(|| std::mem::take(&mut user.email));
