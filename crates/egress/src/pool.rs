@@ -3,8 +3,8 @@
 //! One pool per worker, never shared between threads. It follows no redirect, adds no credential
 //! and retries only what it can prove the upstream has never seen.
 
+use foldhash::HashMap;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;

@@ -53,7 +53,7 @@ pub(crate) fn admit(exchange: &mut Exchange, call: &Call) -> Result<(), Rejectio
         rate: key.limits,
         expected_tokens: expected(exchange, call).total(),
     };
-    let admitted = exchange.worker.shared.limits.admit(&[demand], exchange.now_ms());
+    let admitted = exchange.worker.shared.limits.admit(&[demand], exchange.record.at);
     match admitted {
         Ok(taken) => {
             if let Some(window) = taken.requests() {

@@ -42,7 +42,11 @@ pub(crate) fn stamp_ids(
     let Ok(id) = HeaderValue::from_bytes(&request_id.text()) else {
         return;
     };
-    let trace = HeaderValue::from_str(&trace_id.to_string()).unwrap_or_else(|_| id.clone());
+    let trace = if trace_id == TraceId::from(request_id) {
+        id.clone()
+    } else {
+        HeaderValue::from_str(&trace_id.to_string()).unwrap_or_else(|_| id.clone())
+    };
     if envelope == Envelope::Anthropic {
         headers.insert(REQUEST_ID, id.clone());
     }

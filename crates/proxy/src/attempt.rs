@@ -53,15 +53,15 @@ pub(crate) async fn run(
     };
     let pool = std::rc::Rc::clone(&exchange.worker.pool);
     let timers = exchange.worker.shared.settings.upstream;
-    let sent = Instant::now();
     // Should the caller leave from here on, the upstream may have begun to work.
     exchange.upstream_may_have_worked = true;
     let answered = pool.send(&offer.upstream.target, request, &timers).await;
-    exchange.waited += sent.elapsed();
+    let waited = exchange.serving.as_ref().map_or(Duration::ZERO, |serving| serving.since.elapsed());
+    exchange.waited += waited;
     match answered {
         Err(error) => judged(exchange, offer, failure::of_send(&error)),
         Ok(response) => {
-            note_head(exchange, &response, sent);
+            note_head(exchange, &response, waited);
             if response.status().is_success() {
                 return begin(exchange, offer, outbound, response).await;
             }
@@ -111,7 +111,7 @@ fn asks_usage(offer: &Offer, outbound: &Outbound<'_>) -> bool {
         && matches!(call.surface, llm::Surface::ChatCompletions | llm::Surface::Completions)
 }
 
-fn note_head(exchange: &mut Exchange, response: &Response<egress::Answer>, sent: Instant) {
+fn note_head(exchange: &mut Exchange, response: &Response<egress::Answer>, waited: Duration) {
     let reused = response.body().reused();
     let status = response.status().as_u16();
     let id = upstream::request_id(response.headers()).map(Box::from);
@@ -119,7 +119,7 @@ fn note_head(exchange: &mut Exchange, response: &Response<egress::Answer>, sent:
         attempt.status = Some(status);
         attempt.reused = reused;
         attempt.upstream_request_id = id;
-        attempt.first_byte_ms = u32::try_from(sent.elapsed().as_millis()).ok();
+        attempt.first_byte_ms = u32::try_from(waited.as_millis()).ok();
     }
 }
 

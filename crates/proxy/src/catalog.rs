@@ -1,7 +1,7 @@
 //! Resources compiled once per change into what a request looks up: keys, and models with the accounts
 //! that offer them. Immutable; a request holds one revision from its start to its end.
 
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt};
 use std::sync::Arc;
 
 use egress::{BoundSecret, Class, Origin, Target};
@@ -92,13 +92,16 @@ impl Offer {
 
 impl Catalog {
     /// Compiles a revision. An account that cannot be compiled is logged and left out; the rest serves.
+    /// What has not changed since `previous` is taken over from it.
     #[must_use]
-    pub fn compile(configuration: &Configuration, defaults: &DefaultLimits) -> Self {
-        let keys = configuration
-            .keys
-            .iter()
-            .map(|key| (key.id.clone(), Arc::new(compile_key(key, defaults))))
-            .collect();
+    pub fn compile(configuration: &Configuration, defaults: &DefaultLimits, previous: Option<&Self>) -> Self {
+        let unchanged = |key: &Arc<ApiKey>| {
+            let known = previous?.keys.get(&key.id)?;
+            Arc::ptr_eq(&known.key, key).then(|| Arc::clone(known))
+        };
+        let compiled = |key| unchanged(key).unwrap_or_else(|| Arc::new(compile_key(key, defaults)));
+        let mut keys = HashMap::with_capacity(configuration.keys.len());
+        keys.extend(configuration.keys.iter().map(|key| (key.id.clone(), compiled(key))));
         let mut groups: HashMap<String, HashMap<Arc<str>, Arc<Model>>> = HashMap::new();
         for (group, models) in collect_models(configuration) {
             let models = models.into_iter().map(|(name, model)| (name, Arc::new(model))).collect();

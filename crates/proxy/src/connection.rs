@@ -22,9 +22,6 @@ use crate::worker::Worker;
 /// is too large is refused in the caller's dialect; small enough that a caller who stops reading costs
 /// less than 256 KiB together with the upstream's buffer.
 const BUFFER_BYTES: usize = 64 << 10;
-/// Headers that hyper parses; above the number that is taken, for the same reason.
-const PARSED_HEADERS: usize = 512;
-
 /// Serves a connection until it ends, or until the request in progress ends after the order to stop.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
@@ -41,10 +38,7 @@ pub(crate) async fn serve(
             Ok::<_, Infallible>(response.map(|body| UntilEnd { body, _busy: busy }))
         }
     });
-    let connection = http1::Builder::new()
-        .max_buf_size(BUFFER_BYTES)
-        .max_headers(PARSED_HEADERS)
-        .serve_connection(socket, service);
+    let connection = http1::Builder::new().max_buf_size(BUFFER_BYTES).serve_connection(socket, service);
     let mut connection = pin!(connection);
     let stopped = async move {
         // An error means that the sender is gone, which also is the order to stop.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderMap;
 use llm::Surface;
-use model::record::{Candidate, CandidateReason};
+use model::record::CandidateReason;
 use model::{Code, Rejection};
 use policy::choose::{Standing, weighted};
 use state::circuits::{CircuitDecision, CircuitState, Circuits};
@@ -83,7 +83,8 @@ pub(crate) async fn call_upstream(
             break;
         };
         tried.push(chosen.offer);
-        match attempt::run(exchange, &model, outbound, chosen).await {
+        // Boxed: held in place it would be copied, kilobytes each time, through every caller's future.
+        match Box::pin(attempt::run(exchange, &model, outbound, chosen)).await {
             Outcome::Begun(begun) => return Ok(begun),
             Outcome::Stop(stopped) => return Err(stopped),
             Outcome::Switch(failure) => last = Some(after(last, failure)),
@@ -105,41 +106,23 @@ fn after(earlier: Option<Failure>, mut later: Failure) -> Failure {
 /// Chooses among the accounts that can be called now and takes a place at one.
 fn choose(exchange: &mut Exchange, model: &Model, surface: Surface, tried: &[usize]) -> Option<Chosen> {
     let now_ms = exchange.now_ms();
-    let standings = |exchange: &Exchange, lost: &[usize]| -> Vec<Standing> {
-        let mut standings = Vec::with_capacity(model.offers.len());
-        for (index, offer) in model.offers.iter().enumerate() {
-            let out = tried.contains(&index) || lost.contains(&index);
-            let eligible = !out && reason(exchange, offer, surface, now_ms) == CandidateReason::Eligible;
-            let account = &offer.upstream.account;
-            standings.push(Standing {
-                priority: account.priority,
-                weight: if eligible { account.weight } else { 0 },
-            });
+    let first = tried.is_empty();
+    let mut field = Vec::with_capacity(model.offers.len());
+    for (index, offer) in model.offers.iter().enumerate() {
+        let reason = reason(exchange, offer, surface, now_ms);
+        if first {
+            exchange.considered(&offer.upstream.name, reason);
         }
-        standings
-    };
-    if exchange.record.candidates.is_empty() {
-        let candidates: Vec<Candidate> = model
-            .offers
-            .iter()
-            .map(|offer| {
-                let reason = reason(exchange, offer, surface, now_ms);
-                let eligible = reason == CandidateReason::Eligible;
-                Candidate { account: Arc::clone(&offer.upstream.name), eligible, reason }
-            })
-            .collect();
-        exchange.considered(candidates.into_iter());
+        let open = reason == CandidateReason::Eligible && !tried.contains(&index);
+        let account = &offer.upstream.account;
+        field.push(Standing { priority: account.priority, weight: if open { account.weight } else { 0 } });
     }
-    // Between looking and taking, another worker may have taken the last place: then look again.
-    let mut lost: Vec<usize> = Vec::new();
     loop {
-        let field = standings(exchange, &lost);
         let index = exchange.worker.with_rng(|rng| weighted(&field, rng))?;
         match take_place(exchange, &model.offers[index], now_ms) {
-            Some((slot, ticket)) => {
-                return Some(Chosen { offer: index, slot, ticket });
-            }
-            None => lost.push(index),
+            Some((slot, ticket)) => return Some(Chosen { offer: index, slot, ticket }),
+            // Between looking and taking, another worker took the last place.
+            None => field[index].weight = 0,
         }
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use ledger::meter::Hold;
 use llm::{Call, Envelope, Scanner, Surface};
-use model::record::{Attempt, Candidate, Check, RequestRecord};
+use model::record::{Attempt, Candidate, CandidateReason, Check, RequestRecord};
 use model::{Rejection, RequestId, TraceId, Usage};
 use state::in_flight::Slot;
 use state::limits::{Taken, WindowState};
@@ -178,10 +178,11 @@ impl Belongings {
         self.record.checks.push(Check { name, passed, limit, used });
     }
 
-    /// Notes the candidates of the first choice.
-    pub fn considered(&mut self, candidates: impl Iterator<Item = Candidate>) {
-        if self.record.candidates.is_empty() {
-            self.record.candidates.extend(candidates.take(RECORDED_CANDIDATES));
+    /// Notes a candidate of the first choice.
+    pub fn considered(&mut self, account: &Arc<str>, reason: CandidateReason) {
+        if self.record.candidates.len() < RECORDED_CANDIDATES {
+            let eligible = reason == CandidateReason::Eligible;
+            self.record.candidates.push(Candidate { account: Arc::clone(account), eligible, reason });
         }
     }
 

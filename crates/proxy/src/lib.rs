@@ -86,7 +86,8 @@ pub struct Shared {
 /// `applied` which one is in force.
 pub async fn follow(shared: Arc<Shared>, mut configurations: sync::Subscriber, applied: watch::Sender<u64>) {
     while let Some(configuration) = configurations.next().await {
-        let catalog = Catalog::compile(&configuration, &shared.settings.default_limits);
+        let previous = shared.catalog.load_full();
+        let catalog = Catalog::compile(&configuration, &shared.settings.default_limits, Some(&previous));
         let revision = catalog.revision;
         shared.catalog.store(Arc::new(catalog));
         shared.metrics.config_applied(revision, shared.clock.now_ms());

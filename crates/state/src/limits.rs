@@ -4,7 +4,7 @@
 //! requests are leases that return when [`Taken`] is dropped. An owner takes about 200 bytes; idle ones
 //! are let go of when their shard is full (see [`MOST_OWNERS`]).
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -1,6 +1,6 @@
 //! One map cut into shards by the hash of its keys, so that owners rarely wait for each other.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -17,7 +17,7 @@ pub(crate) struct Shards<K, V> {
 
 impl<K, V> Default for Shards<K, V> {
     fn default() -> Self {
-        let shards = (0..SHARDS).map(|_| Mutex::new(HashMap::new())).collect();
+        let shards = (0..SHARDS).map(|_| Mutex::new(HashMap::default())).collect();
         Self { hasher: RandomState::new(), shards }
     }
 }

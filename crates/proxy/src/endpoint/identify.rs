@@ -30,7 +30,7 @@ pub(crate) fn key_of(
     exchange.record.user_id = key.key.user_id.clone();
     exchange.record.tenant_id = Arc::clone(&key.tenant);
     exchange.key = Some(Arc::clone(&key));
-    let works = authorize::check_key_works(&key.key, exchange.now_ms());
+    let works = authorize::check_key_works(&key.key, exchange.record.at);
     exchange.checked("key", works.is_ok(), None, None);
     works?;
     if let (false, Some(client)) = (key.networks.is_empty(), exchange.record.client_ip) {

@@ -55,7 +55,7 @@ pub fn shared(settings: &Settings, parts: Parts<'_>, first: &Configuration) -> A
     let settings = plane_settings(settings);
     let egress = Egress::new(Arc::new(egress::SystemResolver))
         .with_in_process(demo::NAME, Arc::new(Demo::on(tokio::runtime::Handle::current())));
-    let catalog = Catalog::compile(first, &settings.default_limits);
+    let catalog = Catalog::compile(first, &settings.default_limits, None);
     parts.metrics.config_applied(first.revision, parts.clock.now_ms());
     Arc::new(Shared {
         catalog: ArcSwap::from_pointee(catalog),
