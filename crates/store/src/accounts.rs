@@ -12,23 +12,28 @@ use crate::error::StoreError;
 use crate::keyring::KeyRing;
 use crate::page::{Cursor, Page, PageRequest};
 use crate::scope::Scope;
-use crate::store::Store;
+use crate::store::{Change, Store};
 
 const TABLE: &str = "account";
 
 const INSERT: &str = "INSERT INTO account (id, tenant_id, group_id, name, provider, base_url, api_version, \
-     credential, models, priority, weight, concurrency, allow_private, enabled, created_at, updated_at) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
+     credential, models, priority, weight, concurrency, allow_private, enabled, created_at, updated_at, \
+     revision) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
 const FIND: &str = "SELECT * FROM account WHERE tenant_id = $1 AND id = $2";
 const LIST: &str = "SELECT * FROM account WHERE tenant_id = $1 AND (created_at, id) < ($2, $3) \
      AND (CAST($4 AS TEXT) IS NULL OR provider = $4) AND (CAST($5 AS BOOLEAN) IS NULL OR enabled = $5) \
      ORDER BY created_at DESC, id DESC LIMIT $6";
 const UPDATE: &str = "UPDATE account SET group_id = $3, name = $4, provider = $5, base_url = $6, \
      api_version = $7, credential = $8, models = $9, priority = $10, weight = $11, concurrency = $12, \
-     allow_private = $13, enabled = $14, updated_at = $15 WHERE tenant_id = $1 AND id = $2";
+     allow_private = $13, enabled = $14, updated_at = $15, revision = $16 WHERE tenant_id = $1 AND id = $2";
 const DELETE: &str = "DELETE FROM account WHERE tenant_id = $1 AND id = $2";
 
-pub(crate) const STATEMENTS: &[&str] = &[INSERT, FIND, LIST, UPDATE, DELETE];
+/// Of all tenants, those that a revision after the given one made or changed.
+pub(crate) const CHANGED: &str = "SELECT * FROM account WHERE revision > $1";
+/// Those that there are, of all tenants.
+pub(crate) const PRESENT: &str = "SELECT id FROM account";
+
+pub(crate) const STATEMENTS: &[&str] = &[INSERT, FIND, LIST, UPDATE, DELETE, CHANGED, PRESENT];
 
 const NAME_TAKEN: &str = "an account with this name or id";
 /// A credential shorter than this has no hint: four characters would be too much of it.
@@ -77,6 +82,7 @@ impl Store {
             .bind(account.enabled)
             .bind(signed(account.created_at))
             .bind(signed(account.updated_at))
+            .bind(change.revision())
             .execute(change.connection())
             .await
             .map_err(|error| StoreError::conflict(error, NAME_TAKEN))?;
@@ -138,7 +144,7 @@ impl Store {
         edit(&mut account)?;
         account.updated_at = now;
         let sealed = seal(&self.keys, scope, id, account.credential.as_ref())?;
-        write(change.connection(), scope, id, (&account, sealed)).await?;
+        write(&mut change, scope, id, (&account, sealed)).await?;
         change.commit().await?;
         // What `edit` may not change reads as stored, whatever it did.
         self.find_account(scope, id).await
@@ -158,6 +164,7 @@ impl Store {
         if done.rows_affected() == 0 {
             return Ok(false);
         }
+        change.note_deletion().await?;
         change.commit().await?;
         Ok(true)
     }
@@ -189,7 +196,7 @@ fn seal(
 }
 
 async fn write(
-    connection: &mut SqliteConnection,
+    change: &mut Change<'_>,
     scope: &Scope,
     id: &ResourceId,
     (account, sealed): (&Account, Option<String>),
@@ -210,7 +217,8 @@ async fn write(
         .bind(account.allow_private)
         .bind(account.enabled)
         .bind(signed(account.updated_at))
-        .execute(connection)
+        .bind(change.revision())
+        .execute(change.connection())
         .await
         .map_err(|error| StoreError::conflict(error, NAME_TAKEN))?;
     Ok(())

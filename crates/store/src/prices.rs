@@ -8,14 +8,19 @@ use crate::error::StoreError;
 use crate::scope::Scope;
 use crate::store::Store;
 
-const SET: &str = "INSERT INTO price_override (tenant_id, model, lines, updated_at) VALUES ($1, $2, $3, $4) \
-     ON CONFLICT (tenant_id, model) DO UPDATE SET lines = excluded.lines, updated_at = excluded.updated_at";
+const SET: &str = "INSERT INTO price_override (tenant_id, model, lines, updated_at, revision) \
+     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (tenant_id, model) DO UPDATE SET lines = excluded.lines, \
+     updated_at = excluded.updated_at, revision = excluded.revision";
 const FIND: &str = "SELECT * FROM price_override WHERE tenant_id = $1 AND model = $2";
 /// All of them: there are as many as models that somebody priced by hand.
-pub(crate) const LIST: &str = "SELECT * FROM price_override WHERE tenant_id = $1 ORDER BY model";
+const LIST: &str = "SELECT * FROM price_override WHERE tenant_id = $1 ORDER BY model";
 const DELETE: &str = "DELETE FROM price_override WHERE tenant_id = $1 AND model = $2";
+/// Those that a revision after the given one set.
+pub(crate) const CHANGED: &str = "SELECT * FROM price_override WHERE tenant_id = $1 AND revision > $2";
+/// The models that have one.
+pub(crate) const PRESENT: &str = "SELECT model FROM price_override WHERE tenant_id = $1";
 
-pub(crate) const STATEMENTS: &[&str] = &[SET, FIND, LIST, DELETE];
+pub(crate) const STATEMENTS: &[&str] = &[SET, FIND, LIST, DELETE, CHANGED, PRESENT];
 
 impl Store {
     /// Sets or replaces the price of a model.
@@ -29,6 +34,7 @@ impl Store {
             .bind(&price.model)
             .bind(json(&price.lines))
             .bind(signed(price.updated_at))
+            .bind(change.revision())
             .execute(change.connection())
             .await?;
         change.commit().await
@@ -64,6 +70,7 @@ impl Store {
         if done.rows_affected() == 0 {
             return Ok(false);
         }
+        change.note_deletion().await?;
         change.commit().await?;
         Ok(true)
     }

@@ -21,7 +21,11 @@ const BUMP_REVISION: &str =
 const READ_MARKER: &str = "SELECT key_id, sealed, pepper_check FROM key_marker WHERE id = 1";
 const WRITE_MARKER: &str = "INSERT INTO key_marker (id, key_id, sealed, pepper_check) VALUES (1, $1, $2, $3)";
 
-pub(crate) const STATEMENTS: &[&str] = &[READ_REVISION, BUMP_REVISION, READ_MARKER, WRITE_MARKER];
+/// Tells whoever follows the changes that rows of the configuration are gone.
+const NOTE_DELETION: &str = "UPDATE revision SET deleted = revision WHERE id = 1";
+
+pub(crate) const STATEMENTS: &[&str] =
+    &[READ_REVISION, BUMP_REVISION, NOTE_DELETION, READ_MARKER, WRITE_MARKER];
 
 /// A read-only connection serves few callers for long; administrators and loaders are few.
 const MAIN_READERS: u32 = 4;
@@ -96,13 +100,11 @@ impl Store {
         self.requests.close().await;
     }
 
-    /// Begins a change of the configuration: a write transaction that ends in a new revision.
+    /// Begins a change of the configuration: a write transaction with a revision of its own.
     pub(crate) async fn change(&self, scope: &Scope) -> Result<Change<'_>, StoreError> {
-        Ok(Change {
-            transaction: self.main.writer.begin_with("BEGIN IMMEDIATE").await?,
-            revision: &self.revision,
-            actor: scope.actor.to_string(),
-        })
+        let mut transaction = self.main.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let row = sqlx::query(BUMP_REVISION).bind(&*scope.actor).fetch_one(&mut *transaction).await?;
+        Ok(Change { transaction, revision: row.try_get(0)?, announce: &self.revision })
     }
 }
 
@@ -110,8 +112,8 @@ impl Store {
 #[must_use]
 pub(crate) struct Change<'s> {
     transaction: Transaction<'static, Sqlite>,
-    revision: &'s watch::Sender<u64>,
-    actor: String,
+    revision: i64,
+    announce: &'s watch::Sender<u64>,
 }
 
 impl Change<'_> {
@@ -119,13 +121,23 @@ impl Change<'_> {
         &mut self.transaction
     }
 
-    /// Makes the change and its new revision last, then wakes [`Store::changes`].
-    pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
-        let row = sqlx::query(BUMP_REVISION).bind(&self.actor).fetch_one(&mut *self.transaction).await?;
-        let revision = crate::column::unsigned(row.try_get(0)?);
+    /// The revision that this change makes; every row of the configuration that it writes carries it.
+    pub(crate) fn revision(&self) -> i64 {
+        self.revision
+    }
+
+    /// Notes that the change deletes rows of the configuration, which then carry no revision.
+    pub(crate) async fn note_deletion(&mut self) -> Result<(), StoreError> {
+        sqlx::query(NOTE_DELETION).execute(&mut *self.transaction).await?;
+        Ok(())
+    }
+
+    /// Makes the change and its revision last, then wakes [`Store::changes`].
+    pub(crate) async fn commit(self) -> Result<(), StoreError> {
         self.transaction.commit().await?;
+        let revision = crate::column::unsigned(self.revision);
         // Two commits may arrive here in the other order; the revision never goes back.
-        self.revision.send_if_modified(|known| {
+        self.announce.send_if_modified(|known| {
             let newer = revision > *known;
             *known = revision.max(*known);
             newer

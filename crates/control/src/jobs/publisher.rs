@@ -1,7 +1,8 @@
 //! Carries every committed change to the data plane.
 //!
-//! Publishes once at the start, then whenever the store wakes it: loads the whole configuration and publishes it. Changes that arrive while a load
-//! runs are covered by one further load, so a burst of writes costs a handful of loads.
+//! Publishes once at the start, then whenever the store wakes it: loads what changed since the last
+//! publication and publishes the whole. Changes that arrive while a load runs are covered by one further
+//! load, so a burst of writes costs a handful of loads.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use tokio::sync::watch;
 pub type Publish = Arc<dyn Fn(Arc<Configuration>) + Send + Sync>;
 
 /// Changes within this of the first one are published together.
-const GATHER: Duration = Duration::from_millis(2);
+const GATHER: Duration = Duration::from_millis(1);
 /// Pause before a failed load is repeated; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -24,6 +25,7 @@ pub async fn run(store: Arc<Store>, publish: Publish, mut stop: watch::Receiver<
     let mut changes = store.changes();
     // The first load covers what was committed before the line above.
     changes.mark_changed();
+    let mut published = Arc::new(Configuration::default());
     loop {
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return },
@@ -32,20 +34,23 @@ pub async fn run(store: Arc<Store>, publish: Publish, mut stop: watch::Receiver<
         tokio::time::sleep(GATHER).await;
         changes.mark_unchanged();
         tokio::select! {
-            () = load_and_publish(&store, &publish) => {}
+            next = load(&store, &published) => {
+                published = next;
+                publish(Arc::clone(&published));
+            }
             _ = stop.wait_for(|stopped| *stopped) => return,
         }
     }
 }
 
-async fn load_and_publish(store: &Store, publish: &Publish) {
+/// The configuration after `published`, however often it must be tried.
+async fn load(store: &Store, published: &Configuration) -> Arc<Configuration> {
     let mut pause = FIRST_PAUSE;
     loop {
-        match store.configuration().await {
+        match store.configuration_after(published).await {
             Ok(configuration) => {
-                tracing::debug!(revision = configuration.revision, "configuration published");
-                publish(Arc::new(configuration));
-                return;
+                tracing::debug!(revision = configuration.revision, "configuration loaded");
+                return Arc::new(configuration);
             }
             Err(error) => {
                 tracing::error!(cause = %error, "the configuration could not be loaded; trying again");

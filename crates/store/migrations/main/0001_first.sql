@@ -4,9 +4,11 @@
 CREATE TABLE revision (
     id BIGINT PRIMARY KEY,
     revision BIGINT NOT NULL,
+    -- The last revision with which an account or a price was deleted.
+    deleted BIGINT NOT NULL,
     changed_by TEXT NOT NULL
 );
-INSERT INTO revision (id, revision, changed_by) VALUES (1, 0, 'system');
+INSERT INTO revision (id, revision, deleted, changed_by) VALUES (1, 0, 0, 'system');
 
 -- Proves at every start that the keys at hand are those that sealed and hashed what is stored here.
 CREATE TABLE key_marker (
@@ -16,24 +18,21 @@ CREATE TABLE key_marker (
     pepper_check TEXT NOT NULL
 );
 
+-- What is searched for has a column, the rest of a key is JSON: ten thousand keys load at every start,
+-- and each column read costs as much as parsing the JSON. Keys are revoked, never deleted.
 CREATE TABLE api_key (
     id TEXT PRIMARY KEY,
     tenant_id TEXT NOT NULL,
-    group_id TEXT NOT NULL,
     user_id TEXT,
-    name TEXT NOT NULL,
     kind TEXT NOT NULL,
     status TEXT NOT NULL,
-    secret_hmac TEXT NOT NULL,
-    hint TEXT NOT NULL,
-    expires_at BIGINT,
-    models TEXT NOT NULL,
-    allowed_ips TEXT NOT NULL,
-    rate_limit TEXT NOT NULL,
+    detail TEXT NOT NULL,
     created_at BIGINT NOT NULL,
-    updated_at BIGINT NOT NULL
+    -- The revision that made or last changed the row, here and below.
+    revision BIGINT NOT NULL
 );
 CREATE INDEX api_key_by_age ON api_key (tenant_id, created_at, id);
+CREATE INDEX api_key_by_revision ON api_key (revision);
 
 CREATE TABLE account (
     id TEXT PRIMARY KEY,
@@ -52,6 +51,7 @@ CREATE TABLE account (
     enabled BOOLEAN NOT NULL DEFAULT TRUE,
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
+    revision BIGINT NOT NULL,
     UNIQUE (tenant_id, name)
 );
 CREATE INDEX account_by_age ON account (tenant_id, created_at, id);
@@ -96,6 +96,7 @@ CREATE TABLE price_override (
     model TEXT NOT NULL,
     lines TEXT NOT NULL,
     updated_at BIGINT NOT NULL,
+    revision BIGINT NOT NULL,
     PRIMARY KEY (tenant_id, model)
 );
 
