@@ -26,7 +26,7 @@ use crate::wire::{Sent, Stream, Wire};
 
 /// Most bytes that are read ahead of the consumer, and so also the longest head of an answer that
 /// is accepted. Hyper's own default of 400 KiB would be held once per slow stream.
-const MAX_BUFFER: usize = 64 * 1024;
+const MAX_BUFFER: usize = 32 * 1024;
 
 /// The request as it leaves: its body is already whole.
 pub(crate) type Outgoing = Request<Full<Bytes>>;

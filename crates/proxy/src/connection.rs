@@ -21,7 +21,7 @@ use crate::worker::Worker;
 /// Bytes that hyper may buffer each way. Larger than the largest head that is taken, so that a head which
 /// is too large is refused in the caller's dialect; small enough that a caller who stops reading costs
 /// less than 256 KiB together with the upstream's buffer.
-const BUFFER_BYTES: usize = 64 << 10;
+const BUFFER_BYTES: usize = 48 << 10;
 /// Serves a connection until it ends, or until the request in progress ends after the order to stop.
 pub(crate) async fn serve(
     worker: Rc<Worker>,

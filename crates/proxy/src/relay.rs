@@ -131,6 +131,10 @@ impl Relay {
                     if let Ok(data) = frame.into_data() {
                         self.read(data);
                     }
+                    // hyper does not ask again once it has written a declared length: settle now.
+                    if self.answer.as_ref().is_some_and(Body::is_end_stream) {
+                        self.end();
+                    }
                 }
                 Poll::Ready(Some(Err(error))) => self.break_off(&failure::broken_off(&error)),
                 Poll::Ready(None) => self.end(),

@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 use bytes::{Bytes, BytesMut};
+use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
@@ -190,13 +192,29 @@ impl Drop for Upstream {
     }
 }
 
-/// The origin of a port on which nobody listens.
-///
-/// # Errors
-/// When no port can be had.
-pub async fn closed_port() -> Result<String> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    Ok(format!("http://{}", listener.local_addr()?))
+/// A port on which nobody listens, and on which nobody can begin to as long as this is held.
+pub struct ClosedPort {
+    socket: TcpSocket,
+}
+
+impl ClosedPort {
+    /// Takes a free port without listening on it: whoever connects is refused.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub fn take() -> Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        Ok(Self { socket })
+    }
+
+    /// The origin of the port.
+    ///
+    /// # Errors
+    /// When the socket has no address, which a bound one has.
+    pub fn url(&self) -> Result<String> {
+        Ok(format!("http://{}", self.socket.local_addr()?))
+    }
 }
 
 /// A lock that a failed test may have poisoned; its content is still good.

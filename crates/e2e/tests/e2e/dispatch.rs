@@ -12,7 +12,7 @@ use testkit::gateway::Options;
 use testkit::outcome::Outcome;
 use testkit::script::Script;
 use testkit::surface::{CHAT, Dialect, MESSAGES, Surface};
-use testkit::upstream::{Upstream, closed_port};
+use testkit::upstream::{ClosedPort, Upstream};
 use testkit::wait;
 
 use crate::stage::{IN_FORCE, Stage, ensure_complete, ensure_error, with};
@@ -214,7 +214,8 @@ async fn a_500_does_not_block_the_account() -> Result<()> {
 #[tokio::test]
 async fn an_account_that_is_down_is_passed_over() -> Result<()> {
     let stage = Stage::start(Options::default()).await?;
-    let body = account("down", &CHAT, &closed_port().await?, &json!(["m"]));
+    let nobody = ClosedPort::take()?;
+    let body = account("down", &CHAT, &nobody.url()?, &json!(["m"]));
     stage.create(&with(body, "priority", json!(1))).await?;
     let upstream = Upstream::always(good(&CHAT)).await?;
     stage.account("up", &CHAT, &upstream, "m").await?;

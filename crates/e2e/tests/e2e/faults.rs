@@ -12,7 +12,7 @@ use testkit::http::{Answer, Ended};
 use testkit::oracle::{Oracle, has_none};
 use testkit::outcome::Outcome;
 use testkit::surface::Dialect;
-use testkit::upstream::{Upstream, closed_port};
+use testkit::upstream::{ClosedPort, Upstream};
 
 use crate::stage::Stage;
 
@@ -25,6 +25,7 @@ struct Trial {
     case: Case,
     model: String,
     upstream: Option<Upstream>,
+    _nobody: ClosedPort,
     origin: String,
 }
 
@@ -34,11 +35,12 @@ impl Trial {
             Some(script) => Some(Upstream::always(script(&case)).await?),
             None => None,
         };
+        let nobody = ClosedPort::take()?;
         let origin = match &upstream {
             Some(upstream) => upstream.url(),
-            None => closed_port().await?,
+            None => nobody.url()?,
         };
-        Ok(Self { fault, case, model: format!("fault-{number}"), upstream, origin })
+        Ok(Self { fault, case, model: format!("fault-{number}"), upstream, _nobody: nobody, origin })
     }
 
     fn name(&self) -> String {
