@@ -91,11 +91,6 @@ impl Columns<'_> {
         ResourceId::parse(text).ok_or_else(|| self.unreadable(column))
     }
 
-    pub(crate) fn optional_id(&self, column: &'static str) -> Result<Option<ResourceId>, StoreError> {
-        let text: Option<&str> = self.row.try_get(column).map_err(|_| self.unreadable(column))?;
-        text.map(|text| ResourceId::parse(text).ok_or_else(|| self.unreadable(column))).transpose()
-    }
-
     pub(crate) fn time(&self, column: &'static str) -> Result<EpochMs, StoreError> {
         self.number(column)
     }

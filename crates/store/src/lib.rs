@@ -36,7 +36,7 @@ pub use error::StoreError;
 pub use keyring::KeyRing;
 pub use keys::{KeyFilter, NewSecret};
 pub use page::{Cursor, Page, PageRequest};
-pub use records::{RecordFilter, StoredRecord};
+pub use records::{RecordBatch, RecordFilter, StoredRecord};
 pub use scope::Scope;
 pub use sessions::{NewSession, NewToken, TokenUse};
 pub use statements::{Database, migrations, statements};

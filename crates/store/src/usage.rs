@@ -120,15 +120,37 @@ impl Store {
 }
 
 /// Whose and which usage a sum is.
-#[derive(PartialEq, Eq, Hash)]
-struct Heading<'r> {
-    tenant_id: &'r Arc<str>,
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Heading {
+    tenant_id: Arc<str>,
     day: u64,
-    key_id: &'r str,
-    model: &'r Arc<str>,
+    key_id: Option<ResourceId>,
+    model: Arc<str>,
 }
 
-#[derive(Default)]
+impl Heading {
+    fn of(record: &RequestRecord) -> Self {
+        Self {
+            tenant_id: Arc::clone(&record.tenant_id),
+            day: record.at / DAY_MS,
+            key_id: record.key_id.clone(),
+            model: Arc::clone(&record.model),
+        }
+    }
+
+    fn is_of(&self, record: &RequestRecord) -> bool {
+        self.key_id == record.key_id
+            && self.model == record.model
+            && self.day == record.at / DAY_MS
+            && self.tenant_id == record.tenant_id
+    }
+
+    fn key(&self) -> &str {
+        self.key_id.as_ref().map_or("", ResourceId::as_str)
+    }
+}
+
+#[derive(Clone, Copy, Default)]
 struct Sum {
     requests: u64,
     input: u64,
@@ -140,16 +162,64 @@ struct Sum {
     unpriced: u64,
 }
 
+impl Sum {
+    fn of(record: &RequestRecord) -> Self {
+        let usage = &record.usage;
+        Self {
+            requests: 1,
+            input: usage.input,
+            output: usage.output,
+            cache_read: usage.cache_read,
+            cache_write: usage.cache_write(),
+            reasoning: usage.reasoning,
+            cost: record.cost.map_or(0, |cost| cost.0),
+            unpriced: u64::from(record.cost.is_none()),
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.input = self.input.saturating_add(other.input);
+        self.output = self.output.saturating_add(other.output);
+        self.cache_read = self.cache_read.saturating_add(other.cache_read);
+        self.cache_write = self.cache_write.saturating_add(other.cache_write);
+        self.reasoning = self.reasoning.saturating_add(other.reasoning);
+        self.cost = self.cost.saturating_add(other.cost);
+        self.unpriced += other.unpriced;
+    }
+}
+
 const DAY_MS: EpochMs = 86_400_000;
 
-/// Adds records to the daily sums: added up here first, then written many sums at a time.
+/// What some records add up to. A heading may stand there more than once.
+pub(crate) struct Sums(Vec<(Heading, Sum)>);
+
+impl Sums {
+    /// Adds up runs of records with one heading; [`add`] does the rest, once per run.
+    pub(crate) fn of(records: &[&RequestRecord]) -> Self {
+        let mut sums: Vec<(Heading, Sum)> = Vec::new();
+        for record in records.iter().filter(|record| reached_upstream(record)) {
+            match sums.last_mut() {
+                Some((heading, sum)) if heading.is_of(record) => sum.add(&Sum::of(record)),
+                _ => sums.push((Heading::of(record), Sum::of(record))),
+            }
+        }
+        Self(sums)
+    }
+}
+
+/// Adds to the daily sums: added up here first, then written many sums at a time.
 pub(crate) async fn add(
     connection: &mut SqliteConnection,
-    records: impl Iterator<Item = &RequestRecord>,
+    parts: impl Iterator<Item = &Sums>,
 ) -> Result<(), StoreError> {
-    let mut sums: Vec<_> = summed(records).into_iter().collect();
+    let mut sums: HashMap<&Heading, Sum> = HashMap::new();
+    for (heading, sum) in parts.flat_map(|part| &part.0) {
+        sums.entry(heading).or_default().add(sum);
+    }
+    let mut sums: Vec<_> = sums.into_iter().collect();
     // In the order of the primary key, so that neighbours are found on one page.
-    sums.sort_unstable_by_key(|(heading, _)| (heading.key_id, heading.day, heading.model));
+    sums.sort_unstable_by_key(|(heading, _)| (heading.key(), heading.day, &*heading.model));
     for (sql, part) in ADD.parts(&sums) {
         let query = part.iter().fold(sqlx::query(sql), bind);
         query.execute(&mut *connection).await?;
@@ -161,11 +231,11 @@ pub(crate) async fn add(
 type Insert = Query<'static, Sqlite, SqliteArguments>;
 
 /// Binds the columns of one sum, in the order of [`COLUMNS`].
-fn bind(query: Insert, (heading, sum): &(Heading<'_>, Sum)) -> Insert {
+fn bind(query: Insert, (heading, sum): &(&Heading, Sum)) -> Insert {
     query
         .bind(heading.tenant_id.clone())
         .bind(utc_day(heading.day * DAY_MS))
-        .bind(heading.key_id.to_owned())
+        .bind(heading.key().to_owned())
         .bind(heading.model.clone())
         .bind(signed(sum.requests))
         .bind(signed(sum.input))
@@ -175,28 +245,6 @@ fn bind(query: Insert, (heading, sum): &(Heading<'_>, Sum)) -> Insert {
         .bind(signed(sum.reasoning))
         .bind(sum.cost)
         .bind(signed(sum.unpriced))
-}
-
-fn summed<'r>(records: impl Iterator<Item = &'r RequestRecord>) -> HashMap<Heading<'r>, Sum> {
-    let mut sums: HashMap<Heading<'_>, Sum> = HashMap::new();
-    for record in records.filter(|record| reached_upstream(record)) {
-        let heading = Heading {
-            tenant_id: &record.tenant_id,
-            day: record.at / DAY_MS,
-            key_id: record.key_id.as_ref().map_or("", ResourceId::as_str),
-            model: &record.model,
-        };
-        let (sum, usage) = (sums.entry(heading).or_default(), &record.usage);
-        sum.requests += 1;
-        sum.input = sum.input.saturating_add(usage.input);
-        sum.output = sum.output.saturating_add(usage.output);
-        sum.cache_read = sum.cache_read.saturating_add(usage.cache_read);
-        sum.cache_write = sum.cache_write.saturating_add(usage.cache_write());
-        sum.reasoning = sum.reasoning.saturating_add(usage.reasoning);
-        sum.cost = sum.cost.saturating_add(record.cost.map_or(0, |cost| cost.0));
-        sum.unpriced += u64::from(record.cost.is_none());
-    }
-    sums
 }
 
 /// Neither refusals nor answers of the gateway's own are usage.

@@ -192,12 +192,14 @@ async fn a_batch_sent_twice_counts_once() {
     let directory = Scratch::new();
     let store = directory.open().await;
     let records: Vec<_> = (0..100).map(answered).collect();
-    assert_eq!(store.append_records(&records[..70]).await.unwrap(), 70);
-    assert_eq!(store.append_records(&records).await.unwrap(), 30);
+    assert_eq!(store.append_records(&records).await.unwrap(), 100);
     assert_eq!(store.append_records(&records).await.unwrap(), 0);
-    assert_eq!(store.append_records(&[]).await.unwrap(), 0);
+    let (newer, nothing): (Vec<_>, [RequestRecord; 0]) = ((2_000..2_030).map(answered).collect(), []);
+    let both: Vec<_> = records.iter().chain(&newer).collect();
+    assert_eq!(store.append_records(&both).await.unwrap(), 30);
+    assert_eq!(store.append_records(&nothing).await.unwrap(), 0);
     let usage = store.usage(&Scope::system(), &id(1), "2026-01-01", "2026-12-31").await.unwrap();
-    assert_eq!(usage.iter().map(|day| day.requests).sum::<u64>(), 100);
+    assert_eq!(usage.iter().map(|day| day.requests).sum::<u64>(), 130);
 }
 
 #[tokio::test]
@@ -247,12 +249,42 @@ async fn usage_adds_up_per_day_and_model_without_refusals() {
 async fn old_records_go_in_steps_and_the_usage_stays() {
     let directory = Scratch::new();
     let store = directory.open().await;
-    let records: Vec<_> = (0..10).map(answered).collect();
+    let records: Vec<_> = (0..10).map(|n| refused(n * 1_000)).collect();
     store.append_records(&records).await.unwrap();
-    for expected in [4, 3, 0] {
-        assert_eq!(store.delete_records_before(NOW + 7, 4).await.unwrap(), expected);
+    store.append_records(&[answered(1)]).await.unwrap();
+    for expected in [4, 4, 0] {
+        assert_eq!(store.delete_records_before(NOW + 7_000, 4).await.unwrap(), expected);
     }
     assert_eq!(search(&store, RecordFilter::default()).await.len(), 3);
+    let traced = RecordFilter { trace_id: Some(TRACE.into()), ..RecordFilter::default() };
+    assert_eq!(search(&store, traced).await.len(), 3);
     let usage = store.usage(&Scope::system(), &id(1), "2026-09-21", "2026-09-21").await.unwrap();
-    assert_eq!(usage[0].requests, 10);
+    assert_eq!(usage[0].requests, 1);
+}
+
+#[tokio::test]
+async fn pages_are_in_order_however_batches_overlap() {
+    let directory = Scratch::new();
+    let store = directory.open().await;
+    // Requests end in another order than they began: seven batches, each with records of all ten seconds.
+    let records: Vec<_> = (0..700).map(|n| answered(n * 13)).collect();
+    for batch in 0..7 {
+        let part: Vec<_> = records.iter().skip(batch).step_by(7).rev().collect();
+        assert_eq!(store.append_records(&part).await.unwrap(), 100);
+    }
+    let (mut request, mut seen) = (PageRequest::first(64), Vec::new());
+    loop {
+        let page = store.search_records(&Scope::system(), &RecordFilter::default(), &request).await.unwrap();
+        seen.extend(page.items.into_iter().map(|record| record.request_id));
+        request.after = page.next;
+        if request.after.is_none() {
+            break;
+        }
+    }
+    let expected: Vec<_> = records.iter().rev().map(|record| record.request_id.to_string()).collect();
+    assert_eq!(seen, expected);
+    for id in expected.iter().step_by(90) {
+        let named = RecordFilter { request_id: Some(id.clone()), ..RecordFilter::default() };
+        assert_eq!(search(&store, named).await.len(), 1);
+    }
 }

@@ -6,8 +6,7 @@
 mod bounded;
 mod families;
 pub mod table;
-
-use std::sync::atomic::Ordering;
+mod tally;
 
 use model::clock::EpochMs;
 use model::record::RequestRecord;
@@ -19,6 +18,7 @@ pub use table::{Kind, MetricInfo, TABLE};
 
 use bounded::Bounds;
 use families::{Families, Sampled};
+use tally::Tally;
 
 /// The content type of [`Metrics::render`] (OpenMetrics 1.0, which Prometheus reads).
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -67,11 +67,13 @@ impl Metrics {
         text
     }
 
-    /// Counts a finished request. Called by the recorder, off the request path.
-    pub fn observe(&self, record: &RequestRecord) {
-        self.count_request(record);
-        self.count_attempts(record);
-        self.count_usage(record);
+    /// Counts finished requests. Called by the recorder, off the request path.
+    pub fn observe<'r>(&self, records: impl IntoIterator<Item = &'r RequestRecord>) {
+        let mut tally = Tally::new(self);
+        for record in records {
+            tally.add(record);
+        }
+        tally.finish();
     }
 
     /// The gauges of worker `index`.
@@ -109,66 +111,6 @@ impl Metrics {
     pub fn records_written(&self, count: u64) {
         self.families.records_written.inc_by(count);
     }
-
-    fn count_request(&self, record: &RequestRecord) {
-        let families = &self.families;
-        let surface = [("surface", record.surface.into())];
-        let code = record.code.map_or("", model::Code::name);
-        let labels =
-            [surface[0].clone(), ("status", record.status.to_string().into()), ("code", code.into())];
-        families.requests.get_or_create(&labels).inc();
-        let seconds = |ms: u32| f64::from(ms) / 1e3;
-        let whole = families.request_seconds.get_or_create(&surface);
-        whole.observe(seconds(record.latency_ms));
-        if let Some(ms) = record.first_byte_ms {
-            let first_byte = families.first_byte_seconds.get_or_create(&surface);
-            first_byte.observe(seconds(ms));
-        }
-        families.own_seconds.observe(f64::from(record.own_us) / 1e6);
-        families.bytes.get_or_create(&[("direction", "in".into())]).inc_by(record.bytes_in);
-        families.bytes.get_or_create(&[("direction", "out".into())]).inc_by(record.bytes_out);
-        if let Some(dimension) = limited_dimension(code) {
-            families.limit_rejected.get_or_create(&[("dimension", dimension.into())]).inc();
-        }
-        // A model that never reached an upstream is only what some caller wrote.
-        if !record.attempts.is_empty() {
-            let model = self.bounds.bounded("model", &record.model);
-            families.model_requests.get_or_create(&[("model", model)]).inc();
-        }
-    }
-
-    fn count_attempts(&self, record: &RequestRecord) {
-        for attempt in &record.attempts {
-            let upstream = ("upstream", self.bounds.bounded("upstream", &attempt.account));
-            let class = ("class", attempt.class.into());
-            let seconds = f64::from(attempt.total_ms) / 1e3;
-            self.families.attempts.get_or_create(&[upstream.clone(), class]).inc();
-            self.families.upstream_seconds.get_or_create(&[upstream]).observe(seconds);
-        }
-    }
-
-    fn count_usage(&self, record: &RequestRecord) {
-        let usage = &record.usage;
-        for (kind, tokens) in [
-            ("input", usage.input),
-            ("cache_read", usage.cache_read),
-            ("cache_write", usage.cache_write()),
-            ("output", usage.output),
-            ("reasoning", usage.reasoning),
-        ] {
-            self.families.tokens.get_or_create(&[("kind", kind.into())]).inc_by(tokens);
-        }
-        let nanos = record.cost.map_or(0, |cost| u64::try_from(cost.0).unwrap_or(0));
-        self.sampled.cost_nanos.fetch_add(nanos, Ordering::Relaxed);
-    }
-}
-
-/// The limit dimension that a refusal names (`RATE_LIMIT_RPM` → `rpm`); the upstream's limits are not ours.
-fn limited_dimension(code: &str) -> Option<&'static str> {
-    let dimension = code.strip_prefix("RATE_LIMIT_")?;
-    ["rpm", "tpm", "rpd", "tpd", "concurrent", "burst"]
-        .into_iter()
-        .find(|name| name.eq_ignore_ascii_case(dimension))
 }
 
 #[cfg(test)]
@@ -180,10 +122,10 @@ mod tests {
     /// A `Metrics` in which everything has happened once.
     fn busy() -> Metrics {
         let metrics = Metrics::new();
-        metrics.observe(&record());
+        metrics.observe([&record()]);
         let mut refused = record();
         (refused.status, refused.code) = (429, Some(Code::RateLimitRpm));
-        metrics.observe(&refused);
+        metrics.observe([&refused]);
         metrics.worker(0).connections.inc();
         metrics.worker(1).in_flight.inc();
         metrics.set_circuits([("openai:gpt-5", 2)]);
@@ -249,10 +191,10 @@ mod tests {
         for n in 0..1_000 {
             let mut asked = record();
             asked.model = format!("invented-{n}").into();
-            metrics.observe(&asked);
-            asked.attempts.clear();
-            asked.model = format!("refused-{n}").into();
-            metrics.observe(&asked);
+            let mut turned_away = asked.clone();
+            turned_away.attempts.clear();
+            turned_away.model = format!("refused-{n}").into();
+            metrics.observe([&asked, &turned_away]);
         }
         let text = metrics.render();
         assert!(text.matches("gateway_model_request_total{").count() <= bounded::LIMIT + 1);

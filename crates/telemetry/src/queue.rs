@@ -53,9 +53,25 @@ impl RecordReceiver {
         self.receiver.recv_many(into, max.max(1)).await
     }
 
-    /// As [`Self::recv_many`], for a thread without a runtime.
-    pub fn blocking_recv_many(&mut self, into: &mut Vec<Box<RequestRecord>>, max: usize) -> usize {
-        self.receiver.blocking_recv_many(into, max.max(1))
+    /// Appends what waits now to `into`, up to `max` records. While nobody awaits [`Self::recv_many`],
+    /// sending wakes nobody: sleep, then take everything at once.
+    pub fn take_waiting(&mut self, into: &mut Vec<Box<RequestRecord>>, max: usize) {
+        for _ in 0..max {
+            let Ok(record) = self.receiver.try_recv() else { return };
+            into.push(record);
+        }
+    }
+
+    /// Records that wait to be taken.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.receiver.len()
+    }
+
+    /// Whether every sender is gone: nothing will come but what waits.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.receiver.is_closed()
     }
 
     /// Records dropped since this was last called: feed it to
@@ -78,8 +94,10 @@ mod tests {
         }
         assert_eq!((sender.waiting(), receiver.take_dropped(), receiver.take_dropped()), (2, 3, 0));
         let mut batch = Vec::new();
-        assert_eq!(receiver.blocking_recv_many(&mut batch, 100), 2);
+        receiver.take_waiting(&mut batch, 1);
+        assert_eq!((batch.len(), receiver.waiting(), receiver.is_closed()), (1, 1, false));
         drop(sender);
-        assert_eq!(receiver.blocking_recv_many(&mut batch, 100), 0);
+        receiver.take_waiting(&mut batch, 100);
+        assert_eq!((batch.len(), receiver.waiting(), receiver.is_closed()), (2, 0, true));
     }
 }

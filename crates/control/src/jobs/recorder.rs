@@ -9,22 +9,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::record::RequestRecord;
-use store::Store;
+use store::{RecordBatch, Store};
 use telemetry::digest;
 use telemetry::log::{Format, write_lines};
 use telemetry::metric::Metrics;
 use telemetry::queue::RecordReceiver;
-use tokio::time::Instant;
 
 /// Records per batch.
-const BATCH: usize = 512;
-/// The longest a record waits for its batch to fill.
+const BATCH: usize = 2_048;
+/// A batch that is not full waits this long for more,
 const GATHER: Duration = Duration::from_millis(100);
+/// and so many times.
+const TIMES: u32 = 2;
+/// Bytes of digest lines written at one time: few writes, but little memory.
+const LINE_BYTES: usize = 64 * 1024;
+/// Room for one line more.
+const LONG_LINE: usize = 4 * 1024;
 /// Times that a batch is offered to the database before it is dropped: about a minute in all.
 const TRIES: u32 = 16;
 /// Pause after the first failure; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Records as they wait: boxed where they are made, so that only pointers move.
+type Waiting = Vec<Box<RequestRecord>>;
 
 /// Where batches go.
 pub trait Sink: Send + Sync + 'static {
@@ -32,7 +40,7 @@ pub trait Sink: Send + Sync + 'static {
     fn log(lines: &str);
 
     /// Stores a batch, all of it or none.
-    fn append(&self, batch: &[RequestRecord]) -> impl Future<Output = Result<(), String>> + Send;
+    fn append(&self, batch: &RecordBatch) -> impl Future<Output = Result<(), String>> + Send;
 }
 
 impl Sink for Arc<Store> {
@@ -40,62 +48,67 @@ impl Sink for Arc<Store> {
         write_lines(lines);
     }
 
-    async fn append(&self, batch: &[RequestRecord]) -> Result<(), String> {
-        let written = self.append_records(batch).await;
+    async fn append(&self, batch: &RecordBatch) -> Result<(), String> {
+        let written = self.append_batch(batch).await;
         written.map(|_| ()).map_err(|error| error.to_string())
     }
 }
 
 /// Runs until every sender of `receiver` is gone and everything is written or given up.
 pub async fn run<S: Sink>(mut receiver: RecordReceiver, sink: S, metrics: Arc<Metrics>, format: Format) {
-    let mut waiting = Vec::with_capacity(BATCH);
-    loop {
-        let open = gather(&mut receiver, &mut waiting).await;
-        let batch: Vec<RequestRecord> = waiting.drain(..).map(|record| *record).collect();
+    let mut waiting = Waiting::with_capacity(BATCH);
+    while receiver.recv_many(&mut waiting, BATCH).await > 0 {
+        gather(&mut receiver, &mut waiting).await;
         metrics.records_dropped(receiver.take_dropped());
-        if !batch.is_empty() {
-            publish::<S>(&batch, &metrics, format).await;
-            store(&batch, &sink, &metrics).await;
-        }
-        if !open {
-            return;
-        }
+        let (tell, counted) = (Arc::clone(&metrics), waiting.len() as u64);
+        // A few milliseconds of work, and a reader of the log that is slow: neither may stop a thread of
+        // the control plane.
+        let published = tokio::task::spawn_blocking(move || publish::<S>(waiting, &tell, format)).await;
+        let Ok((emptied, batch)) = published else {
+            tracing::error!(records = counted, "request records could not be read");
+            metrics.records_dropped(counted);
+            waiting = Waiting::with_capacity(BATCH);
+            continue;
+        };
+        waiting = emptied;
+        store(&batch, &sink, &metrics).await;
     }
+    metrics.records_dropped(receiver.take_dropped());
 }
 
-#[expect(clippy::vec_box, reason = "records are boxed where they are made; the queue moves pointers")]
-/// Fills a batch: the first record is waited for, the rest only as long as [`GATHER`]. `false` when
-/// there will be no more.
-async fn gather(receiver: &mut RecordReceiver, batch: &mut Vec<Box<RequestRecord>>) -> bool {
-    if receiver.recv_many(batch, BATCH).await == 0 {
-        return false;
-    }
-    let deadline = Instant::now() + GATHER;
-    while batch.len() < BATCH {
-        let room = BATCH - batch.len();
-        match tokio::time::timeout_at(deadline, receiver.recv_many(batch, room)).await {
-            Ok(0) => return false,
-            Ok(_) => {}
-            Err(_) => break,
+/// Fills a batch that has its first records. Whoever waits for a record is woken by it: so this sleeps,
+/// and then takes all there are.
+async fn gather(receiver: &mut RecordReceiver, batch: &mut Waiting) {
+    for _ in 0..TIMES {
+        if batch.len() + receiver.waiting() >= BATCH || receiver.is_closed() {
+            break;
         }
+        tokio::time::sleep(GATHER).await;
     }
-    true
+    receiver.take_waiting(batch, BATCH - batch.len());
 }
 
-async fn publish<S: Sink>(batch: &[RequestRecord], metrics: &Metrics, format: Format) {
-    let mut lines = String::with_capacity(batch.len() * 512);
-    for record in batch {
-        metrics.observe(record);
+/// Counts and logs the records and prepares them for the database; gives their list back, emptied.
+fn publish<S: Sink>(mut records: Waiting, metrics: &Metrics, format: Format) -> (Waiting, RecordBatch) {
+    metrics.observe(records.iter().map(|record| &**record));
+    let mut lines = String::with_capacity(LINE_BYTES + LONG_LINE);
+    for record in &records {
         digest::write(&mut lines, format, record);
+        if lines.len() >= LINE_BYTES {
+            S::log(&lines);
+            lines.clear();
+        }
     }
-    // A reader of the log that is slow must not stop a thread of the control plane.
-    if tokio::task::spawn_blocking(move || S::log(&lines)).await.is_err() {
-        tracing::error!("digest lines could not be written");
+    if !lines.is_empty() {
+        S::log(&lines);
     }
+    let batch = RecordBatch::of(&records);
+    records.clear();
+    (records, batch)
 }
 
-async fn store(batch: &[RequestRecord], sink: &impl Sink, metrics: &Metrics) {
-    let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
+async fn store(batch: &RecordBatch, sink: &impl Sink, metrics: &Metrics) {
+    let count = batch.len();
     let mut pause = FIRST_PAUSE;
     for left in (0..TRIES).rev() {
         let Err(cause) = sink.append(batch).await else {
@@ -122,7 +135,7 @@ mod tests {
     #[derive(Clone, Default)]
     struct Memory {
         failures: Arc<Mutex<u32>>,
-        batches: Arc<Mutex<Vec<usize>>>,
+        batches: Arc<Mutex<Vec<u64>>>,
     }
 
     impl Sink for Memory {
@@ -130,7 +143,7 @@ mod tests {
             assert!(lines.ends_with('\n') && lines.contains("req-"));
         }
 
-        async fn append(&self, batch: &[RequestRecord]) -> Result<(), String> {
+        async fn append(&self, batch: &RecordBatch) -> Result<(), String> {
             let mut failures = self.failures.lock();
             if *failures > 0 {
                 *failures -= 1;
@@ -141,8 +154,8 @@ mod tests {
         }
     }
 
-    async fn written(records: usize, failures: u32) -> (Vec<usize>, String) {
-        let (sender, receiver) = record_channel(2_000);
+    async fn written(records: usize, failures: u32) -> (Vec<u64>, String) {
+        let (sender, receiver) = record_channel(5_000);
         let memory = Memory::default();
         *memory.failures.lock() = failures;
         for n in 0..records {
@@ -157,8 +170,27 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn everything_sent_before_the_end_is_written_in_batches() {
-        let (batches, _) = written(1_100, 0).await;
-        assert_eq!(batches, [512, 512, 76]);
+        let (batches, _) = written(4_200, 0).await;
+        assert_eq!(batches, [2_048, 2_048, 104]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn records_that_trickle_in_are_gathered_and_soon_written() {
+        let (sender, receiver) = record_channel(100);
+        let memory = Memory::default();
+        let job = tokio::spawn(run(receiver, memory.clone(), Arc::new(Metrics::new()), Format::Json));
+        let started = tokio::time::Instant::now();
+        for n in 0..10 {
+            sender.send(Box::new(record(n)));
+            tokio::time::sleep(GATHER / 10).await;
+        }
+        while memory.batches.lock().is_empty() {
+            tokio::time::sleep(GATHER / 10).await;
+        }
+        assert!(started.elapsed() < GATHER * 3, "{:?}", started.elapsed());
+        drop(sender);
+        job.await.unwrap();
+        assert_eq!(*memory.batches.lock(), [10]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -169,8 +201,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_batch_that_is_given_up_is_counted_and_the_next_one_written() {
-        let (batches, metrics) = written(513, TRIES).await;
+        let (batches, metrics) = written(2_049, TRIES).await;
         assert_eq!(batches, [1]);
-        assert!(metrics.contains(" 512"), "{metrics}");
+        assert!(metrics.contains(" 2048"), "{metrics}");
     }
 }

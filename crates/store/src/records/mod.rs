@@ -1,31 +1,38 @@
 //! Request records: written behind, in batches; searched by whoever asks what became of a request.
 //!
 //! A request id is a UUIDv7 in hex, so the text order of ids is the order of time: pages, time ranges
-//! and retention all go by the primary key, and no other time index is paid for.
+//! and retention all go by it. Records lie together in blocks of up to 256, one row each: what a row costs
+//! is paid once per block, and a search reads blocks.
 
-mod detail;
-mod insert;
+mod batch;
+mod line;
 mod search;
+
+use std::borrow::Borrow;
 
 use model::clock::EpochMs;
 use model::record::RequestRecord;
 use model::{NanoUsd, ResourceId, Usage};
 use serde_json::Value;
-use sqlx::SqliteConnection;
+use sqlx::Row;
 
+use crate::column::unsigned;
 use crate::error::StoreError;
 use crate::store::Store;
 use crate::usage;
 
+pub use batch::RecordBatch;
 pub(crate) use search::id_at;
 
-const DELETE_BEFORE: &str = "DELETE FROM request_record WHERE request_id IN (SELECT request_id \
-     FROM request_record WHERE request_id < $1 ORDER BY request_id LIMIT $2)";
+const OLDEST: &str =
+    "SELECT id, records FROM request_block WHERE id < $1 AND last_id < $1 ORDER BY id LIMIT $2";
+const DELETE_BLOCK: &str = "DELETE FROM request_block WHERE id = $1 RETURNING lines";
+const DELETE_TRACE: &str = "DELETE FROM request_trace WHERE trace_id = $1 AND request_id = $2";
 
 /// All statements of this aggregate.
 pub(crate) fn statements() -> Vec<&'static str> {
-    let mut all = vec![DELETE_BEFORE];
-    all.extend(insert::statements());
+    let mut all = vec![OLDEST, DELETE_BLOCK, DELETE_TRACE];
+    all.extend(batch::statements());
     all.extend(search::STATEMENTS);
     all
 }
@@ -89,56 +96,73 @@ pub struct StoredRecord {
 }
 
 impl Store {
+    /// Prepares and writes records: see [`RecordBatch::of`] and [`Self::append_batch`].
+    ///
+    /// # Errors
+    /// What the database said; then nothing was written.
+    pub async fn append_records<R: Borrow<RequestRecord>>(&self, records: &[R]) -> Result<u64, StoreError> {
+        let batch = RecordBatch::of(records);
+        self.append_batch(&batch).await
+    }
+
     /// Writes a batch of records and adds them to the daily usage, in one transaction; how many were
-    /// new. A record that is there already changes nothing, so a batch may be sent again.
+    /// new. A block of records that is there already changes nothing, so the same batch may be written
+    /// again when it is not known whether it was.
     ///
     /// # Errors
     /// What the database said; then nothing of the batch was written.
-    pub async fn append_records(&self, records: &[RequestRecord]) -> Result<u64, StoreError> {
-        if records.is_empty() {
+    pub async fn append_batch(&self, batch: &RecordBatch) -> Result<u64, StoreError> {
+        if batch.is_empty() {
             return Ok(0);
         }
         let mut transaction = self.requests.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let written = insert::insert_batch(&mut transaction, records).await?;
-        if written == records.len() as u64 {
-            usage::add(&mut transaction, records.iter()).await?;
+        if batch::insert(&mut transaction, &batch.0).await? == batch.0.len() {
+            usage::add(&mut transaction, batch.0.iter().map(|block| &block.usage)).await?;
             transaction.commit().await?;
-            return Ok(written);
+            return Ok(batch.len());
         }
         // Some were there: begin anew, one by one, to add only the new ones to the usage.
         transaction.rollback().await?;
         let mut transaction = self.requests.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let fresh = insert_singly(&mut transaction, records).await?;
-        usage::add(&mut transaction, fresh.iter().copied()).await?;
+        let mut written = 0;
+        for block in &batch.0 {
+            if batch::insert(&mut transaction, std::slice::from_ref(block)).await? == 1 {
+                usage::add(&mut transaction, std::iter::once(&block.usage)).await?;
+                written += block.records;
+            }
+        }
         transaction.commit().await?;
-        Ok(fresh.len() as u64)
+        Ok(written)
     }
 
-    /// Deletes at most `limit` records of requests accepted before `before`, of all tenants; how many.
-    /// Call it again while it returns `limit`: small steps let writers in between. Daily usage stays.
+    /// Deletes records of requests accepted before `before`, of all tenants, until `limit` or a block
+    /// more are deleted; how many. Records go by blocks, so one may stay up to a second longer. Call it
+    /// again while it returns at least `limit`: small steps let writers in between. Daily usage stays.
     ///
     /// # Errors
     /// What the database said.
     pub async fn delete_records_before(&self, before: EpochMs, limit: u32) -> Result<u64, StoreError> {
-        let done = sqlx::query(DELETE_BEFORE)
+        let mut transaction = self.requests.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let oldest = sqlx::query(OLDEST)
             .bind(id_at(before))
             .bind(i64::from(limit))
-            .execute(&self.requests.writer)
+            .fetch_all(&mut *transaction)
             .await?;
-        Ok(done.rows_affected())
-    }
-}
-
-/// Inserts one by one and returns those that were new.
-async fn insert_singly<'r>(
-    connection: &mut SqliteConnection,
-    records: &'r [RequestRecord],
-) -> Result<Vec<&'r RequestRecord>, StoreError> {
-    let mut fresh = Vec::with_capacity(records.len());
-    for record in records {
-        if insert::insert_batch(connection, std::slice::from_ref(record)).await? == 1 {
-            fresh.push(record);
+        let mut deleted = 0;
+        for row in &oldest {
+            let (id, records): (&str, i64) = (row.try_get(0)?, row.try_get(1)?);
+            let lines: String =
+                sqlx::query_scalar(DELETE_BLOCK).bind(id).fetch_one(&mut *transaction).await?;
+            for (request_id, trace_id) in lines.lines().filter_map(line::own_trace) {
+                let delete = sqlx::query(DELETE_TRACE).bind(trace_id).bind(request_id);
+                delete.execute(&mut *transaction).await?;
+            }
+            deleted += unsigned(records);
+            if deleted >= u64::from(limit) {
+                break;
+            }
         }
+        transaction.commit().await?;
+        Ok(deleted)
     }
-    Ok(fresh)
 }

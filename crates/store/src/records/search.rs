@@ -1,45 +1,50 @@
-//! Finding records: by id, by trace, or walking back from the newest.
+//! Finding records: by id, by trace, or walking blocks back from the newest.
+//!
+//! Blocks are walked by the id of their first record. Blocks of one second may overlap, those of
+//! different seconds never do; so a page is complete once it is full and the next second begins.
 
 use model::clock::EpochMs;
-use model::{NanoUsd, ResourceId, Usage, UsageSource};
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
-use super::{RecordFilter, StoredRecord};
-use crate::column::Columns;
+use super::{RecordFilter, StoredRecord, line};
 use crate::error::StoreError;
 use crate::page::{Cursor, Page, PageRequest};
 use crate::scope::Scope;
 use crate::store::Store;
 
-/// A search whose rows are narrowed by `$narrowed`, which may use `$8`; everything else is shared, so
-/// that all of them are bound alike.
-macro_rules! search {
-    ($narrowed:literal) => {
-        concat!(
-            "SELECT * FROM request_record WHERE tenant_id = $1 AND request_id < $2 AND request_id >= $3 ",
-            "AND (CAST($4 AS TEXT) IS NULL OR model = $4) AND (CAST($5 AS BIGINT) IS NULL OR status = $5) ",
-            "AND (CAST($6 AS TEXT) IS NULL OR code = $6) AND (CAST($9 AS TEXT) IS NULL OR key_id = $9) ",
-            "AND (CAST($10 AS TEXT) IS NULL OR trace_id = $10 OR request_id = $10) AND ",
-            $narrowed,
-            " ORDER BY request_id DESC LIMIT $7"
-        )
-    };
-}
+/// `$2` and `$3` bound the first id, `$4` the last.
+const BLOCKS: &str = "SELECT id, lines FROM request_block WHERE tenant_id = $1 AND id < $2 AND id >= $3 \
+     AND last_id >= $4 ORDER BY id DESC LIMIT $5";
+const TRACED: &str = "SELECT request_id FROM request_trace WHERE tenant_id = $1 AND trace_id = $2 \
+     AND request_id < $3 AND request_id >= $4 ORDER BY request_id DESC LIMIT $5";
 
-const BY_ID: &str = search!("request_id = $8");
-/// A request without a trace of its own is found by its id.
-const BY_TRACE: &str = search!("(trace_id = $8 OR request_id = $8)");
-const NEWEST: &str = search!("CAST($8 AS TEXT) IS NULL");
-
-pub(super) const STATEMENTS: [&str; 3] = [BY_ID, BY_TRACE, NEWEST];
+pub(super) const STATEMENTS: [&str; 2] = [BLOCKS, TRACED];
 
 /// Sorts after every request id, in any collation.
 const AFTER_ALL: &str = "s";
+/// Blocks read at one time: about a megabyte.
+const STEP: i64 = 8;
 
 /// The text that divides the ids of requests accepted before `at` from those accepted at it or later.
 pub(crate) fn id_at(at: EpochMs) -> String {
     format!("req-{at:012x}")
+}
+
+/// The same text for the beginning of the second in which the request `id` was accepted.
+fn second_of(id: &str) -> String {
+    let at = id.get(4..16).and_then(|hex| EpochMs::from_str_radix(hex, 16).ok()).unwrap_or(0);
+    id_at(at - at % 1_000)
+}
+
+/// What of a search is the same for every block.
+struct Search<'s> {
+    scope: &'s Scope,
+    filter: &'s RecordFilter,
+    /// Ids from here on,
+    from: String,
+    /// but below this one.
+    below: String,
+    most: usize,
 }
 
 impl Store {
@@ -48,7 +53,7 @@ impl Store {
     /// that may be rare.
     ///
     /// # Errors
-    /// What the database said.
+    /// What the database said, or that a stored record cannot be read.
     pub async fn search_records(
         &self,
         scope: &Scope,
@@ -56,80 +61,120 @@ impl Store {
         page: &PageRequest,
     ) -> Result<Page<StoredRecord>, StoreError> {
         let (_, after) = page.position();
-        let after = if after.is_empty() { AFTER_ALL } else { after };
-        let before = filter.to.map(id_at);
-        let below = before.as_deref().map_or(after, |before| before.min(after));
-        let (sql, narrowed) = narrowest(filter);
-        let rows = sqlx::query(sql)
-            .bind(&*scope.tenant_id)
-            .bind(below)
-            .bind(filter.from.map(id_at).unwrap_or_default())
-            .bind(&filter.model)
-            .bind(filter.status.map(i64::from))
-            .bind(&filter.code)
-            .bind(page.fetch())
-            .bind(narrowed)
-            .bind(filter.key_id.as_ref().map(ResourceId::as_str))
-            .bind(&filter.trace_id)
+        let after = if after.is_empty() { AFTER_ALL.to_owned() } else { after.to_owned() };
+        let search = Search {
+            scope,
+            filter,
+            from: filter.from.map(id_at).unwrap_or_default(),
+            below: filter.to.map(id_at).map_or(after.clone(), |before| before.min(after)),
+            most: usize::try_from(page.fetch()).unwrap_or(usize::MAX),
+        };
+        let found = match (&filter.request_id, &filter.trace_id) {
+            (Some(id), _) => self.named(&search, id).await?.into_iter().collect(),
+            (None, Some(trace)) => self.traced(&search, trace).await?,
+            (None, None) => self.newest(&search).await?,
+        };
+        Ok(Page::cut(found, page, |record| Cursor::new(record.at, &record.request_id)))
+    }
+
+    /// The request with this id, if it is wanted.
+    async fn named(&self, search: &Search<'_>, id: &str) -> Result<Option<StoredRecord>, StoreError> {
+        if *id < *search.from || *id >= *search.below {
+            return Ok(None);
+        }
+        let rows = sqlx::query(BLOCKS)
+            .bind(&*search.scope.tenant_id)
+            // After the id itself, before every other.
+            .bind(format!("{id}0"))
+            .bind(second_of(id))
+            .bind(id)
+            .bind(i64::MAX)
             .fetch_all(&self.requests.readers)
             .await?;
-        let records = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        Ok(Page::cut(records, page, |record| Cursor::new(record.at, &record.request_id)))
+        for row in &rows {
+            let lines: &str = row.try_get(1)?;
+            let Some(found) = lines.lines().find(|text| line::id_of(text) == Some(id)) else { continue };
+            let found = search.read(found)?;
+            return Ok(found.filter(|found| {
+                search.filter.trace_id.as_ref().is_none_or(|trace| *trace == found.trace_id)
+            }));
+        }
+        Ok(None)
+    }
+
+    /// The requests of a trace: those whose caller sent it, and the one whose own id it is.
+    async fn traced(&self, search: &Search<'_>, trace: &str) -> Result<Vec<StoredRecord>, StoreError> {
+        let mut found: Vec<_> = self.named(search, trace).await?.into_iter().collect();
+        let mut below = search.below.clone();
+        while found.len() < search.most {
+            let ids: Vec<String> = sqlx::query_scalar(TRACED)
+                .bind(&*search.scope.tenant_id)
+                .bind(trace)
+                .bind(&below)
+                .bind(&search.from)
+                .bind(i64::try_from(search.most).unwrap_or(i64::MAX))
+                .fetch_all(&self.requests.readers)
+                .await?;
+            let Some(last) = ids.last() else { break };
+            below.clone_from(last);
+            for id in &ids {
+                found.extend(self.named(search, id).await?);
+            }
+        }
+        found.sort_unstable_by(|one, other| other.request_id.cmp(&one.request_id));
+        Ok(found)
+    }
+
+    /// The newest that are wanted.
+    async fn newest(&self, search: &Search<'_>) -> Result<Vec<StoredRecord>, StoreError> {
+        let mut found = Vec::new();
+        let mut below = search.below.clone();
+        loop {
+            let rows = sqlx::query(BLOCKS)
+                .bind(&*search.scope.tenant_id)
+                .bind(&below)
+                .bind(second_of(&search.from))
+                .bind(&search.from)
+                .bind(STEP)
+                .fetch_all(&self.requests.readers)
+                .await?;
+            for row in &rows {
+                row.try_get::<&str, _>(0)?.clone_into(&mut below);
+                if search.is_complete(&found, &below) {
+                    return Ok(found);
+                }
+                search.add(&mut found, row.try_get(1)?)?;
+            }
+            if rows.is_empty() {
+                return Ok(found);
+            }
+        }
     }
 }
 
-/// The statement that looks at the fewest rows, and what it looks for.
-fn narrowest(filter: &RecordFilter) -> (&'static str, Option<&str>) {
-    match (&filter.request_id, &filter.trace_id) {
-        (Some(request), _) => (BY_ID, Some(request)),
-        (None, Some(trace)) => (BY_TRACE, Some(trace)),
-        (None, None) => (NEWEST, None),
+impl Search<'_> {
+    fn read(&self, text: &str) -> Result<Option<StoredRecord>, StoreError> {
+        line::read(text, &self.scope.tenant_id, self.filter)
     }
-}
 
-fn read(row: &SqliteRow) -> Result<StoredRecord, StoreError> {
-    let columns = Columns { table: "request_record", row };
-    let request_id = columns.text("request_id")?;
-    let detail: serde_json::Value = columns.json("detail")?;
-    let status = columns.number("status")?;
-    let cost: Option<i64> = row.try_get("cost_nano").map_err(|_| columns.unreadable("cost_nano"))?;
-    let first_byte = columns.optional_number("first_byte_ms")?;
-    Ok(StoredRecord {
-        trace_id: columns.optional_text("trace_id")?.unwrap_or_else(|| request_id.clone()),
-        request_id,
-        at: columns.time("at_ms")?,
-        key_id: columns.optional_id("key_id")?,
-        user_id: columns.optional_id("user_id")?,
-        tenant_id: columns.text("tenant_id")?,
-        model: columns.text("model")?,
-        status: u16::try_from(status).map_err(|_| columns.unreadable("status"))?,
-        code: columns.optional_text("code")?,
-        upstream: columns.optional_text("upstream")?,
-        usage: read_usage(&columns, &detail)?,
-        cost: cost.map(NanoUsd),
-        latency_ms: columns.small("latency_ms")?,
-        first_byte_ms: first_byte.map(|ms| u32::try_from(ms).unwrap_or(u32::MAX)),
-        detail,
-    })
-}
+    /// Whether no block from the one that begins with `id` on can hold a record that belongs to the page.
+    fn is_complete(&self, found: &[StoredRecord], id: &str) -> bool {
+        let oldest = found.last().filter(|_| found.len() >= self.most);
+        oldest.is_some_and(|oldest| *id < *second_of(&oldest.request_id))
+    }
 
-fn read_usage(columns: &Columns<'_>, detail: &serde_json::Value) -> Result<Usage, StoreError> {
-    let rare = |name: &str| detail[name].as_u64().unwrap_or(0);
-    let source = |name: &str| {
-        [UsageSource::Measured, UsageSource::Estimated, UsageSource::None]
-            .into_iter()
-            .find(|source| source.name() == name)
-    };
-    Ok(Usage {
-        input: columns.number("input")?,
-        cache_read: columns.number("cache_read")?,
-        cache_write_5m: columns.number("cache_write_5m")?,
-        cache_write_1h: columns.number("cache_write_1h")?,
-        output: columns.number("output")?,
-        reasoning: columns.number("reasoning")?,
-        audio_in: rare("audio_in"),
-        audio_out: rare("audio_out"),
-        web_searches: rare("web_searches"),
-        source: columns.named("source", source)?,
-    })
+    /// Puts the wanted records of a block among those found, of which the newest are kept.
+    fn add(&self, found: &mut Vec<StoredRecord>, lines: &str) -> Result<(), StoreError> {
+        let before = found.len();
+        for text in lines.lines().rev() {
+            let Some(id) = line::id_of(text).filter(|id| **id < *self.below) else { continue };
+            if *id < *self.from || found.len() - before == self.most {
+                break;
+            }
+            found.extend(self.read(text)?);
+        }
+        found.sort_unstable_by(|one, other| other.request_id.cmp(&one.request_id));
+        found.truncate(self.most);
+        Ok(())
+    }
 }
