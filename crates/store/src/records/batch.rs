@@ -17,7 +17,7 @@ use crate::usage::Sums;
 /// Records per block: few enough to read a block for one of them, enough to make the row's own cost vanish.
 const BLOCK: usize = 256;
 /// Room for a record with two candidates and one attempt.
-const USUAL_BYTES: usize = 700;
+const USUAL_BYTES: usize = 512;
 
 const BLOCK_COLUMNS: &[&str] = &["id", "last_id", "tenant_id", "records", "lines"];
 const TRACE_COLUMNS: &[&str] = &["tenant_id", "trace_id", "request_id"];

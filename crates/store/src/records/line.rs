@@ -1,174 +1,189 @@
 //! A record as a line of JSON, written and read back.
+//!
+//! Lines are arrays, not objects: the names of fields would be half of every line, and bytes are what
+//! writing a record costs. Names come back when a line is read.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 
-use model::record::{Attempt, Candidate, Check, RequestRecord};
+use model::record::RequestRecord;
 use model::{NanoUsd, ResourceId, Usage, UsageSource};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::{RecordFilter, StoredRecord};
 use crate::error::StoreError;
 
 /// What every line begins with; the id and a quote follow.
-const BEGIN: &str = "{\"request_id\":\"";
+const BEGIN: &str = "[\"";
 /// Bytes of a request id.
 const ID_BYTES: usize = 36;
 
-/// What a search may ask for and a list shows. `D` is the rest: written as a structure, read as text, so
-/// that a record that is not wanted costs little.
-#[derive(Serialize, Deserialize)]
-struct Line<'r, D> {
-    // First: see `BEGIN`.
+type Text<'r> = Cow<'r, str>;
+
+/// What a search may ask for and a list shows, in the order of the line. The rest is read only when the
+/// record is wanted.
+#[derive(Deserialize)]
+struct Line<'r> {
     #[serde(borrow)]
-    request_id: Cow<'r, str>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    trace_id: Option<Cow<'r, str>>,
+    request_id: Text<'r>,
+    trace_id: Option<String>,
     at: u64,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    key_id: Option<Cow<'r, str>>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    user_id: Option<Cow<'r, str>>,
+    key_id: Option<String>,
+    user_id: Option<String>,
     #[serde(borrow)]
-    model: Cow<'r, str>,
+    model: Text<'r>,
     status: u16,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    code: Option<Cow<'r, str>>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    upstream: Option<Cow<'r, str>>,
-    #[serde(default)]
-    usage: Tokens,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    upstream: Option<String>,
+    #[serde(borrow)]
+    usage: Tokens<'r>,
     cost_nano: Option<i64>,
     latency_ms: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     first_byte_ms: Option<u32>,
-    detail: D,
+    #[serde(borrow)]
+    detail: &'r RawValue,
 }
 
-/// [`Usage`]; zeros are left out.
-#[derive(Default, Serialize, Deserialize)]
-#[serde(default)]
-struct Tokens {
-    #[serde(skip_serializing_if = "is_zero")]
-    input: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    output: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    cache_read: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    cache_write_5m: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    cache_write_1h: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    reasoning: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    audio_in: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    audio_out: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    web_searches: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source: Option<Source>,
-}
+/// [`Usage`], with the name of its source.
+#[derive(Serialize, Deserialize)]
+struct Tokens<'r>(u64, u64, u64, u64, u64, u64, u64, u64, u64, #[serde(borrow)] Text<'r>);
 
-/// [`UsageSource`] with a use; none is left out.
-#[derive(Clone, Copy, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Source {
-    Measured,
-    Estimated,
-}
-
-/// The part of a record that is only read, never searched.
-#[derive(Serialize)]
-struct Detail<'r> {
-    route: &'static str,
-    surface: &'static str,
+/// The part of a record that is only read, never searched: from an array to an object.
+#[derive(Serialize, Deserialize)]
+struct Detail {
+    route: String,
+    surface: String,
     stream: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    client_ip: Option<IpAddr>,
+    client_ip: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    upstream_model: Option<&'r str>,
+    upstream_model: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    cause: Option<&'r str>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    checks: &'r [Check],
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    candidates: &'r [Candidate],
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    attempts: &'r [Attempt],
+    cause: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    checks: Vec<Check>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    candidates: Vec<Candidate>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attempts: Vec<Attempt>,
     bytes_in: u64,
     bytes_out: u64,
     own_us: u32,
     revision: u64,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
-fn is_zero(count: &u64) -> bool {
-    *count == 0
+/// See [`model::record::Check`].
+#[derive(Serialize, Deserialize)]
+struct Check {
+    name: String,
+    passed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    used: Option<u64>,
+}
+
+/// See [`model::record::Candidate`].
+#[derive(Serialize, Deserialize)]
+struct Candidate {
+    account: String,
+    eligible: bool,
+    reason: String,
+}
+
+/// See [`model::record::Attempt`].
+#[derive(Serialize, Deserialize)]
+struct Attempt {
+    account: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    class: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream_request_id: Option<String>,
+    reused: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_byte_ms: Option<u32>,
+    total_ms: u32,
+}
+
+/// Items, written as an array without being collected.
+struct Rows<I>(I);
+
+impl<I: Iterator<Item: Serialize> + Clone> Serialize for Rows<I> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.clone())
+    }
 }
 
 /// Appends `record` with a line feed to `out`.
 pub(super) fn write(out: &mut Vec<u8>, record: &RequestRecord) {
     let id = record.request_id.text();
     let own_trace = record.trace_id != record.request_id.into();
-    let line = Line {
-        request_id: std::str::from_utf8(&id).expect("an id is hex digits").into(),
-        trace_id: own_trace.then(|| record.trace_id.to_string().into()),
-        at: record.at,
-        key_id: record.key_id.as_ref().map(|id| id.as_str().into()),
-        user_id: record.user_id.as_ref().map(|id| id.as_str().into()),
-        model: (&*record.model).into(),
-        status: record.status,
-        code: record.code.map(|code| code.name().into()),
-        upstream: record.upstream.as_deref().map(Into::into),
-        usage: tokens(&record.usage),
-        cost_nano: record.cost.map(|cost| cost.0),
-        latency_ms: record.latency_ms,
-        first_byte_ms: record.first_byte_ms,
-        detail: detail(record),
-    };
+    // In the order of `Line`.
+    let line = (
+        std::str::from_utf8(&id).expect("an id is hex digits"),
+        own_trace.then(|| record.trace_id.to_string()),
+        record.at,
+        &record.key_id,
+        &record.user_id,
+        &*record.model,
+        record.status,
+        record.code.map(model::Code::name),
+        record.upstream.as_deref(),
+        tokens(&record.usage),
+        record.cost.map(|cost| cost.0),
+        record.latency_ms,
+        record.first_byte_ms,
+        detail(record),
+    );
     serde_json::to_writer(&mut *out, &line).expect("a record's parts always serialise");
     out.push(b'\n');
 }
 
-fn detail(record: &RequestRecord) -> Detail<'_> {
-    Detail {
-        route: record.route,
-        surface: record.surface,
-        stream: record.stream,
-        client_ip: record.client_ip,
-        upstream_model: record.upstream_model.as_deref(),
-        cause: record.cause.as_deref(),
-        checks: &record.checks,
-        candidates: &record.candidates,
-        attempts: &record.attempts,
-        bytes_in: record.bytes_in,
-        bytes_out: record.bytes_out,
-        own_us: record.own_us,
-        revision: record.revision,
-    }
+/// In the order of [`Detail`] and its parts.
+fn detail(record: &RequestRecord) -> impl Serialize {
+    let checks = record.checks.iter().map(|check| (check.name, check.passed, check.limit, check.used));
+    let candidates = record
+        .candidates
+        .iter()
+        .map(|candidate| (&*candidate.account, candidate.eligible, candidate.reason.name()));
+    let attempts = record.attempts.iter().map(|attempt| {
+        let ids = (attempt.error.as_deref(), attempt.upstream_request_id.as_deref());
+        let times = (attempt.reused, attempt.first_byte_ms, attempt.total_ms);
+        (&*attempt.account, attempt.status, attempt.class, ids.0, ids.1, times.0, times.1, times.2)
+    });
+    (
+        record.route,
+        record.surface,
+        record.stream,
+        record.client_ip,
+        record.upstream_model.as_deref(),
+        record.cause.as_deref(),
+        Rows(checks),
+        Rows(candidates),
+        Rows(attempts),
+        record.bytes_in,
+        record.bytes_out,
+        record.own_us,
+        record.revision,
+    )
 }
 
-fn tokens(usage: &Usage) -> Tokens {
-    Tokens {
-        input: usage.input,
-        output: usage.output,
-        cache_read: usage.cache_read,
-        cache_write_5m: usage.cache_write_5m,
-        cache_write_1h: usage.cache_write_1h,
-        reasoning: usage.reasoning,
-        audio_in: usage.audio_in,
-        audio_out: usage.audio_out,
-        web_searches: usage.web_searches,
-        source: match usage.source {
-            UsageSource::Measured => Some(Source::Measured),
-            UsageSource::Estimated => Some(Source::Estimated),
-            UsageSource::None => None,
-        },
-    }
+fn tokens(usage: &Usage) -> Tokens<'static> {
+    Tokens(
+        usage.input,
+        usage.output,
+        usage.cache_read,
+        usage.cache_write_5m,
+        usage.cache_write_1h,
+        usage.reasoning,
+        usage.audio_in,
+        usage.audio_out,
+        usage.web_searches,
+        usage.source.name().into(),
+    )
 }
 
 /// The request id of a line, without reading the line.
@@ -178,11 +193,11 @@ pub(super) fn id_of(line: &str) -> Option<&str> {
 
 /// The request and trace id of a line whose record has a trace id of its own.
 pub(super) fn own_trace(line: &str) -> Option<(String, String)> {
-    if !line.contains("\"trace_id\":") {
+    if line.get(BEGIN.len() + ID_BYTES..)?.starts_with("\",null,") {
         return None;
     }
-    let line: Line<'_, &RawValue> = serde_json::from_str(line).ok()?;
-    Some((line.request_id.into_owned(), line.trace_id?.into_owned()))
+    let line: Line<'_> = serde_json::from_str(line).ok()?;
+    Some((line.request_id.into_owned(), line.trace_id?))
 }
 
 /// Reads a line back; `None` when `filter` does not want its record. Ids and times are not looked at.
@@ -191,20 +206,20 @@ pub(super) fn read(
     tenant_id: &str,
     filter: &RecordFilter,
 ) -> Result<Option<StoredRecord>, StoreError> {
-    let unreadable = StoreError::Unreadable { table: "request_block", column: "lines" };
-    let Ok(line) = serde_json::from_str::<Line<'_, &RawValue>>(line) else { return Err(unreadable) };
+    let unreadable = |_| StoreError::Unreadable { table: "request_block", column: "lines" };
+    let line: Line<'_> = serde_json::from_str(line).map_err(unreadable)?;
     let key = filter.key_id.as_ref().map(ResourceId::as_str);
     let wanted = filter.model.as_ref().is_none_or(|model| *model == line.model)
         && filter.status.is_none_or(|status| status == line.status)
-        && (filter.code.is_none() || filter.code.as_deref() == line.code.as_deref())
+        && (filter.code.is_none() || filter.code == line.code)
         && (key.is_none() || key == line.key_id.as_deref());
     if !wanted {
         return Ok(None);
     }
-    let Ok(detail) = serde_json::from_str(line.detail.get()) else { return Err(unreadable) };
+    let detail: Detail = serde_json::from_str(line.detail.get()).map_err(unreadable)?;
     let request_id = line.request_id.into_owned();
     Ok(Some(StoredRecord {
-        trace_id: line.trace_id.map_or_else(|| request_id.clone(), Cow::into_owned),
+        trace_id: line.trace_id.unwrap_or_else(|| request_id.clone()),
         request_id,
         at: line.at,
         key_id: line.key_id.as_deref().and_then(ResourceId::parse),
@@ -212,31 +227,30 @@ pub(super) fn read(
         tenant_id: tenant_id.to_owned(),
         model: line.model.into_owned(),
         status: line.status,
-        code: line.code.map(Cow::into_owned),
-        upstream: line.upstream.map(Cow::into_owned),
+        code: line.code,
+        upstream: line.upstream,
         usage: usage(&line.usage),
         cost: line.cost_nano.map(NanoUsd),
         latency_ms: line.latency_ms,
         first_byte_ms: line.first_byte_ms,
-        detail,
+        detail: serde_json::to_value(detail).map_err(unreadable)?,
     }))
 }
 
-fn usage(tokens: &Tokens) -> Usage {
+fn usage(tokens: &Tokens<'_>) -> Usage {
     Usage {
-        input: tokens.input,
-        output: tokens.output,
-        cache_read: tokens.cache_read,
-        cache_write_5m: tokens.cache_write_5m,
-        cache_write_1h: tokens.cache_write_1h,
-        reasoning: tokens.reasoning,
-        audio_in: tokens.audio_in,
-        audio_out: tokens.audio_out,
-        web_searches: tokens.web_searches,
-        source: match tokens.source {
-            Some(Source::Measured) => UsageSource::Measured,
-            Some(Source::Estimated) => UsageSource::Estimated,
-            None => UsageSource::None,
-        },
+        input: tokens.0,
+        output: tokens.1,
+        cache_read: tokens.2,
+        cache_write_5m: tokens.3,
+        cache_write_1h: tokens.4,
+        reasoning: tokens.5,
+        audio_in: tokens.6,
+        audio_out: tokens.7,
+        web_searches: tokens.8,
+        source: [UsageSource::Measured, UsageSource::Estimated]
+            .into_iter()
+            .find(|source| source.name() == tokens.9)
+            .unwrap_or(UsageSource::None),
     }
 }
