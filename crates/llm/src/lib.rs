@@ -8,6 +8,7 @@
 
 mod dialect;
 mod failure;
+mod json;
 mod members;
 pub mod models;
 mod outline;

@@ -6,33 +6,24 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, Visitor};
 use serde_json::value::RawValue;
+
+use crate::json::{self, Fault, Member};
 
 /// Calls `each` with the key and the raw value of every member of the object `text`.
 /// Fails when `text` is not one JSON object; members before the fault have been seen by then.
-pub(crate) fn each<'a>(text: &'a str, each: impl FnMut(&str, &'a str)) -> Result<(), serde_json::Error> {
-    let mut reader = serde_json::Deserializer::from_str(text);
-    reader.deserialize_map(Members(each))?;
-    reader.end()
-}
-
-struct Members<F>(F);
-
-impl<'de, F: FnMut(&str, &'de str)> Visitor<'de> for Members<F> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        while let Some(key) = map.next_key::<Key<'de>>()? {
-            let value: &RawValue = map.next_value()?;
-            (self.0)(&key.0, value.get());
+pub(crate) fn each<'a>(text: &'a str, mut each: impl FnMut(&str, &'a str)) -> Result<(), Fault> {
+    json::members(text.as_bytes(), |Member { name, is_escaped, value }| {
+        let value = &text[value];
+        if is_escaped {
+            let name = string(&text[name.start - 1..name.end + 1]).ok_or(Fault::Invalid)?;
+            each(&name, value);
+        } else {
+            each(&text[name], value);
         }
         Ok(())
-    }
+    })
 }
 
 /// A member's name, borrowed where it has no escapes.
@@ -80,26 +71,4 @@ pub(crate) fn is_said(text: &str) -> bool {
 /// Whether the raw value is an array without elements.
 pub(crate) fn is_empty_array(text: &str) -> bool {
     text.starts_with('[') && !is_said(text)
-}
-
-/// The position of the quote that ends the string whose text begins at `at` of `json`, or the
-/// length of `json` when it does not end there.
-pub(crate) fn string_end(json: &[u8], mut at: usize) -> usize {
-    // Most strings are short, and for those a plain loop beats a search.
-    let near = json.len().min(at.saturating_add(16));
-    while at < near {
-        match json[at] {
-            b'"' => return at,
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
-    }
-    while let Some(found) = json.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
-        at += found;
-        if json[at] == b'"' {
-            return at;
-        }
-        at += 2;
-    }
-    json.len()
 }

@@ -3,30 +3,79 @@
 //!
 //! Does not judge whether the rest is valid JSON; that is the caller's SDK's matter.
 
-use crate::members::string_end;
+use crate::json::string_end;
 
 /// Longest value that is remembered: usage and error objects are far below 64 KiB.
 const VALUE_LIMIT: usize = 64 << 10;
-/// Longest member name that is compared.
+/// As much of a cut member name is kept as tells it from the names that are compared.
 const KEY_LIMIT: usize = 64;
 const BLOCK: usize = 32;
+
+/// The members that are remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    Usage,
+    Error,
+    BaseResp,
+    Meta,
+    /// Remembered only when it is `"error"`; every answer has it, and nothing else matters.
+    Object,
+    Message,
+    Type,
+    Code,
+}
+
+impl Wanted {
+    const COUNT: usize = 8;
+
+    fn named(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"usage" => Self::Usage,
+            b"error" => Self::Error,
+            b"base_resp" => Self::BaseResp,
+            b"meta" => Self::Meta,
+            b"object" => Self::Object,
+            b"message" => Self::Message,
+            b"type" => Self::Type,
+            b"code" => Self::Code,
+            _ => return None,
+        })
+    }
+}
 
 /// The top level of an object as far as it has passed.
 #[derive(Clone, Debug)]
 pub(crate) struct Outline {
-    wanted: &'static [&'static str],
     content: &'static [&'static str],
     depth: usize,
     in_string: bool,
     escaped: bool,
     expects_key: bool,
-    key: Vec<u8>,
     in_key: bool,
-    taking: Option<Vec<u8>>,
+    /// The beginning of a name that was cut.
+    cut_key: Vec<u8>,
+    key: Key,
+    taking: Option<Wanted>,
+    /// The beginning of the value that is being taken, when it was cut.
+    cut_value: Vec<u8>,
     in_content: bool,
     content_seen: bool,
     ended: End,
-    found: Vec<(&'static str, String)>,
+    found: [Option<Box<str>>; Wanted::COUNT],
+}
+
+/// What the last name was.
+#[derive(Clone, Copy, Debug, Default)]
+struct Key {
+    wanted: Option<Wanted>,
+    is_content: bool,
+}
+
+impl Key {
+    fn of(name: &[u8], content: &[&str]) -> Self {
+        let is_content = content.iter().any(|content| content.as_bytes() == name);
+        Self { wanted: Wanted::named(name), is_content }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,47 +86,50 @@ enum End {
 }
 
 impl Outline {
-    /// An outline that remembers the members `wanted` and notices whether one of the members
-    /// `content` holds an array or object with anything in it.
-    pub(crate) fn new(wanted: &'static [&'static str], content: &'static [&'static str]) -> Self {
+    /// An outline that notices whether one of the members `content` holds an array or object with
+    /// anything in it.
+    pub(crate) fn new(content: &'static [&'static str]) -> Self {
         Self {
-            wanted,
             content,
             depth: 0,
             in_string: false,
             escaped: false,
             expects_key: false,
-            key: Vec::new(),
             in_key: false,
+            cut_key: Vec::new(),
+            key: Key::default(),
             taking: None,
+            cut_value: Vec::new(),
             in_content: false,
             content_seen: false,
             ended: End::Open,
-            found: Vec::new(),
+            found: Default::default(),
         }
     }
 
     /// Takes the next piece.
     pub(crate) fn push(&mut self, piece: &[u8]) {
-        let mut at = 0;
+        let (mut at, mut value_from) = (0, 0);
         while at < piece.len() && self.ended == End::Open {
-            let from = at;
             at = if self.in_string {
                 self.through_string(piece, at)
-            } else if self.depth > 1 && !self.in_content {
+            } else if self.depth > 1 {
                 self.through_nested(piece, at)
+            } else if self.depth == 1 {
+                self.through_top(piece, at, &mut value_from)
             } else {
-                self.one_byte(piece[at]);
+                self.begin(piece[at]);
                 at + 1
             };
-            self.take(&piece[from..at]);
+        }
+        if self.taking.is_some() && self.ended == End::Open {
+            self.keep_value(&piece[value_from..]);
         }
     }
 
-    /// The raw value of the top-level member `name`, if it was wanted and has passed.
-    pub(crate) fn member(&self, name: &str) -> Option<&str> {
-        let found = self.found.iter().find(|(wanted, _)| *wanted == name);
-        found.map(|(_, value)| value.as_str())
+    /// The raw value of the top-level member `wanted`, if it has passed.
+    pub(crate) fn member(&self, wanted: Wanted) -> Option<&str> {
+        self.found[wanted as usize].as_deref()
     }
 
     /// Whether a content member with something in it has begun.
@@ -91,131 +143,183 @@ impl Outline {
     }
 
     /// Within a string: on to behind its closing quote, or to the end of the piece.
-    fn through_string(&mut self, piece: &[u8], mut at: usize) -> usize {
-        if std::mem::take(&mut self.escaped) {
-            at += 1;
+    fn through_string(&mut self, piece: &[u8], from: usize) -> usize {
+        let skipped = (from + usize::from(std::mem::take(&mut self.escaped))).min(piece.len());
+        let end = string_end(piece, skipped);
+        if self.in_key {
+            self.read_key(&piece[from..end], end < piece.len());
         }
-        let end = string_end(piece, at);
         if end < piece.len() {
             self.in_string = false;
             return end + 1;
         }
-        let backslashes = piece[at.min(piece.len())..].iter().rev().take_while(|b| **b == b'\\').count();
+        let backslashes = piece[skipped..].iter().rev().take_while(|b| **b == b'\\').count();
         self.escaped = backslashes % 2 == 1;
         piece.len()
     }
 
-    /// Two levels down or more: on to behind the next byte that changes level or begins a string.
+    /// A name, or what has come of it.
+    fn read_key(&mut self, part: &[u8], whole: bool) {
+        let mut name = part;
+        if !whole || !self.cut_key.is_empty() {
+            let room = KEY_LIMIT - self.cut_key.len();
+            self.cut_key.extend_from_slice(&part[..part.len().min(room)]);
+            name = &self.cut_key;
+        }
+        if whole {
+            self.key = Key::of(name, self.content);
+            self.in_key = false;
+            self.cut_key.clear();
+        }
+    }
+
+    /// Two levels down or more: on to behind the byte that leads back to the first, or into a string
+    /// that the piece does not end, or to the end of the piece.
     fn through_nested(&mut self, piece: &[u8], mut at: usize) -> usize {
-        while at + BLOCK <= piece.len() && !piece[at..at + BLOCK].iter().fold(false, |any, b| any | turns(*b))
-        {
-            at += BLOCK;
+        if self.in_content {
+            at += piece[at..].iter().take_while(|byte| is_space(**byte)).count();
+            let Some(first) = piece.get(at) else {
+                return at;
+            };
+            self.in_content = false;
+            self.content_seen |= !matches!(first, b']' | b'}');
         }
-        let Some(found) = piece[at..].iter().position(|b| turns(*b)) else {
-            return piece.len();
-        };
-        at += found;
-        match piece[at] {
-            b'"' => self.in_string = true,
-            b'{' | b'[' => self.depth += 1,
-            _ => self.depth -= 1,
-        }
-        at + 1
-    }
-
-    fn one_byte(&mut self, byte: u8) {
-        match (self.depth, byte) {
-            (_, b' ' | b'\t' | b'\r' | b'\n') => {}
-            (0, b'{') => {
+        let mut depth = self.depth;
+        while let Some(found) = next_turn(piece, at) {
+            at = found + 1;
+            match piece[found] {
+                b'"' => {
+                    let end = string_end(piece, at);
+                    if end >= piece.len() {
+                        self.in_string = true;
+                        self.depth = depth;
+                        return at;
+                    }
+                    at = end + 1;
+                }
+                b'{' | b'[' => depth += 1,
+                _ => depth -= 1,
+            }
+            if depth == 1 {
                 self.depth = 1;
-                self.expects_key = true;
+                return at;
             }
-            (0, _) => self.ended = End::NotAnObject,
-            (1, b'"') => self.begin_string(),
-            (1, b':') => self.begin_value(),
-            (1, b',') => {
-                self.end_value();
-                self.expects_key = true;
-            }
-            (1, b'}') => {
-                self.end_value();
-                self.ended = End::Closed;
-            }
-            (1, b'{' | b'[') => self.depth = 2,
-            (1, _) => {}
-            _ => self.first_within_content(byte),
+        }
+        self.depth = depth;
+        piece.len()
+    }
+
+    /// Before the object.
+    fn begin(&mut self, byte: u8) {
+        if byte == b'{' {
+            self.depth = 1;
+            self.expects_key = true;
+        } else if !is_space(byte) {
+            self.ended = End::NotAnObject;
         }
     }
 
-    /// The first byte within a content member's array or object.
-    fn first_within_content(&mut self, byte: u8) {
+    /// At the first level: on to behind the byte that leads to the second, or out of the object, or
+    /// into a string that the piece does not end, or to the end of the piece.
+    fn through_top(&mut self, piece: &[u8], mut at: usize, value_from: &mut usize) -> usize {
+        while let Some(byte) = piece.get(at) {
+            at += 1;
+            match byte {
+                b'"' => {
+                    let is_key = std::mem::take(&mut self.expects_key);
+                    let end = string_end(piece, at);
+                    if end >= piece.len() {
+                        self.in_string = true;
+                        self.in_key = is_key;
+                        return at;
+                    }
+                    if is_key {
+                        self.key = Key::of(&piece[at..end], self.content);
+                    }
+                    at = end + 1;
+                }
+                b':' => {
+                    self.in_content = self.key.is_content;
+                    self.taking = self.key.wanted;
+                    self.cut_value.clear();
+                    *value_from = at;
+                }
+                b',' => {
+                    self.end_value(&piece[*value_from..at - 1]);
+                    self.expects_key = true;
+                }
+                b'}' => {
+                    self.end_value(&piece[*value_from..at - 1]);
+                    self.ended = End::Closed;
+                    return at;
+                }
+                b'{' | b'[' => {
+                    self.depth = 2;
+                    return at;
+                }
+                _ => {}
+            }
+        }
+        at
+    }
+
+    /// The value of the last name ends, with `rest` of it in this piece.
+    fn end_value(&mut self, rest: &[u8]) {
         self.in_content = false;
-        match byte {
-            b']' | b'}' => {
-                self.depth -= 1;
-                return;
-            }
-            b'"' => self.in_string = true,
-            b'{' | b'[' => self.depth += 1,
-            _ => {}
+        if self.taking.is_none() {
+            return;
         }
-        self.content_seen = true;
-    }
-
-    fn begin_string(&mut self) {
-        self.in_string = true;
-        self.in_key = std::mem::take(&mut self.expects_key);
-        if self.in_key {
-            self.key.clear();
+        if !self.cut_value.is_empty() {
+            self.keep_value(rest);
         }
-    }
-
-    fn begin_value(&mut self) {
-        let key = self.key.strip_suffix(b"\"").unwrap_or(&self.key);
-        let named = |names: &[&str]| names.iter().any(|name| name.as_bytes() == key);
-        self.in_content = named(self.content);
-        if named(self.wanted) {
-            self.taking = Some(Vec::new());
-        }
-    }
-
-    fn end_value(&mut self) {
-        self.in_content = false;
-        let key = self.key.strip_suffix(b"\"").unwrap_or(&self.key);
-        let Some(name) = self.wanted.iter().find(|name| name.as_bytes() == key) else {
+        let Some(wanted) = self.taking.take() else {
             return;
         };
-        let Some(Ok(value)) = self.taking.take().map(String::from_utf8) else {
+        let cut = std::mem::take(&mut self.cut_value);
+        let value = if cut.is_empty() { rest } else { &cut };
+        if value.len() > VALUE_LIMIT {
             return;
-        };
-        // The colon that began the value was taken along with it.
-        let value = value.trim_start_matches(':').trim().to_owned();
-        self.found.retain(|(earlier, _)| earlier != name);
-        self.found.push((name, value));
-    }
-
-    /// Keeps passed bytes for the key or the value that is being read.
-    fn take(&mut self, bytes: &[u8]) {
-        if self.in_key {
-            let quoteless =
-                if self.key.is_empty() { bytes.strip_prefix(b"\"").unwrap_or(bytes) } else { bytes };
-            if self.key.len() + quoteless.len() <= KEY_LIMIT {
-                self.key.extend_from_slice(quoteless);
-            } else {
-                // Longer than any name that is compared: made unlike all of them.
-                self.key.clear();
-                self.key.push(b'?');
-            }
-            // The closing quote came with the bytes that left the string.
-            self.in_key = self.in_string;
-        } else if let Some(value) = &mut self.taking {
-            if value.len() + bytes.len() > VALUE_LIMIT {
-                self.taking = None;
-            } else {
-                value.extend_from_slice(bytes);
-            }
+        }
+        let value = value.trim_ascii();
+        if wanted == Wanted::Object && value != b"\"error\"" {
+            self.found[wanted as usize] = None;
+        } else if let Ok(value) = std::str::from_utf8(value) {
+            self.found[wanted as usize] = Some(value.into());
         }
     }
+
+    /// Keeps the beginning of a value that is cut; lets go of one that is too long.
+    fn keep_value(&mut self, part: &[u8]) {
+        if self.cut_value.len() + part.len() > VALUE_LIMIT {
+            self.taking = None;
+            self.cut_value = Vec::new();
+        } else {
+            self.cut_value.extend_from_slice(part);
+        }
+    }
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+/// The next byte, outside strings, that begins a string or changes the level. It is near, but in
+/// long arrays of numbers.
+fn next_turn(piece: &[u8], mut at: usize) -> Option<usize> {
+    let near = piece.len().min(at + 16);
+    while at < near {
+        if turns(piece[at]) {
+            return Some(at);
+        }
+        at += 1;
+    }
+    while let Some(block) = piece.get(at..at + BLOCK)
+        && !block.iter().fold(false, |any, byte| any | turns(*byte))
+    {
+        at += BLOCK;
+    }
+    let found = piece[at..].iter().position(|byte| turns(*byte))?;
+    Some(at + found)
 }
 
 /// Whether a byte outside strings begins a string or changes the level.
@@ -227,18 +331,23 @@ fn turns(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    const WANTED: &[&str] = &["usage", "error", "type"];
     const CONTENT: &[&str] = &["choices", "data"];
 
     type Read = (Option<String>, Option<String>, Option<String>, bool, bool);
 
     fn read(pieces: &[&[u8]]) -> Read {
-        let mut outline = Outline::new(WANTED, CONTENT);
+        let mut outline = Outline::new(CONTENT);
         for piece in pieces {
             outline.push(piece);
         }
         let member = |name| outline.member(name).map(str::to_owned);
-        (member("usage"), member("error"), member("type"), outline.content_seen(), outline.is_closed())
+        (
+            member(Wanted::Usage),
+            member(Wanted::Error),
+            member(Wanted::Type),
+            outline.content_seen(),
+            outline.is_closed(),
+        )
     }
 
     fn check(json: &str, usage: Option<&str>, error: Option<&str>, content: bool, closed: bool) {

@@ -3,19 +3,16 @@
 //! Nothing is copied but the model's name, no tree is built, and fields that are not read here are
 //! only checked to be JSON: the upstream judges them.
 
-use std::fmt;
+use std::borrow::Cow;
 use std::ops::Range;
 
 use bytes::Bytes;
 use model::{Code, Rejection};
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use serde::de::IgnoredAny;
 
-use crate::members::{self, Key};
+use crate::json::{self, Fault};
+use crate::members;
 use crate::surface::Surface;
-
-/// How deep a request may nest; real requests stay below 20, and parsers behind us may recurse.
-const DEPTH_LIMIT: usize = 64;
 
 /// What a request asks for, as far as the gateway cares.
 #[derive(Clone, Debug)]
@@ -65,36 +62,60 @@ pub(crate) enum StreamOptions {
 /// `INVALID_REQUEST` for an empty body, for bytes that are not one JSON object, for a duplicate of a
 /// field that is read here, for nesting deeper than 64, and for a model or a `stream` of the wrong type.
 pub fn peek(surface: Surface, body: &Bytes) -> Result<Call, Rejection> {
-    if body.trim_ascii().is_empty() {
-        return Err(invalid("The request body is empty."));
+    // Most requests are ASCII, and that is cheaper to see.
+    if !body.is_ascii() && std::str::from_utf8(body).is_err() {
+        return Err(invalid("The request body is not valid UTF-8."));
     }
-    let text = std::str::from_utf8(body).map_err(|_| invalid("The request body is not valid UTF-8."))?;
-    if !text.trim_ascii_start().starts_with('{') {
-        return Err(invalid("The request body is not a JSON object."));
+    match body.trim_ascii_start().first() {
+        Some(b'{') => read(surface, body)?.into_call(surface, body),
+        Some(_) => Err(invalid("The request body is not a JSON object.")),
+        None => Err(invalid("The request body is empty.")),
     }
-    let fields = read(surface, text)?;
-    if deeper_than_limit(text.as_bytes()) {
-        return Err(invalid("The request body nests deeper than 64 levels."));
-    }
-    fields.into_call(surface, text)
 }
 
 fn invalid(message: impl Into<std::borrow::Cow<'static, str>>) -> Rejection {
     Rejection::because(Code::InvalidRequest, message)
 }
 
-fn read(surface: Surface, text: &str) -> Result<Fields<'_>, Rejection> {
-    let mut reader = serde_json::Deserializer::from_str(text);
-    let fields = reader
-        .deserialize_map(FieldsVisitor { surface })
-        .and_then(|fields| reader.end().map(|()| fields))
-        .map_err(|error| {
+fn read(surface: Surface, body: &[u8]) -> Result<Fields<'_>, Rejection> {
+    let mut fields = Fields::default();
+    let read = json::members(body, |member| {
+        let name = &body[member.name.clone()];
+        let slot = if member.is_escaped {
+            let quoted = text(&body[member.name.start - 1..member.name.end + 1]);
+            fields.slot(surface, members::string(quoted).ok_or(Fault::Invalid)?.as_bytes())
+        } else {
+            fields.slot(surface, name)
+        };
+        if let Some((name, slot)) = slot
+            && slot.replace(text(&body[member.value])).is_some()
+        {
+            fields.duplicate = Some(name);
+        }
+        Ok(())
+    });
+    match (read, fields.duplicate) {
+        (Err(Fault::Invalid), _) => Err(invalid_json(body)),
+        (Err(Fault::Deep), _) => Err(invalid("The request body nests deeper than 64 levels.")),
+        (Ok(()), Some(name)) => Err(invalid(format!("The field `{name}` is given twice.")).at(name)),
+        (Ok(()), None) => Ok(fields),
+    }
+}
+
+/// A part of a body that has been checked to be UTF-8, cut where its syntax cuts it.
+fn text(part: &[u8]) -> &str {
+    std::str::from_utf8(part).expect("a part of checked text, cut at ASCII characters")
+}
+
+/// Says where the fault lies, which a second and slower reading finds.
+fn invalid_json(body: &[u8]) -> Rejection {
+    match serde_json::from_str::<IgnoredAny>(text(body)) {
+        Err(error) => {
             let place = format!("line {} column {}", error.line(), error.column());
             invalid(format!("The request body is not valid JSON, at {place}.")).caused_by(error)
-        })?;
-    match fields.duplicate {
-        Some(name) => Err(invalid(format!("The field `{name}` is given twice.")).at(name)),
-        None => Ok(fields),
+        }
+        // A name with half of a surrogate pair; such values are passed on, such names cannot be compared.
+        Ok(_) => invalid("The request body is not valid JSON: a member's name is no text."),
     }
 }
 
@@ -112,34 +133,34 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// The place for the member `key` when `surface` reads it.
-    fn slot(&mut self, surface: Surface, key: &str) -> Option<(&'static str, &mut Option<&'a str>)> {
+    fn slot(&mut self, surface: Surface, key: &[u8]) -> Option<(&'static str, &mut Option<&'a str>)> {
         let chat = matches!(surface, Surface::ChatCompletions | Surface::Completions);
         match key {
-            "model" => Some(("model", &mut self.model)),
-            "stream" if surface.may_stream() => Some(("stream", &mut self.stream)),
-            "max_tokens" if surface.may_stream() => Some(("max_tokens", &mut self.max_tokens)),
-            "stream_options" if chat => Some(("stream_options", &mut self.stream_options)),
-            "max_completion_tokens" if chat => {
+            b"model" => Some(("model", &mut self.model)),
+            b"stream" if surface.may_stream() => Some(("stream", &mut self.stream)),
+            b"max_tokens" if surface.may_stream() => Some(("max_tokens", &mut self.max_tokens)),
+            b"stream_options" if chat => Some(("stream_options", &mut self.stream_options)),
+            b"max_completion_tokens" if chat => {
                 Some(("max_completion_tokens", &mut self.max_completion_tokens))
             }
-            "n" if chat => Some(("n", &mut self.n)),
+            b"n" if chat => Some(("n", &mut self.n)),
             _ => None,
         }
     }
 
-    fn into_call(self, surface: Surface, text: &str) -> Result<Call, Rejection> {
+    fn into_call(self, surface: Surface, body: &[u8]) -> Result<Call, Rejection> {
         let raw_model = self.model.ok_or_else(|| invalid("The field `model` is missing.").at("model"))?;
-        let model = members::string(raw_model)
+        let model = string(raw_model)
             .filter(|name| !name.is_empty())
             .ok_or_else(|| invalid("The field `model` must be a non-empty string.").at("model"))?;
-        let stream_options = read_stream_options(text, self.stream_options)?;
+        let stream_options = read_stream_options(body, self.stream_options)?;
         let include_usage = match &stream_options {
-            StreamOptions::Object { include_usage: Some(range), .. } => &text[range.clone()] == "true",
+            StreamOptions::Object { include_usage: Some(range), .. } => &body[range.clone()] == b"true",
             _ => false,
         };
         let spans = Spans {
-            first_member: text.len() - text.trim_ascii_start().len() + 1,
-            model: range_within(text, raw_model),
+            first_member: body.len() - body.trim_ascii_start().len() + 1,
+            model: range_within(body, raw_model),
             stream_options,
         };
         Ok(Call {
@@ -157,6 +178,14 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// A string's text; nearly always there is nothing to unescape.
+fn string(raw: &str) -> Option<Cow<'_, str>> {
+    match raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(text) if memchr::memchr(b'\\', text.as_bytes()).is_none() => Some(Cow::Borrowed(text)),
+        _ => members::string(raw),
+    }
+}
+
 fn read_stream(raw: Option<&str>) -> Result<bool, Rejection> {
     match raw {
         None | Some("null" | "false") => Ok(false),
@@ -170,11 +199,11 @@ fn count(raw: &str) -> Option<u64> {
     raw.parse().ok()
 }
 
-fn read_stream_options(text: &str, raw: Option<&str>) -> Result<StreamOptions, Rejection> {
+fn read_stream_options(body: &[u8], raw: Option<&str>) -> Result<StreamOptions, Rejection> {
     let Some(raw) = raw else {
         return Ok(StreamOptions::Absent);
     };
-    let range = range_within(text, raw);
+    let range = range_within(body, raw);
     if raw == "null" {
         return Ok(StreamOptions::Null(range));
     }
@@ -182,7 +211,7 @@ fn read_stream_options(text: &str, raw: Option<&str>) -> Result<StreamOptions, R
     members::each(raw, |key, value| {
         empty = false;
         if key == "include_usage" {
-            twice |= seen.replace(range_within(text, value)).is_some();
+            twice |= seen.replace(range_within(body, value)).is_some();
         }
     })
     .map_err(|_| invalid("The field `stream_options` must be an object.").at("stream_options"))?;
@@ -193,87 +222,10 @@ fn read_stream_options(text: &str, raw: Option<&str>) -> Result<StreamOptions, R
     Ok(StreamOptions::Object { inside: range.start + 1, empty, include_usage: seen })
 }
 
-/// Where `part`, a slice of `text`, lies within it.
-fn range_within(text: &str, part: &str) -> Range<usize> {
-    let start = part.as_ptr().addr() - text.as_ptr().addr();
+/// Where `part`, a slice of `body`, lies within it.
+fn range_within(body: &[u8], part: &str) -> Range<usize> {
+    let start = part.as_ptr().addr() - body.as_ptr().addr();
     start..start + part.len()
-}
-
-struct FieldsVisitor {
-    surface: Surface,
-}
-
-impl<'de> Visitor<'de> for FieldsVisitor {
-    type Value = Fields<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
-        let mut fields = Fields::default();
-        while let Some(key) = map.next_key::<Key<'de>>()? {
-            let Some((name, slot)) = fields.slot(self.surface, &key.0) else {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            };
-            let value: &RawValue = map.next_value()?;
-            if slot.replace(value.get()).is_some() {
-                fields.duplicate = Some(name);
-            }
-        }
-        Ok(fields)
-    }
-}
-
-/// Whether valid JSON nests deeper than [`DEPTH_LIMIT`]. A pass of its own, because serde skips
-/// unread values without counting. It goes from quote to quote, so strings, most of a request, cost little.
-fn deeper_than_limit(json: &[u8]) -> bool {
-    // Counting is several times cheaper than walking, and settles most requests.
-    if openers(json) <= DEPTH_LIMIT {
-        return false;
-    }
-    let (mut depth, mut in_string, mut from) = (0_usize, false, 0_usize);
-    for quote in memchr::memchr_iter(b'"', json) {
-        if !in_string {
-            let Some(reached) = depth_after(&json[from..quote], depth) else {
-                return true;
-            };
-            depth = reached;
-            in_string = true;
-        } else if json[quote - 1] != b'\\' || !is_escaped(json, quote) {
-            from = quote + 1;
-            in_string = false;
-        }
-    }
-    depth_after(&json[from..], depth).is_none()
-}
-
-/// How many braces and brackets open in `json`, those within strings included. Blocks short enough
-/// for a count of one byte, so that the compiler can count many bytes at once.
-fn openers(json: &[u8]) -> usize {
-    let in_block = |block: &[u8]| block.iter().fold(0_u8, |sum, byte| sum + u8::from(byte | 0x20 == b'{'));
-    json.chunks(128).map(|block| usize::from(in_block(block))).sum()
-}
-
-/// The depth behind `structure`, which has no strings; `None` beyond the limit.
-fn depth_after(structure: &[u8], mut depth: usize) -> Option<usize> {
-    for byte in structure {
-        match byte | 0x20 {
-            b'{' => depth += 1,
-            b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > DEPTH_LIMIT {
-            return None;
-        }
-    }
-    Some(depth)
-}
-
-/// Whether the byte at `at` follows an odd number of backslashes.
-fn is_escaped(json: &[u8], at: usize) -> bool {
-    json[..at].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
 }
 
 #[cfg(test)]
@@ -379,8 +331,8 @@ mod tests {
             let (open, close) = ("[".repeat(levels), "]".repeat(levels));
             format!(r#"{{"model":"m","s":"\"[[","x":{open}{close}}}"#)
         };
-        assert!(peeked(Surface::Messages, &nested(DEPTH_LIMIT - 1)).is_ok());
-        assert!(peeked(Surface::Messages, &nested(DEPTH_LIMIT)).is_err());
+        assert!(peeked(Surface::Messages, &nested(63)).is_ok());
+        assert!(peeked(Surface::Messages, &nested(64)).is_err());
         assert!(peeked(Surface::Messages, &nested(200_000)).is_err());
         let brackets = format!(r#"{{"model":"m","s":"{}"}}"#, "[".repeat(500));
         assert!(peeked(Surface::Messages, &brackets).is_ok());

@@ -78,8 +78,9 @@ pub fn mint(kind: KeyKind, id: &ResourceId, random: [u8; 32]) -> Secret<String> 
 #[must_use]
 pub fn parse(text: &str) -> Option<ParsedKey<'_>> {
     let form = [KeyForm::User, KeyForm::Trial].into_iter().find(|form| text.starts_with(form.prefix()))?;
-    let (id, secret) = text[form.prefix().len()..].split_once(form.separator())?;
-    if secret.len() != RANDOM_LENGTH + CHECK_LENGTH || !text.is_ascii() {
+    let (id, rest) = text[form.prefix().len()..].split_at_checked(ID_LENGTH)?;
+    let secret = rest.strip_prefix(form.separator())?;
+    if secret.len() != RANDOM_LENGTH + CHECK_LENGTH || !secret.is_ascii() {
         return None;
     }
     let (checked, check) = text.split_at(text.len() - CHECK_LENGTH);
@@ -119,10 +120,11 @@ fn check_characters(bytes: &[u8]) -> [u8; CHECK_LENGTH] {
     [25, 20, 15, 10, 5, 0].map(|shift| ALPHABET[((sum >> shift) & 31) as usize])
 }
 
-const CRC_TABLE: [u32; 256] = crc_table();
+/// For each of the last eight bytes read: what it adds to the sum once the bytes behind it are read too.
+static CRC_TABLES: [[u32; 256]; 8] = crc_tables();
 
-const fn crc_table() -> [u32; 256] {
-    let mut table = [0_u32; 256];
+const fn crc_tables() -> [[u32; 256]; 8] {
+    let mut tables = [[0_u32; 256]; 8];
     let mut i = 0;
     while i < 256 {
         let mut value = i as u32;
@@ -131,16 +133,30 @@ const fn crc_table() -> [u32; 256] {
             value = if value & 1 == 1 { 0xEDB8_8320 ^ (value >> 1) } else { value >> 1 };
             bit += 1;
         }
-        table[i] = value;
+        tables[0][i] = value;
         i += 1;
     }
-    table
+    let mut behind = 1;
+    while behind < 8 {
+        let mut i = 0;
+        while i < 256 {
+            let value = tables[behind - 1][i];
+            tables[behind][i] = tables[0][(value & 0xff) as usize] ^ (value >> 8);
+            i += 1;
+        }
+        behind += 1;
+    }
+    tables
 }
 
+/// Eight bytes at a time: byte by byte, each look-up waits for the one before.
 fn crc32(bytes: &[u8]) -> u32 {
-    !bytes
-        .iter()
-        .fold(u32::MAX, |sum, byte| CRC_TABLE[((sum ^ u32::from(*byte)) & 0xff) as usize] ^ (sum >> 8))
+    let (words, rest) = bytes.as_chunks::<8>();
+    let sum = words.iter().fold(u32::MAX, |sum, word| {
+        let mixed = (u64::from_le_bytes(*word) ^ u64::from(sum)).to_le_bytes();
+        mixed.iter().rev().zip(&CRC_TABLES).fold(0, |sum, (byte, table)| sum ^ table[usize::from(*byte)])
+    });
+    !rest.iter().fold(sum, |sum, byte| CRC_TABLES[0][((sum ^ u32::from(*byte)) & 0xff) as usize] ^ (sum >> 8))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Streams of Chat Completions and Completions, with the deviations of compatible providers
 //! (dialects reference §1.7).
 
-use super::said::{DELTA, ERROR, FINISH_REASON, TEXT, USAGE, text_bytes};
+use super::said::{DELTA, ERROR, FINISH_REASON, TEXT, USAGE, may_say_usage_or_error, text_bytes};
 use super::{Findings, Verdict};
 use crate::failure::UpstreamFailure;
 use crate::members;
@@ -86,8 +86,7 @@ impl Reader {
 
     fn needs_parsing(&self, name: &[u8], data: &[u8]) -> bool {
         name == b"error"
-            || USAGE.is_said(data)
-            || ERROR.is_said(data)
+            || may_say_usage_or_error(data) && (USAGE.is_said(data) || ERROR.is_said(data))
             || self.ends_without_done && FINISH_REASON.is_said(data)
     }
 

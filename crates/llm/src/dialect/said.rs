@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
-use crate::members::string_end;
+use crate::json::string_end;
 
 /// A member's name, quotes included, with its prebuilt search.
 pub(crate) struct Needle(LazyLock<Finder<'static>>);
@@ -24,11 +24,25 @@ impl Needle {
 
     /// What follows each occurrence of the member: its value and the rest.
     pub(crate) fn values<'a>(&'a self, json: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        let length = self.0.needle().len();
-        self.0.find_iter(json).filter_map(move |at| {
-            let after = json[at + length..].trim_ascii_start();
-            after.strip_prefix(b":").map(<[u8]>::trim_ascii_start)
+        // One search after another: the finder's own iterator begins by copying the finder.
+        let finder: &Finder<'static> = &self.0;
+        let mut rest = json;
+        std::iter::from_fn(move || {
+            loop {
+                let at = finder.find(rest)?;
+                rest = &rest[at + finder.needle().len()..];
+                if let Some(value) = behind_space(rest).strip_prefix(b":") {
+                    return Some(behind_space(value));
+                }
+            }
         })
+    }
+}
+
+fn behind_space(json: &[u8]) -> &[u8] {
+    match json.first() {
+        Some(b' ' | b'\t' | b'\r' | b'\n') => json.trim_ascii_start(),
+        _ => json,
     }
 }
 
@@ -49,8 +63,29 @@ needles! {
     TEXT "text";
 }
 
-/// Members whose strings are bookkeeping, not generated.
-const BOOKKEEPING: [&[u8]; 6] = [b"type", b"role", b"id", b"name", b"signature", b"channel"];
+/// Whether [`USAGE`] or [`ERROR`] may be said, at any level: false for nearly all events of an answer.
+/// Looks at all places at once, as the compiler makes it: both names have five letters, and the value
+/// behind the colon is `null` where it begins with an n.
+pub(crate) fn may_say_usage_or_error(json: &[u8]) -> bool {
+    let Some(places) = json.len().checked_sub(8) else {
+        return true;
+    };
+    let (opening, first) = (&json[..places], &json[1..][..places]);
+    let (closing, value) = (&json[6..][..places], &json[8..][..places]);
+    let mut any = 0_u8;
+    for place in 0..places {
+        // `e` and `u` differ in one bit.
+        let unlike =
+            (opening[place] ^ b'"') | (closing[place] ^ b'"') | ((first[place] | (b'e' ^ b'u')) ^ b'u');
+        any |= u8::from((unlike == 0) & (value[place] != b'n'));
+    }
+    any != 0
+}
+
+/// Whether a member's strings are bookkeeping, not generated.
+fn is_bookkeeping(name: &[u8]) -> bool {
+    matches!(name, b"type" | b"role" | b"id" | b"name" | b"signature" | b"channel")
+}
 
 /// Bytes of generated text within the value with which `json` begins: its strings but names and
 /// bookkeeping, escapes counted as written. An estimate's basis, not a count.
@@ -63,7 +98,7 @@ pub(crate) fn text_bytes(json: &[u8]) -> u64 {
                 let text = &json[at + 1..end.max(at + 1)];
                 at = end;
                 if json.get(end + 1) == Some(&b':') {
-                    counts = !BOOKKEEPING.contains(&text);
+                    counts = !is_bookkeeping(text);
                 } else if counts {
                     sum += text.len();
                 }
@@ -96,6 +131,26 @@ mod tests {
             (r#"["usage"]"#, false),
         ] {
             assert_eq!(USAGE.is_said(json.as_bytes()), said, "{json}");
+            assert!(!said || may_say_usage_or_error(json.as_bytes()), "{json}");
+        }
+    }
+
+    #[test]
+    fn most_events_cannot_say_usage_or_error() {
+        for padding in 0..40 {
+            let padding = "x".repeat(padding);
+            for (member, may) in [
+                (r#""usage":{"a":1}"#, true),
+                (r#""usage" : 1"#, true),
+                (r#""error":"x""#, true),
+                (r#""error":3"#, true),
+                (r#""usage":null"#, false),
+                (r#""error":null,"model":"m""#, false),
+                (r#""content":"the error","event":null"#, false),
+            ] {
+                let json = format!(r#"{{"a":"{padding}","b":{{{member}}}}}"#);
+                assert_eq!(may_say_usage_or_error(json.as_bytes()), may, "{json}");
+            }
         }
     }
 

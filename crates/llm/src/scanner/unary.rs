@@ -4,12 +4,10 @@ use model::Usage;
 
 use crate::dialect::{content_members, failed_base_response};
 use crate::failure::UpstreamFailure;
-use crate::outline::Outline;
+use crate::outline::{Outline, Wanted};
 use crate::provider::Quirks;
 use crate::surface::Surface;
 use crate::usage::{Conventions, Counts};
-
-const WANTED: &[&str] = &["usage", "error", "base_resp", "meta", "object", "message", "type", "code"];
 
 /// Reads one unary answer.
 #[derive(Clone, Debug)]
@@ -26,7 +24,7 @@ impl Unary {
         Self {
             surface,
             conventions: quirks.conventions(surface),
-            outline: Outline::new(WANTED, content_members(surface)),
+            outline: Outline::new(content_members(surface)),
             failure: None,
             bytes: 0,
         }
@@ -42,17 +40,17 @@ impl Unary {
 
     /// `{"error":…}` (OpenRouter, Anthropic), MiniMax's `base_resp`, vLLM's `{"object":"error",…}`.
     fn stated_failure(&self) -> Option<UpstreamFailure> {
-        let error = self.outline.member("error").filter(|raw| crate::members::is_said(raw));
+        let error = self.outline.member(Wanted::Error).filter(|raw| crate::members::is_said(raw));
         if let Some(raw) = error {
             return Some(UpstreamFailure::of_error(raw));
         }
-        if self.outline.member("object") == Some("\"error\"") && self.outline.is_closed() {
-            let part = |name| self.outline.member(name).unwrap_or("null");
-            let (message, kind, code) = (part("message"), part("type"), part("code"));
+        if self.outline.member(Wanted::Object) == Some("\"error\"") && self.outline.is_closed() {
+            let part = |wanted| self.outline.member(wanted).unwrap_or("null");
+            let (message, kind, code) = (part(Wanted::Message), part(Wanted::Type), part(Wanted::Code));
             let whole = format!(r#"{{"message":{message},"type":{kind},"code":{code}}}"#);
             return Some(UpstreamFailure::of_error(&whole));
         }
-        self.outline.member("base_resp").and_then(failed_base_response)
+        self.outline.member(Wanted::BaseResp).and_then(failed_base_response)
     }
 
     pub(super) fn content_begun(&self) -> bool {
@@ -76,10 +74,10 @@ impl Unary {
             return None;
         }
         let mut counts = Counts::default();
-        if let Some(raw) = self.outline.member("meta").filter(|_| self.surface == Surface::Rerank) {
+        if let Some(raw) = self.outline.member(Wanted::Meta).filter(|_| self.surface == Surface::Rerank) {
             counts.read_rerank_meta(raw);
         }
-        if let Some(raw) = self.outline.member("usage") {
+        if let Some(raw) = self.outline.member(Wanted::Usage) {
             counts.read(raw);
         }
         counts.usage(self.conventions)
