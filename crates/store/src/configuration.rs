@@ -57,12 +57,9 @@ impl Store {
         previous: &Configuration,
     ) -> Result<Configuration, StoreError> {
         let since = signed(previous.revision);
-        // Rows are read while SQLite's thread fetches the next ones.
-        let keys = sqlx::query(keys::CHANGED)
-            .bind(since)
-            .try_map(|row: SqliteRow| Ok(keys::read(&row)))
-            .fetch_all(&mut *connection)
-            .await?;
+        let keys: Vec<String> =
+            sqlx::query_scalar(keys::CHANGED).bind(since).bind("\n").fetch_all(&mut *connection).await?;
+        let keys = keys.iter().flat_map(|lines| lines.lines()).map(keys::parse).collect();
         let accounts = sqlx::query(accounts::CHANGED)
             .bind(since)
             .try_map(|row: SqliteRow| Ok(accounts::read(&self.keys, &row)))

@@ -18,8 +18,8 @@ CREATE TABLE key_marker (
     pepper_check TEXT NOT NULL
 );
 
--- What is searched for has a column, the rest of a key is JSON: ten thousand keys load at every start,
--- and each column read costs as much as parsing the JSON. Keys are revoked, never deleted.
+-- The whole key is JSON in detail, and what is searched for has a column besides: ten thousand keys load
+-- at every start, many to a row. Keys are revoked, never deleted.
 CREATE TABLE api_key (
     id TEXT PRIMARY KEY,
     tenant_id TEXT NOT NULL,
