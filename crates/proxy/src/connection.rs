@@ -46,6 +46,7 @@ pub(crate) async fn serve(
     };
     // Whatever ended the connection, its requests have been settled and recorded by then.
     tokio::select! {
+        biased;
         _ = connection.as_mut() => {}
         () = stopped => {
             connection.as_mut().graceful_shutdown();

@@ -19,42 +19,6 @@ pub(crate) type Request = http::Request<Full<Bytes>>;
 /// The version that Anthropic's API demands, for callers that name none.
 const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 
-/// Headers of a caller that never reach an upstream: hop-by-hop (RFC 9110 §7.6.1), what is set anew for
-/// this hop, credentials, cookies, and what proxies add about the caller. All others pass: the vendors'
-/// lists of headers are open.
-const WITHHELD: [&str; 30] = [
-    "host",
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "content-length",
-    "expect",
-    "accept-encoding",
-    "authorization",
-    "x-api-key",
-    "x-goog-api-key",
-    "api-key",
-    "x-trial-key",
-    "cookie",
-    "forwarded",
-    "via",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-forwarded-port",
-    "x-real-ip",
-    "idempotency-key",
-    "x-signature",
-    "x-nonce",
-    "x-timestamp",
-];
-
 /// Headers of an answer that reach the caller, besides `anthropic-*` (accounts contract, §1).
 const PASSED_ON: [&str; 6] = [
     "content-type",
@@ -124,12 +88,51 @@ fn passed_headers(from: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(from.len() + 4);
     for (name, value) in from {
         let text = name.as_str();
-        let withheld = WITHHELD.contains(&text) || text.starts_with("x-yumen-");
-        if !withheld && !named.iter().any(|token| token.eq_ignore_ascii_case(text)) {
+        if !is_withheld(text) && !named.iter().any(|token| token.eq_ignore_ascii_case(text)) {
             headers.append(name, value.clone());
         }
     }
     headers
+}
+
+/// Headers of a caller that never reach an upstream: hop-by-hop (RFC 9110 §7.6.1), what is set anew for
+/// this hop, credentials, cookies, and what proxies add about the caller. All others pass: the vendors'
+/// lists of headers are open.
+fn is_withheld(name: &str) -> bool {
+    let listed = matches!(
+        name,
+        "host"
+            | "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "content-length"
+            | "expect"
+            | "accept-encoding"
+            | "authorization"
+            | "x-api-key"
+            | "x-goog-api-key"
+            | "api-key"
+            | "x-trial-key"
+            | "cookie"
+            | "forwarded"
+            | "via"
+            | "x-forwarded-for"
+            | "x-forwarded-host"
+            | "x-forwarded-proto"
+            | "x-forwarded-port"
+            | "x-real-ip"
+            | "idempotency-key"
+            | "x-signature"
+            | "x-nonce"
+            | "x-timestamp"
+    );
+    listed || name.starts_with("x-yumen-")
 }
 
 /// The headers of an upstream's answer that the caller sees.
