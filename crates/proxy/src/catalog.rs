@@ -95,11 +95,14 @@ impl Catalog {
     /// What has not changed since `previous` is taken over from it.
     #[must_use]
     pub fn compile(configuration: &Configuration, defaults: &DefaultLimits, previous: Option<&Self>) -> Self {
+        let no_tenant: Arc<str> =
+            previous.map_or_else(|| DEFAULT_TENANT.into(), |known| Arc::clone(&known.no_tenant));
         let unchanged = |key: &Arc<ApiKey>| {
             let known = previous?.keys.get(&key.id)?;
             Arc::ptr_eq(&known.key, key).then(|| Arc::clone(known))
         };
-        let compiled = |key| unchanged(key).unwrap_or_else(|| Arc::new(compile_key(key, defaults)));
+        let compiled =
+            |key| unchanged(key).unwrap_or_else(|| Arc::new(compile_key(key, defaults, &no_tenant)));
         let mut keys = HashMap::with_capacity(configuration.keys.len());
         keys.extend(configuration.keys.iter().map(|key| (key.id.clone(), compiled(key))));
         let mut groups: HashMap<String, HashMap<Arc<str>, Arc<Model>>> = HashMap::new();
@@ -107,13 +110,7 @@ impl Catalog {
             let models = models.into_iter().map(|(name, model)| (name, Arc::new(model))).collect();
             groups.insert(group, models);
         }
-        Self {
-            revision: configuration.revision,
-            no_tenant: DEFAULT_TENANT.into(),
-            no_model: "".into(),
-            keys,
-            groups,
-        }
+        Self { revision: configuration.revision, no_tenant, no_model: "".into(), keys, groups }
     }
 
     /// The key with this id.
@@ -149,7 +146,8 @@ impl Catalog {
     }
 }
 
-fn compile_key(key: &Arc<ApiKey>, defaults: &DefaultLimits) -> Key {
+/// `usual` is the tenant's name that nearly all keys share.
+fn compile_key(key: &Arc<ApiKey>, defaults: &DefaultLimits, usual: &Arc<str>) -> Key {
     let (rpm, tpm, concurrent) = match key.kind {
         KeyKind::Internal => (defaults.internal_rpm, defaults.internal_tpm, None),
         KeyKind::Standard => (defaults.open_rpm, defaults.open_tpm, defaults.open_concurrent),
@@ -157,7 +155,7 @@ fn compile_key(key: &Arc<ApiKey>, defaults: &DefaultLimits) -> Key {
     };
     let own = key.rate_limit;
     Key {
-        tenant: key.tenant_id.as_str().into(),
+        tenant: if key.tenant_id == **usual { Arc::clone(usual) } else { key.tenant_id.as_str().into() },
         networks: key.allowed_ips.iter().filter_map(|text| network(text)).collect(),
         owner: LimitOwner { level: Level::Key, id: key.id.as_str().into() },
         limits: ResolvedLimits {

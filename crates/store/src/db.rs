@@ -16,6 +16,10 @@ pub(crate) const REQUESTS_FILE: &str = "requests.db";
 
 /// How long a statement waits for another writer before it fails as busy.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The page cache of a reader, as SQLite counts: negative is KiB.
+const READER_CACHE: &str = "-256";
+/// A reader that nobody used for this long is closed.
+const READER_IDLE: Duration = Duration::from_secs(30);
 /// Rows of records and keys are 500 to 1,000 bytes: 4 KiB pages would leave a fifth of each empty.
 const PAGE_BYTES: u32 = 8192;
 /// Rows that SQLite's thread may read ahead; whole tables are loaded, so batches save wake-ups.
@@ -56,7 +60,9 @@ impl Db {
             .connect_with(options.clone().create_if_missing(true))
             .await
             .map_err(|error| named(&path, error))?;
-        let readers = pool(readers).connect_lazy_with(options.read_only(true));
+        // Readers scan what they read once: a cache of their own would only take memory.
+        let options = options.read_only(true).pragma("cache_size", READER_CACHE);
+        let readers = pool(readers).idle_timeout(READER_IDLE).connect_lazy_with(options);
         Ok(Self { path, writer, readers })
     }
 

@@ -20,12 +20,16 @@ const GATHER: Duration = Duration::from_millis(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Runs until `stop` turns true or the store is gone.
-pub async fn run(store: Arc<Store>, publish: Publish, mut stop: watch::Receiver<bool>) {
+/// Runs until `stop` turns true or the store is gone. `published` is what the data plane began with.
+pub async fn run(
+    store: Arc<Store>,
+    mut published: Arc<Configuration>,
+    publish: Publish,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut changes = store.changes();
     // The first load covers what was committed before the line above.
     changes.mark_changed();
-    let mut published = Arc::new(Configuration::default());
     loop {
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return },
@@ -74,7 +78,7 @@ mod tests {
         let (sender, mut published) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(false);
         let publish: Publish = Arc::new(move |configuration| sender.send(configuration).unwrap());
-        let job = tokio::spawn(run(Arc::clone(&fixture.state.store), publish, stopped));
+        let job = tokio::spawn(run(Arc::clone(&fixture.state.store), Arc::default(), publish, stopped));
         tokio::task::yield_now().await;
         for n in 0..5 {
             fixture.created("/api/v1/admin/api-keys", json!({"name": format!("k{n}")})).await;

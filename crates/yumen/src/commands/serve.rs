@@ -104,7 +104,8 @@ async fn start(
     let memory = data_plane::Memory::default();
     let (stop, stopping) = watch::channel(false);
     let (publisher, subscriber) = keys::first_configuration(&store).await?;
-    let (applied, applying) = watch::channel(subscriber.current().revision);
+    let first = subscriber.current();
+    let (applied, applying) = watch::channel(first.revision);
     let parts = (&store, &clock, &log);
     let control = control_plane::build(settings, parts, passwords, (&memory, &metrics), applying)?;
     let parts = data_plane::Parts {
@@ -115,7 +116,7 @@ async fn start(
         metrics: Arc::clone(&metrics),
         control: Arc::new(control.clone()),
     };
-    let shared = data_plane::shared(settings, parts, &subscriber.current());
+    let shared = data_plane::shared(settings, parts, &first);
     let listening = proxy::start(&shared, public, &Handle::current(), data_plane::seed).map_err(|error| {
         Problem::new("cannot start the workers", error.to_string(), "raise the limit on threads")
     })?;
@@ -124,7 +125,7 @@ async fn start(
     let recorder = tokio::spawn(recorder::run(receiver, Arc::clone(&store), metrics, format));
     let publish = Arc::new(move |configuration| publisher.publish(configuration));
     let beside = vec![
-        tokio::spawn(publisher::run(Arc::clone(&store), publish, stopping.clone())),
+        tokio::spawn(publisher::run(Arc::clone(&store), first, publish, stopping.clone())),
         tokio::spawn(retention::run(Arc::clone(&store), clock, stopping.clone())),
         tokio::spawn(proxy::follow(Arc::clone(&shared), subscriber, applied)),
         side_listener::serve(sides, &control, &stopping),
