@@ -95,6 +95,8 @@ fn takes_every_spelling_people_bring_along() {
         ("YUMEN_PORT", "tcp://10.0.0.1:8787"),
         ("YUMEN_SERVICE_HOST", "10.0.0.1"),
         ("YUMEN_CORPUS", "/somewhere"),
+        ("YUMEN_BIN", "/somewhere"),
+        ("YUMEN_NIGHTLY", "1"),
         ("HOME", "/root"),
     ] {
         let inputs = environment(&[(name, value)]);
