@@ -65,7 +65,7 @@ pub(crate) async fn run(
             if response.status().is_success() {
                 return begin(exchange, offer, outbound, response).await;
             }
-            refused(exchange, offer, response).await
+            refused(exchange, offer, outbound.call.surface, response).await
         }
     }
 }
@@ -210,7 +210,12 @@ async fn hold(
 }
 
 /// Reads a complete error answer and judges it.
-async fn refused(exchange: &mut Exchange, offer: &Offer, response: Response<egress::Answer>) -> Outcome {
+async fn refused(
+    exchange: &mut Exchange,
+    offer: &Offer,
+    surface: llm::Surface,
+    response: Response<egress::Answer>,
+) -> Outcome {
     let (head, mut answer) = response.into_parts();
     let mut body = BytesMut::new();
     while let Some(frame) = answer.frame().await {
@@ -226,8 +231,6 @@ async fn refused(exchange: &mut Exchange, offer: &Offer, response: Response<egre
         }
     }
     let status = head.status.as_u16();
-    let surface = llm::Surface::ALL.into_iter().find(|s| s.name() == exchange.record.surface);
-    let surface = surface.unwrap_or(llm::Surface::ChatCompletions);
     let failed = llm::classify(surface, status, &head.headers, &body);
     let mut failure = failure::of_answer(status, &failed);
     if failure.class != Class::Caller {
@@ -278,7 +281,7 @@ fn close(exchange: &mut Exchange, offer: &Offer, failure: &mut Failure) {
     exchange.end_attempt(failure.class.name(), Some(cause));
 }
 
-/// The code of an account that cannot be called as it is configured.
+/// The rejection for an account that cannot be called as it is configured.
 pub(crate) fn misconfigured(what: &str) -> Rejection {
     Rejection::because(Code::UpstreamError, "The upstream account is not configured correctly.")
         .caused_by(what)
