@@ -60,6 +60,7 @@ pub async fn first_administrator(
         role: Role::Owner,
         enabled: true,
         tenant_id: DEFAULT_TENANT.to_owned(),
+        terms: model::resource::OwnerTerms::default(),
         created_at: now_ms,
         updated_at: now_ms,
     };

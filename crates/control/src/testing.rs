@@ -206,6 +206,7 @@ pub(crate) fn user(role: Role) -> User {
         role,
         enabled: true,
         tenant_id: "default".to_owned(),
+        terms: model::resource::OwnerTerms::default(),
         created_at: NOW,
         updated_at: NOW,
     }

@@ -76,6 +76,10 @@ impl Store {
             keys: merged(&previous.keys, keys)?,
             accounts: merged(&previous.accounts, accounts)?,
             prices: merged(&previous.prices, prices)?,
+            members: previous.members.clone(),
+            tenants: previous.tenants.clone(),
+            groups: previous.groups.clone(),
+            gateway: Arc::clone(&previous.gateway),
         })
     }
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use model::ResourceId;
 use model::clock::EpochMs;
+use model::resource::KeyTerms;
 use model::resource::key::{ApiKey, KeyKind, KeyStatus, RateLimit};
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
@@ -60,6 +61,8 @@ struct Detail<'k> {
     allowed_ips: Cow<'k, [String]>,
     #[serde(default)]
     rate_limit: RateLimit,
+    #[serde(default)]
+    terms: KeyTerms,
     created_at: EpochMs,
     updated_at: EpochMs,
 }
@@ -248,6 +251,7 @@ fn detail(scope: &Scope, id: &ResourceId, key: &ApiKey) -> String {
         models: key.models.as_slice().into(),
         allowed_ips: key.allowed_ips.as_slice().into(),
         rate_limit: key.rate_limit,
+        terms: key.terms.clone(),
         created_at: key.created_at,
         updated_at: key.updated_at,
     })
@@ -279,6 +283,7 @@ pub(crate) fn parse(text: &str) -> Result<ApiKey, StoreError> {
         models: detail.models.into_owned(),
         allowed_ips: detail.allowed_ips.into_owned(),
         rate_limit: detail.rate_limit,
+        terms: detail.terms,
         updated_at: detail.updated_at,
     })
 }

@@ -205,6 +205,7 @@ fn read(row: &SqliteRow) -> Result<User, StoreError> {
         role: columns.named("role", Role::named)?,
         enabled: columns.flag("enabled")?,
         tenant_id: columns.text("tenant_id")?,
+        terms: model::resource::OwnerTerms::default(),
         created_at: columns.time("created_at")?,
         updated_at: columns.time("updated_at")?,
     })

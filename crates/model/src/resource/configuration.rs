@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::account::Account;
 use super::key::ApiKey;
 use super::price::PriceOverride;
+use super::terms::{GatewayTerms, Member, Party};
 
 /// One revision of the configuration: immutable, pushed whole, compiled by the data plane.
 #[derive(Clone, Default)]
@@ -17,4 +18,12 @@ pub struct Configuration {
     pub accounts: Vec<Arc<Account>>,
     /// Prices set by an administrator.
     pub prices: Vec<Arc<PriceOverride>>,
+    /// Users whose terms limit or pay for something, or who are disabled.
+    pub members: Vec<Arc<Member>>,
+    /// Tenants with terms of their own.
+    pub tenants: Vec<Arc<Party>>,
+    /// Groups with terms of their own.
+    pub groups: Vec<Arc<Party>>,
+    /// Limits above all of them.
+    pub gateway: Arc<GatewayTerms>,
 }

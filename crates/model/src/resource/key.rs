@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::terms::KeyTerms;
 use crate::clock::EpochMs;
 use crate::id::ResourceId;
 
@@ -170,6 +171,8 @@ pub struct ApiKey {
     pub allowed_ips: Vec<String>,
     /// Its limits.
     pub rate_limit: RateLimit,
+    /// On which terms it is served beyond that.
+    pub terms: KeyTerms,
     /// When it was created.
     pub created_at: EpochMs,
     /// When it was last changed.

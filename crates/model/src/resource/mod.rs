@@ -4,10 +4,12 @@ pub mod account;
 pub mod configuration;
 pub mod key;
 pub mod price;
+pub mod terms;
 pub mod user;
 
 pub use account::{Account, ModelEntry};
 pub use configuration::Configuration;
 pub use key::{ApiKey, KeyKind, RateLimit};
 pub use price::{PriceLines, PriceOverride};
+pub use terms::{GatewayTerms, KeyTerms, Member, OwnerTerms, Party};
 pub use user::{Role, User};

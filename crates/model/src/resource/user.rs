@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::terms::OwnerTerms;
 use crate::clock::EpochMs;
 use crate::id::ResourceId;
 
@@ -64,6 +65,8 @@ pub struct User {
     pub enabled: bool,
     /// The tenant.
     pub tenant_id: String,
+    /// What limits and pays for their keys.
+    pub terms: OwnerTerms,
     /// When it was created.
     pub created_at: EpochMs,
     /// When it was last changed.

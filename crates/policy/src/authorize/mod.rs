@@ -87,6 +87,7 @@ mod tests {
             models: vec![],
             allowed_ips: vec![],
             rate_limit: model::resource::RateLimit::default(),
+            terms: model::resource::KeyTerms::default(),
             created_at: 0,
             updated_at: 0,
         }

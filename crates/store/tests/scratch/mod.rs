@@ -69,6 +69,7 @@ pub fn key(n: u8) -> ApiKey {
         models: vec!["gpt-x".to_owned()],
         allowed_ips: vec!["10.0.0.0/8".to_owned()],
         rate_limit: RateLimit::default(),
+        terms: model::resource::KeyTerms::default(),
         created_at: NOW + u64::from(n),
         updated_at: NOW + u64::from(n),
     }
@@ -108,6 +109,7 @@ pub fn user(n: u8, role: Role) -> User {
         role,
         enabled: true,
         tenant_id: "default".to_owned(),
+        terms: model::resource::OwnerTerms::default(),
         created_at: NOW + u64::from(n),
         updated_at: NOW + u64::from(n),
     }

@@ -87,6 +87,7 @@ fn new_key(store: &Store, create: &KeyCreate, id: ResourceId, text: &Secret<Stri
         models: create.models.clone(),
         allowed_ips: Vec::new(),
         rate_limit: RateLimit { rpm: limit(create.rpm), tpm: limit(create.tpm), ..RateLimit::default() },
+        terms: model::resource::KeyTerms::default(),
         created_at: 0,
         updated_at: 0,
     }

@@ -60,6 +60,7 @@ pub async fn handler(context: Context, JsonBody(body): JsonBody<Body>) -> Answer
         models: check::names("models", body.models)?,
         allowed_ips: check::networks("allowed_ips", &body.allowed_ips)?,
         rate_limit: body.rate_limit,
+        terms: model::resource::KeyTerms::default(),
         created_at: now_ms,
         updated_at: now_ms,
         id,

@@ -45,6 +45,7 @@ pub async fn handler(context: Context, JsonBody(body): JsonBody<Body>) -> Answer
         role: body.role,
         enabled: true,
         tenant_id: DEFAULT_TENANT.to_owned(),
+        terms: model::resource::OwnerTerms::default(),
         created_at: now_ms,
         updated_at: now_ms,
     };
