@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod code;
+pub mod entry;
 pub mod id;
 pub mod key_text;
 pub mod money;
