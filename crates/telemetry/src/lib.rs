@@ -7,6 +7,7 @@
 
 pub mod digest;
 mod escape;
+pub mod failpoint;
 pub mod log;
 pub mod metric;
 mod process;
