@@ -64,6 +64,18 @@ pub fn node_scripts() -> Result<PathBuf> {
     Ok(path)
 }
 
+/// Whether the long rounds were asked for (`cargo xtask test --nightly`); without, tests run a few.
+#[must_use]
+pub fn nightly() -> bool {
+    variable("YUMEN_NIGHTLY").is_some()
+}
+
+/// A whole number from the environment, such as `YUMEN_SEED`; `None` when it is not set or is none.
+#[must_use]
+pub fn number(name: &str) -> Option<u64> {
+    variable(name)?.to_str()?.parse().ok()
+}
+
 /// A variable to pass on to a process that needs it to start at all (`PATH`, `HOME`).
 #[must_use]
 pub fn inherited(name: &str) -> Option<PathBuf> {

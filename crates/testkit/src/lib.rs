@@ -7,12 +7,15 @@
 
 pub mod admin;
 pub mod badup;
+pub mod bill;
 pub mod canned;
+pub mod chance;
 pub mod corpus;
 mod deflate;
 pub mod environment;
 pub mod gateway;
 pub mod http;
+pub mod load;
 pub mod metrics;
 pub mod oracle;
 pub mod outcome;
@@ -21,5 +24,6 @@ mod request;
 pub mod script;
 pub mod sse;
 pub mod surface;
+pub mod trust;
 pub mod upstream;
 pub mod wait;

@@ -31,3 +31,9 @@ pub async fn until<T>(
         tokio::time::sleep(STEP).await;
     }
 }
+
+/// Lets time pass, for a test that plays a slow peer or pulls the plug at a random moment. Never a way to
+/// wait for something: that is [`until`].
+pub async fn pass(time: Duration) {
+    tokio::time::sleep(time).await;
+}
