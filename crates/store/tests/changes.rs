@@ -13,7 +13,7 @@ use store::{Scope, Store};
 
 /// What these tests change in a configuration, as text.
 fn shown(configuration: &Configuration) -> String {
-    let Configuration { revision, keys, accounts, prices } = configuration;
+    let Configuration { revision, keys, accounts, prices, members, tenants, groups, gateway } = configuration;
     let accounts: Vec<_> = accounts
         .iter()
         .map(|account| {
@@ -21,7 +21,7 @@ fn shown(configuration: &Configuration) -> String {
             (account.id.clone(), account.enabled, account.updated_at, credential)
         })
         .collect();
-    format!("{revision} {keys:?} {accounts:?} {prices:?}")
+    format!("{revision} {keys:?} {accounts:?} {prices:?} {members:?} {tenants:?} {groups:?} {gateway:?}")
 }
 
 fn price(n: u8, dollars: i64) -> PriceOverride {
