@@ -328,8 +328,20 @@ impl Gateway {
     /// # Errors
     /// When the process is gone.
     pub fn rss_kb(&self) -> Result<u64> {
+        self.status("VmRSS:")
+    }
+
+    /// Threads of the process.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn threads(&self) -> Result<u64> {
+        self.status("Threads:")
+    }
+
+    fn status(&self, name: &str) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
+        let line = status.lines().find(|line| line.starts_with(name)).context("no such line")?;
         Ok(line.split_whitespace().nth(1).context("no figure")?.parse()?)
     }
 

@@ -40,6 +40,8 @@ mod stalls;
 #[cfg(test)]
 mod startup;
 #[cfg(test)]
+mod trust;
+#[cfg(test)]
 mod usage;
 #[cfg(test)]
 mod workers;

@@ -1,15 +1,27 @@
-//! What must hold after any scenario: the gateway gave back what it took and gave away no secret.
+//! What must hold after any scenario: the gateway gave back what it took, wrote down what was used, and
+//! gave away no secret.
+
+mod books;
+mod holds;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+
+pub use books::{Books, Kind, Row, State};
+pub use holds::{HELD_LIMIT, held, holds_return, used};
 
 use crate::gateway::Gateway;
 use crate::http::find;
 use crate::wait::{self, PATIENCE};
 
+/// Threads that the runtimes may start late, for file and name work.
+const LATE_THREADS: u64 = 8;
+
 /// A gateway's state before a scenario.
 pub struct Oracle {
     descriptors: usize,
+    threads: u64,
+    rss_kb: u64,
 }
 
 impl Oracle {
@@ -18,7 +30,26 @@ impl Oracle {
     /// # Errors
     /// When the gateway is gone.
     pub fn before(gateway: &Gateway) -> Result<Self> {
-        Ok(Self { descriptors: gateway.fds()? })
+        let (descriptors, threads) = (gateway.fds()?, gateway.threads()?);
+        Ok(Self { descriptors, threads, rss_kb: gateway.rss_kb()? })
+    }
+
+    /// Waits until descriptors, threads and memory are back where they were, but for `idle` connections
+    /// that it may keep and `grown_kb` of memory that caches may have taken. Gives how much that was.
+    ///
+    /// # Errors
+    /// When they do not come back within the kit's patience.
+    pub async fn resources_return(&self, gateway: &Gateway, idle: usize, grown_kb: u64) -> Result<u64> {
+        self.descriptors_return(gateway, idle).await?;
+        let threads = gateway.threads()?;
+        ensure!(threads <= self.threads + LATE_THREADS, "{threads} threads, {} before", self.threads);
+        let limit = self.rss_kb + grown_kb;
+        let returned = wait::until("memory to be given back", PATIENCE, async || {
+            Ok(Some(gateway.rss_kb()?).filter(|rss| *rss <= limit))
+        });
+        let now = || gateway.rss_kb().unwrap_or_default();
+        let rss = returned.await.with_context(|| format!("{} KiB, {} before", now(), self.rss_kb))?;
+        Ok(rss.saturating_sub(self.rss_kb))
     }
 
     /// Waits until the gateway's open descriptors are back where they were, but for `idle` connections
