@@ -5,9 +5,14 @@
 #![forbid(unsafe_code)]
 
 pub mod catalogue;
+mod course;
+pub mod event;
+mod hold;
+mod memory;
 pub mod meter;
 pub mod price;
 
 pub use catalogue::{Catalogue, PriceEntry};
+pub use event::{Event, JournalFault, JournalWriter, Need, Written};
 pub use meter::{Hold, MemoryMeter, Meter, Settlement};
 pub use price::{PriceLine, Priced, Prices, price};
