@@ -5,6 +5,7 @@
 use model::clock::EpochMs;
 
 use crate::burst::Burst;
+use crate::lease::{Lease, Places};
 use crate::limits::{Dimension, ResolvedLimits, WindowState};
 use crate::window::{DAY_MS, Day, MINUTE_MS, Minute};
 
@@ -15,7 +16,8 @@ pub(crate) struct Counters {
     pub tokens: Minute,
     pub requests_today: Day,
     pub tokens_today: Day,
-    pub running: u64,
+    /// Only once a limit on requests in flight is configured.
+    pub places: Option<Box<Places>>,
     /// Only while a burst limit is configured.
     pub burst: Option<Box<Burst>>,
 }
@@ -43,20 +45,28 @@ impl Counters {
     }
 
     /// Checks every dimension, in the order of [`Dimension::ALL`]. Takes nothing.
-    pub(crate) fn check(&self, rate: &ResolvedLimits, tokens: u64, now_ms: EpochMs) -> Result<(), Exceeded> {
+    pub(crate) fn check(
+        &mut self,
+        rate: &ResolvedLimits,
+        tokens: u64,
+        now_ms: EpochMs,
+    ) -> Result<(), Exceeded> {
         minute(Dimension::Rpm, &self.requests, 1, rate.rpm)?;
         minute(Dimension::Tpm, &self.tokens, tokens, rate.tpm)?;
         day(Dimension::Rpd, &self.requests_today, 1, rate.rpd, now_ms)?;
         day(Dimension::Tpd, &self.tokens_today, tokens, rate.tpd, now_ms)?;
         let wait_ms = 1_000;
-        count(Dimension::Concurrent, self.running, rate.concurrent, wait_ms)?;
+        let limit = rate.concurrent.unwrap_or(u64::MAX);
+        let running = self.places.as_mut().map_or(0, |places| places.held_under(limit, now_ms));
+        count(Dimension::Concurrent, running, rate.concurrent, wait_ms)?;
         let burst = self.burst.as_deref();
         let wait_ms = burst.map_or(wait_ms, |burst| burst.wait_ms(now_ms));
         count(Dimension::Burst, burst.map_or(0, Burst::used), rate.burst, wait_ms)
     }
 
-    /// Takes one request and its expected tokens. What has no limit is not kept beyond the minute.
-    pub(crate) fn take(&mut self, rate: &ResolvedLimits, tokens: u64, now_ms: EpochMs) {
+    /// Takes one request and its expected tokens. What has no limit is not kept beyond the minute. The
+    /// place among the requests in flight is the caller's to give back.
+    pub(crate) fn take(&mut self, rate: &ResolvedLimits, tokens: u64, now_ms: EpochMs) -> Option<Lease> {
         self.requests.add(1);
         self.tokens.add(tokens);
         if rate.rpd.is_some() {
@@ -65,19 +75,32 @@ impl Counters {
         if rate.tpd.is_some() {
             self.tokens_today.used = self.tokens_today.used.saturating_add(tokens);
         }
-        if rate.concurrent.is_some() {
-            self.running = self.running.saturating_add(1);
-        }
         if rate.burst.is_some() {
             self.burst.get_or_insert_default().add(now_ms);
         }
+        rate.concurrent.map(|_| self.places.get_or_insert_default().take(now_ms))
+    }
+
+    /// Gives a place among the requests in flight back.
+    pub(crate) fn give_back(&mut self, lease: Lease) {
+        if let Some(places) = &mut self.places {
+            places.give_back(lease);
+        }
+    }
+
+    /// Requests in flight, without those that were not renewed in time.
+    pub(crate) fn running(&mut self, now_ms: EpochMs) -> u64 {
+        self.places.as_mut().map_or(0, |places| {
+            places.lapse(now_ms);
+            places.held()
+        })
     }
 
     /// Whether forgetting the owner now would lose nothing.
-    pub(crate) fn is_idle(&self, now_ms: EpochMs) -> bool {
+    pub(crate) fn is_idle(&mut self, now_ms: EpochMs) -> bool {
         let minutes_over = now_ms.saturating_sub(self.requests.latest_ms()) >= 2 * MINUTE_MS;
         let days_over = self.requests_today.is_over(now_ms) && self.tokens_today.is_over(now_ms);
-        self.running == 0 && minutes_over && days_over
+        self.running(now_ms) == 0 && minutes_over && days_over
     }
 }
 

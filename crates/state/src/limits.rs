@@ -1,8 +1,8 @@
 //! Rate limits at all levels of a request: all are checked, then all are taken, in one step (access.md §4).
 //!
 //! Minutes are two-bucket sliding windows, days are UTC days, a burst is any one second, and running
-//! requests are leases that return when [`Taken`] is dropped. An owner takes about 200 bytes; idle ones
-//! are let go of when their shard is full (see [`MOST_OWNERS`]).
+//! requests are [leases](crate::lease) that return when [`Taken`] is dropped or not renewed. An owner
+//! takes about 200 bytes; idle ones are let go of when their shard is full (see [`MOST_OWNERS`]).
 
 use foldhash::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use model::clock::EpochMs;
 use parking_lot::MutexGuard;
 
-use crate::counters::{Counters, Exceeded, standing};
+use crate::counters::{self, Counters, Exceeded};
+use crate::few::Few;
+use crate::lease::Lease;
 use crate::shards::Shards;
 
 /// Owners remembered at most, about 200 MB; with more, those not seen for longest are forgotten first.
@@ -157,11 +159,17 @@ pub struct WindowState {
 #[must_use = "dropping this gives the places among the running requests back"]
 pub struct Taken {
     owners: Arc<Owners>,
-    parts: Vec<Part>,
-    requests: Option<WindowState>,
-    tokens: Option<WindowState>,
+    parts: Few<Part>,
+    standing: Standing,
     settled: AtomicBool,
     released: AtomicBool,
+}
+
+/// How the tightest levels stand.
+#[derive(Clone, Copy, Debug, Default)]
+struct Standing {
+    requests: Option<WindowState>,
+    tokens: Option<WindowState>,
 }
 
 /// What was taken from one owner.
@@ -170,7 +178,10 @@ struct Part {
     owner: LimitOwner,
     /// Where the owner's shard is.
     place: usize,
-    rate: ResolvedLimits,
+    /// The place among the requests in flight, where they are limited.
+    lease: Option<Lease>,
+    /// Whether the day's tokens are limited, and so counted.
+    tokens_by_day: bool,
     expected_tokens: u64,
     minute: u64,
     day: u64,
@@ -195,28 +206,58 @@ impl Limits {
     /// # Errors
     /// The first violated limit, by level, then by dimension.
     pub fn admit(&self, demands: &[Demand], now_ms: EpochMs) -> Result<Taken, Violation> {
-        let mut demands: Vec<Asked<'_>> = demands
-            .iter()
-            .filter(|demand| demand.rate != ResolvedLimits::default())
-            .map(|demand| Asked { demand, place: self.0.place(&demand.owner) })
-            .collect();
-        demands.sort_by_key(|asked| asked.demand.owner.level);
-        let mut locked = Locked::lock(&self.0, &demands);
-        for asked in &demands {
-            locked.check(asked, now_ms)?;
-        }
-        let (mut requests, mut tokens) = (None, None);
-        let take = |asked| locked.take(asked, now_ms, &mut requests, &mut tokens);
-        let parts: Vec<Part> = demands.iter().map(take).collect();
-        drop(locked);
+        let mut standing = Standing::default();
+        let parts = match demands {
+            [one] => self.admit_one(one, now_ms, &mut standing)?,
+            many => self.admit_all(many, now_ms, &mut standing)?,
+        };
         Ok(Taken {
             owners: Arc::clone(&self.0),
             parts,
-            requests,
-            tokens,
+            standing,
             settled: AtomicBool::new(false),
             released: AtomicBool::new(false),
         })
+    }
+
+    /// As [`Self::admit_all`], without the lists: most requests have one limited owner.
+    fn admit_one(
+        &self,
+        demand: &Demand,
+        now_ms: EpochMs,
+        standing: &mut Standing,
+    ) -> Result<Few<Part>, Violation> {
+        let mut parts = Few::default();
+        if is_limited(demand) {
+            let asked = Asked { demand, place: self.0.place(&demand.owner) };
+            let mut shard = self.0.at(asked.place);
+            check(&mut shard, demand, now_ms)?;
+            parts.push(take(&mut shard, &asked, now_ms, standing));
+        }
+        Ok(parts)
+    }
+
+    fn admit_all(
+        &self,
+        demands: &[Demand],
+        now_ms: EpochMs,
+        standing: &mut Standing,
+    ) -> Result<Few<Part>, Violation> {
+        let limited = demands.iter().filter(|demand| is_limited(demand));
+        let mut asked: Vec<Asked<'_>> = Vec::with_capacity(demands.len());
+        asked.extend(limited.map(|demand| Asked { demand, place: self.0.place(&demand.owner) }));
+        if !asked.is_sorted_by_key(|asked| asked.demand.owner.level) {
+            asked.sort_by_key(|asked| asked.demand.owner.level);
+        }
+        let mut locked = Locked::lock(&self.0, &asked);
+        for asked in &asked {
+            check(locked.shard(asked.place), asked.demand, now_ms)?;
+        }
+        let mut parts = Few::with_capacity(asked.len());
+        for asked in &asked {
+            parts.push(take(locked.shard(asked.place), asked, now_ms, standing));
+        }
+        Ok(parts)
     }
 
     /// Corrects the expected tokens to the real ones; only the first call for a `Taken` counts.
@@ -224,7 +265,7 @@ impl Limits {
         if taken.settled.swap(true, Ordering::AcqRel) {
             return;
         }
-        for part in &taken.parts {
+        for part in taken.parts.iter() {
             if let Some(counters) = self.0.at(part.place).get_mut(&part.owner) {
                 counters.advance(now_ms);
                 settle(counters, part, real);
@@ -242,22 +283,40 @@ impl Taken {
     /// The requests per minute of the tightest level that limits them.
     #[must_use]
     pub fn requests(&self) -> Option<WindowState> {
-        self.requests
+        self.standing.requests
     }
 
     /// The tokens per minute of the tightest level that limits them.
     #[must_use]
     pub fn tokens(&self) -> Option<WindowState> {
-        self.tokens
+        self.standing.tokens
+    }
+
+    /// Keeps the places among the running requests for another [`LEASE_MS`](crate::LEASE_MS). Places that
+    /// were lost because they were not renewed in time are taken again, even beyond the limit: the request
+    /// does run. After a release nothing happens.
+    pub fn renew(&mut self, now_ms: EpochMs) {
+        if *self.released.get_mut() {
+            return;
+        }
+        for part in self.parts.iter_mut() {
+            if let Some(lease) = &mut part.lease {
+                let mut shard = self.owners.at(part.place);
+                let counters = shard.entry(part.owner.clone()).or_default();
+                counters.places.get_or_insert_default().renew(lease, now_ms);
+            }
+        }
     }
 
     fn release(&self) {
         if self.released.swap(true, Ordering::AcqRel) {
             return;
         }
-        for part in self.parts.iter().filter(|part| part.rate.concurrent.is_some()) {
-            if let Some(counters) = self.owners.at(part.place).get_mut(&part.owner) {
-                counters.running = counters.running.saturating_sub(1);
+        for part in self.parts.iter() {
+            if let Some(lease) = part.lease
+                && let Some(counters) = self.owners.at(part.place).get_mut(&part.owner)
+            {
+                counters.give_back(lease);
             }
         }
     }
@@ -275,6 +334,10 @@ struct Asked<'a> {
     place: usize,
 }
 
+fn is_limited(demand: &Demand) -> bool {
+    demand.rate != ResolvedLimits::default()
+}
+
 /// The shards of all owners of one request, locked together.
 struct Locked<'a> {
     /// By place, ascending: everybody locks in this order, so nobody waits in a circle.
@@ -290,45 +353,39 @@ impl<'a> Locked<'a> {
     }
 
     fn shard(&mut self, place: usize) -> &mut Shard<'a> {
-        let at = self.shards.binary_search_by_key(&place, |(place, _)| *place);
+        let at = self.shards.iter().position(|(other, _)| *other == place);
         &mut self.shards[at.expect("the shard of every demand was locked")].1
     }
+}
 
-    fn check(&mut self, asked: &Asked<'_>, now_ms: EpochMs) -> Result<(), Violation> {
-        let Demand { owner, rate, expected_tokens } = asked.demand;
-        let mut fresh = Counters::default();
-        let counters = self.shard(asked.place).get_mut(owner).unwrap_or(&mut fresh);
-        counters.advance(now_ms);
-        let checked = counters.check(rate, *expected_tokens, now_ms);
-        checked.map_err(|exceeded| violation(owner.level, &exceeded, now_ms))
+fn check(shard: &mut Shard<'_>, demand: &Demand, now_ms: EpochMs) -> Result<(), Violation> {
+    let Demand { owner, rate, expected_tokens } = demand;
+    let mut fresh = Counters::default();
+    let counters = shard.get_mut(owner).unwrap_or(&mut fresh);
+    counters.advance(now_ms);
+    let checked = counters.check(rate, *expected_tokens, now_ms);
+    checked.map_err(|exceeded| violation(owner.level, &exceeded, now_ms))
+}
+
+/// Takes from one owner, and keeps the tightest standing seen so far.
+fn take(shard: &mut Shard<'_>, asked: &Asked<'_>, now_ms: EpochMs, standing: &mut Standing) -> Part {
+    let Demand { owner, rate, expected_tokens } = asked.demand;
+    if shard.len() >= MOST_IN_SHARD && !shard.contains_key(owner) {
+        make_room(shard, now_ms);
     }
-
-    /// Takes from one owner, and keeps the tightest standing seen so far.
-    fn take(
-        &mut self,
-        asked: &Asked<'_>,
-        now_ms: EpochMs,
-        requests: &mut Option<WindowState>,
-        tokens: &mut Option<WindowState>,
-    ) -> Part {
-        let Demand { owner, rate, expected_tokens } = asked.demand;
-        let shard = self.shard(asked.place);
-        if shard.len() >= MOST_IN_SHARD && !shard.contains_key(owner) {
-            make_room(shard, now_ms);
-        }
-        let counters = shard.entry(owner.clone()).or_default();
-        counters.advance(now_ms);
-        counters.take(rate, *expected_tokens, now_ms);
-        tighten(requests, rate.rpm.map(|limit| standing(&counters.requests, limit)));
-        tighten(tokens, rate.tpm.map(|limit| standing(&counters.tokens, limit)));
-        Part {
-            owner: owner.clone(),
-            place: asked.place,
-            rate: *rate,
-            expected_tokens: *expected_tokens,
-            minute: counters.tokens.index(),
-            day: counters.tokens_today.index(),
-        }
+    let counters = shard.entry(owner.clone()).or_default();
+    counters.advance(now_ms);
+    let lease = counters.take(rate, *expected_tokens, now_ms);
+    tighten(&mut standing.requests, rate.rpm.map(|limit| counters::standing(&counters.requests, limit)));
+    tighten(&mut standing.tokens, rate.tpm.map(|limit| counters::standing(&counters.tokens, limit)));
+    Part {
+        owner: owner.clone(),
+        place: asked.place,
+        lease,
+        tokens_by_day: rate.tpd.is_some(),
+        expected_tokens: *expected_tokens,
+        minute: counters.tokens.index(),
+        day: counters.tokens_today.index(),
     }
 }
 
@@ -359,7 +416,7 @@ fn settle(counters: &mut Counters, part: &Part, real: u64) {
     let less = part.expected_tokens.saturating_sub(real);
     counters.tokens.add(more);
     counters.tokens.take_back(less, part.minute);
-    if part.rate.tpd.is_some() {
+    if part.tokens_by_day {
         let today = &mut counters.tokens_today;
         today.used = today.used.saturating_add(more);
         if today.index() == part.day {
@@ -377,7 +434,7 @@ fn make_room(shard: &mut Shard<'_>, now_ms: EpochMs) {
     let mut seen: Vec<EpochMs> = shard.values().map(|counters| counters.requests.latest_ms()).collect();
     let (_, oldest, _) = seen.select_nth_unstable(MOST_IN_SHARD / 8);
     let oldest = *oldest;
-    shard.retain(|_, counters| counters.running > 0 || counters.requests.latest_ms() > oldest);
+    shard.retain(|_, counters| counters.running(now_ms) > 0 || counters.requests.latest_ms() > oldest);
 }
 
 #[cfg(test)]
@@ -394,7 +451,9 @@ mod tests {
             let mut counters = Counters::default();
             counters.advance(now_ms + n as u64);
             counters.requests_today.used = 1;
-            counters.running = u64::from(n == 0);
+            if n == 0 {
+                counters.places.get_or_insert_default().take(now_ms + MOST_IN_SHARD as u64);
+            }
             shard.insert(stranger(n), counters);
         }
         make_room(&mut shard, now_ms + MOST_IN_SHARD as u64);
@@ -403,6 +462,6 @@ mod tests {
         assert!(!shard.contains_key(&stranger(1)) && shard.contains_key(&stranger(MOST_IN_SHARD - 1)));
         let tomorrow = now_ms + 2 * 86_400_000;
         make_room(&mut shard, tomorrow);
-        assert_eq!(shard.len(), 1, "all others are idle by then");
+        assert_eq!(shard.len(), 0, "all are idle by then, and the place was not renewed");
     }
 }

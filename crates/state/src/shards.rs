@@ -1,7 +1,8 @@
 //! One map cut into shards by the hash of its keys, so that owners rarely wait for each other.
 
 use foldhash::HashMap;
-use std::hash::{BuildHasher, Hash, RandomState};
+use foldhash::fast::RandomState;
+use std::hash::{BuildHasher, Hash};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -18,7 +19,7 @@ pub(crate) struct Shards<K, V> {
 impl<K, V> Default for Shards<K, V> {
     fn default() -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::new(HashMap::default())).collect();
-        Self { hasher: RandomState::new(), shards }
+        Self { hasher: RandomState::default(), shards }
     }
 }
 

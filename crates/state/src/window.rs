@@ -57,7 +57,12 @@ impl Minute {
 
     /// What is used, rounded up.
     pub(crate) fn used(&self) -> u64 {
-        u64::try_from(self.weighted().div_ceil(u128::from(MINUTE_MS))).unwrap_or(u64::MAX)
+        let weighted = self.weighted();
+        // Nearly always it fits, and dividing 128 bits would be most of what an admission costs.
+        match u64::try_from(weighted) {
+            Ok(weighted) => weighted.div_ceil(MINUTE_MS),
+            Err(_) => u64::try_from(weighted.div_ceil(u128::from(MINUTE_MS))).unwrap_or(u64::MAX),
+        }
     }
 
     /// Whether `more` fits under `limit`.

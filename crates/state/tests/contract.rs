@@ -151,8 +151,7 @@ fn a_place_returns_once_when_released<E: LimitEngine>(engine: &E) {
     assert!(engine.admit(&limited, MIDNIGHT).is_err());
     engine.release(first);
     let third = engine.admit(&limited, MIDNIGHT + 1).expect("fits");
-    let refused =
-        engine.admit(&limited, MIDNIGHT + 86_400_000).err().expect("a place is held for any length");
+    let refused = engine.admit(&limited, MIDNIGHT + 1).err().expect("both places are held");
     assert_eq!((refused.dimension, refused.used), (Dimension::Concurrent, 2));
     engine.release(second);
     engine.release(third);
@@ -241,8 +240,8 @@ fn an_account_never_runs_more_than_its_limit(in_flight: &InFlight) {
         for _ in 0..16 {
             scope.spawn(|| {
                 for _ in 0..500 {
-                    let slot = in_flight.enter(&account, Some(7));
-                    most.fetch_max(u64::from(in_flight.running(&account)), Ordering::Relaxed);
+                    let slot = in_flight.enter(&account, Some(7), MIDNIGHT);
+                    most.fetch_max(u64::from(in_flight.running(&account, MIDNIGHT)), Ordering::Relaxed);
                     drop(slot);
                 }
             });
@@ -250,10 +249,11 @@ fn an_account_never_runs_more_than_its_limit(in_flight: &InFlight) {
     });
     let most = most.load(Ordering::Relaxed);
     assert!((1..=7).contains(&most), "{most}");
-    assert_eq!(in_flight.running(&account), 0);
-    let held: Vec<_> = (0..3).map_while(|_| in_flight.enter(&account, Some(2))).collect();
-    assert_eq!((held.len(), in_flight.running(&account)), (2, 2));
-    assert!(in_flight.enter(&account, None).is_some() && in_flight.enter(&account, Some(0)).is_none());
+    assert_eq!(in_flight.running(&account, MIDNIGHT), 0);
+    let held: Vec<_> = (0..3).map_while(|_| in_flight.enter(&account, Some(2), MIDNIGHT)).collect();
+    assert_eq!((held.len(), in_flight.running(&account, MIDNIGHT)), (2, 2));
+    assert!(in_flight.enter(&account, None, MIDNIGHT).is_some());
+    assert!(in_flight.enter(&account, Some(0), MIDNIGHT).is_none());
 }
 
 mod memory {
