@@ -5,7 +5,7 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 use llm::Envelope;
 use model::{Rejection, RequestId, TraceId};
-use state::limits::WindowState;
+use state::limits::{Taken, WindowState};
 
 use crate::body::Outgoing;
 use crate::exchange::{Ending, Exchange};
@@ -22,14 +22,39 @@ const REQUEST_WINDOW: [&str; 3] = ["x-ratelimit-limit", "x-ratelimit-remaining",
 const TOKEN_WINDOW: [&str; 3] =
     ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"];
 
+/// What the headers of every answer say of its request, for an answer that is written without it.
+pub(crate) struct Stamp {
+    request_id: RequestId,
+    trace_id: TraceId,
+    envelope: Envelope,
+    requests: Option<WindowState>,
+    tokens: Option<WindowState>,
+}
+
+impl Stamp {
+    /// The ids, and the limits where a permit was taken or refused.
+    pub fn of(exchange: &Exchange) -> Self {
+        let taken = exchange.permit.as_ref();
+        Self {
+            request_id: exchange.record.request_id,
+            trace_id: exchange.record.trace_id,
+            envelope: exchange.envelope,
+            requests: exchange.refused_by.or_else(|| taken?.requests()),
+            tokens: taken.and_then(Taken::tokens),
+        }
+    }
+
+    /// Writes them into the headers of an answer.
+    pub fn write(&self, headers: &mut HeaderMap) {
+        stamp_ids(self.request_id, self.trace_id, self.envelope, headers);
+        stamp_window(REQUEST_WINDOW, self.requests, headers);
+        stamp_window(TOKEN_WINDOW, self.tokens, headers);
+    }
+}
+
 /// Writes the ids into the headers of an answer, and the limits where a permit was taken.
 pub(crate) fn stamp(exchange: &Exchange, headers: &mut HeaderMap) {
-    stamp_ids(exchange.record.request_id, exchange.record.trace_id, exchange.envelope, headers);
-    if let Some(taken) = &exchange.permit {
-        stamp_window(REQUEST_WINDOW, taken.requests(), headers);
-        stamp_window(TOKEN_WINDOW, taken.tokens(), headers);
-    }
-    stamp_window(REQUEST_WINDOW, exchange.refused_by, headers);
+    Stamp::of(exchange).write(headers);
 }
 
 /// Writes the ids into the headers of an answer.

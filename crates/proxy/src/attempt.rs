@@ -10,7 +10,7 @@ use llm::{Edits, Scanner};
 use model::record::Attempt;
 use model::{Code, Rejection};
 use state::blocks::Punishment;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::catalog::{Model, Offer};
 use crate::dispatch::{Begun, Chosen, Passed, Stopped};
@@ -24,9 +24,6 @@ const ERROR_BODY_BYTES: usize = 64 << 10;
 /// What is held back before an answer is committed: enough for any stream's prelude, and for most whole
 /// answers, so that one which breaks off can still be answered with a status of its own.
 const HELD_BYTES: usize = 64 << 10;
-
-/// How long a stream whose head came late is still held back for its first content.
-const LATE_GRACE: Duration = Duration::from_secs(1);
 
 /// How an attempt ended.
 pub(crate) enum Outcome {
@@ -55,6 +52,9 @@ pub(crate) async fn run(
     let timers = exchange.worker.shared.settings.upstream;
     // Should the caller leave from here on, the upstream may have begun to work.
     exchange.upstream_may_have_worked = true;
+    if let Some(leave) = outbound.leave {
+        leave.note_sent(true);
+    }
     let answered = pool.send(&offer.upstream.target, request, &timers).await;
     let waited = exchange.serving.as_ref().map_or(Duration::ZERO, |serving| serving.since.elapsed());
     exchange.waited += waited;
@@ -85,7 +85,7 @@ fn open(exchange: &mut Exchange, offer: &Offer, chosen: Chosen) {
     });
     exchange.serving = Some(Serving {
         offer: chosen.offer,
-        _slot: chosen.slot,
+        _place: exchange.worker.places.keep(chosen.slot),
         ticket: Some(chosen.ticket),
         since: Instant::now(),
     });
@@ -124,7 +124,7 @@ fn note_head(exchange: &mut Exchange, response: &Response<egress::Answer>, waite
 }
 
 /// Holds the answer back until it is known that there is one: a stream until its first content, any
-/// other answer until it is whole; at most 64 KiB, and at most until the caller has waited ten seconds.
+/// other answer until it is whole; at most 64 KiB.
 async fn begin(
     exchange: &mut Exchange,
     offer: &Offer,
@@ -143,10 +143,7 @@ async fn begin(
         Scanner::unary(call.surface, quirks)
     };
     let waiting = Instant::now();
-    let commit = exchange.started + exchange.worker.shared.settings.client.keep_alive_comment;
-    // Only a stream has something to gain from an early commit: comments that keep it alive.
-    let deadline = call.stream.then(|| commit.max(waiting + LATE_GRACE));
-    let held = hold(&mut answer, &mut scanner, call.stream, deadline).await;
+    let held = hold(&mut answer, &mut scanner, call.stream).await;
     exchange.waited += waiting.elapsed();
     let failed = scanner.failure().filter(|_| !scanner.content_begun() || !call.stream).cloned();
     exchange.scanner = Some(scanner);
@@ -166,20 +163,11 @@ async fn hold(
     answer: &mut egress::Answer,
     scanner: &mut Scanner,
     stream: bool,
-    deadline: Option<Instant>,
 ) -> Result<(Vec<Bytes>, bool), Failure> {
     let mut held = Vec::new();
     let mut bytes = 0;
     loop {
-        let next = match deadline {
-            // A frame that is already here is taken even after the deadline; only waiting is bounded by it.
-            Some(deadline) => match timeout_at(deadline, answer.frame()).await {
-                Ok(next) => next,
-                Err(_) => return Ok((held, false)),
-            },
-            None => answer.frame().await,
-        };
-        match next {
+        match answer.frame().await {
             Some(Ok(frame)) => {
                 let Ok(data) = frame.into_data() else { continue };
                 let data = scanner.push(data).map_err(failure::ambiguous)?;

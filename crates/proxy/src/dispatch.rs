@@ -16,7 +16,9 @@ use crate::attempt::{self, Outcome};
 use crate::catalog::{Model, Offer};
 use crate::exchange::Exchange;
 use crate::failure::Failure;
+use crate::replay::KeptAnswer;
 use crate::request::Outbound;
+use crate::waiting::{self, Patience};
 
 /// How often a request goes on to another account (accounts contract, §3).
 const MAX_SWITCHES: usize = 3;
@@ -37,6 +39,8 @@ pub(crate) enum Stopped {
     Rejected(Rejection),
     /// The upstream's own refusal, which the caller gets as it came.
     Passed(Passed),
+    /// Answered before, under the same `Idempotency-Key`.
+    Kept(Arc<KeptAnswer>),
 }
 
 impl From<Rejection> for Stopped {
@@ -78,19 +82,37 @@ pub(crate) async fn call_upstream(
     let model = exchange.model.clone().ok_or_else(|| Rejection::new(Code::InternalError))?;
     let mut tried: Vec<usize> = Vec::new();
     let mut last: Option<Failure> = None;
-    while tried.len() <= MAX_SWITCHES {
-        let Some(chosen) = choose(exchange, &model, outbound.call.surface, &tried) else {
-            break;
+    let mut patience = Patience::whole();
+    while tried.len() <= MAX_SWITCHES && !caller_left(outbound) {
+        let surface = outbound.call.surface;
+        let chosen = match choose(exchange, &model, surface, &tried) {
+            Some(chosen) => Ok(Some(chosen)),
+            // Boxed: waiting is rare, and would otherwise widen every call.
+            None => Box::pin(waiting::place(exchange, &model, surface, &tried, &mut patience)).await,
+        };
+        let chosen = match chosen {
+            Ok(Some(chosen)) => chosen,
+            // What an account said tells the caller more than the queue of the others.
+            Err(rejection) if last.is_none() => return Err(rejection.into()),
+            Ok(None) | Err(_) => break,
         };
         tried.push(chosen.offer);
-        // Boxed: held in place it would be copied, kilobytes each time, through every caller's future.
-        match Box::pin(attempt::run(exchange, &model, outbound, chosen)).await {
+        match attempt::run(exchange, &model, outbound, chosen).await {
             Outcome::Begun(begun) => return Ok(begun),
             Outcome::Stop(stopped) => return Err(stopped),
             Outcome::Switch(failure) => last = Some(after(last, failure)),
         }
     }
     Err(exhausted(exchange, &model, outbound.call.surface, last).into())
+}
+
+/// Whether nobody waits any more; what was sent is being read to its end, and nothing is sent anew.
+fn caller_left(outbound: &Outbound<'_>) -> bool {
+    let Some(leave) = outbound.leave else {
+        return false;
+    };
+    leave.note_sent(false);
+    leave.caller_left()
 }
 
 /// The later failure, with the smaller of the two times to come back.
@@ -128,20 +150,24 @@ fn choose(exchange: &mut Exchange, model: &Model, surface: Surface, tried: &[usi
 }
 
 fn take_place(exchange: &Exchange, offer: &Offer, now_ms: u64) -> Option<(Slot, Ticket)> {
-    let shared = &exchange.worker.shared;
     let account = &offer.upstream.account;
-    let slot = shared.in_flight.enter(&account.id, account.concurrency)?;
-    let probe = match shared.circuits.admit(&offer.circuit, now_ms) {
+    let slot = exchange.worker.shared.in_flight.enter(&account.id, account.concurrency, now_ms)?;
+    Some((slot, admitted(exchange, offer, now_ms)?))
+}
+
+/// The permission of the offer's circuit, if it gives one.
+pub(crate) fn admitted(exchange: &Exchange, offer: &Offer, now_ms: u64) -> Option<Ticket> {
+    let circuits = &exchange.worker.shared.circuits;
+    let probe = match circuits.admit(&offer.circuit, now_ms) {
         CircuitDecision::Allow => false,
         CircuitDecision::AllowProbe => true,
         CircuitDecision::Refuse { .. } => return None,
     };
-    let ticket = Ticket { circuits: Arc::clone(&shared.circuits), name: Arc::clone(&offer.circuit), probe };
-    Some((slot, ticket))
+    Some(Ticket { circuits: Arc::clone(circuits), name: Arc::clone(&offer.circuit), probe })
 }
 
 /// Why an account can or cannot be called now.
-fn reason(exchange: &Exchange, offer: &Offer, surface: Surface, now_ms: u64) -> CandidateReason {
+pub(crate) fn reason(exchange: &Exchange, offer: &Offer, surface: Surface, now_ms: u64) -> CandidateReason {
     let shared = &exchange.worker.shared;
     let account = &offer.upstream.account;
     if !account.enabled {
@@ -159,7 +185,8 @@ fn reason(exchange: &Exchange, offer: &Offer, surface: Surface, now_ms: u64) -> 
     if shared.circuits.state(&offer.circuit, now_ms) == CircuitState::Open {
         return CandidateReason::CircuitOpen;
     }
-    let full = account.concurrency.is_some_and(|limit| shared.in_flight.running(&account.id) >= limit);
+    let full =
+        account.concurrency.is_some_and(|limit| shared.in_flight.running(&account.id, now_ms) >= limit);
     if full { CandidateReason::AtCapacity } else { CandidateReason::Eligible }
 }
 

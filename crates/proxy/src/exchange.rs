@@ -13,13 +13,14 @@ use ledger::meter::Hold;
 use llm::{Call, Envelope, Scanner, Surface};
 use model::record::{Attempt, Candidate, CandidateReason, Check, RequestRecord};
 use model::{Rejection, RequestId, TraceId, Usage};
-use state::in_flight::Slot;
 use state::limits::{Taken, WindowState};
 use tokio::time::Instant;
 
 use crate::catalog::{Catalog, Key, Model, Offer};
 use crate::dispatch::Ticket;
+use crate::places::Place;
 use crate::price::price_of;
+use crate::replay::Keeping;
 use crate::worker::Worker;
 
 /// At most this many candidates, and as many attempts, are written into a record.
@@ -55,6 +56,8 @@ pub(crate) struct Belongings {
     pub hold: Option<Hold>,
     /// Reads the answer as it passes.
     pub scanner: Option<Scanner>,
+    /// What is to be kept of its answer, for a caller who may repeat it.
+    pub keeping: Option<Box<Keeping>>,
     /// The account in use.
     pub serving: Option<Serving>,
     /// Whether an upstream may have done work for this request.
@@ -70,7 +73,7 @@ pub(crate) struct Serving {
     /// Which model of which account, by its place in [`Model::offers`].
     pub offer: usize,
     /// The place taken; given back when dropped.
-    pub _slot: Slot,
+    pub _place: Place,
     /// The permission of its circuit, until the outcome is reported.
     pub ticket: Option<Ticket>,
     /// When the attempt began.
@@ -112,6 +115,7 @@ impl Exchange {
             refused_by: None,
             hold: None,
             scanner: None,
+            keeping: None,
             serving: None,
             upstream_may_have_worked: false,
             covered: 0,

@@ -9,11 +9,13 @@ mod admission;
 mod answer;
 mod attempt;
 mod body;
+mod calling;
 mod caller;
 pub mod catalog;
 mod connection;
 pub mod control_plane;
 mod dispatch;
+mod drain;
 mod endpoint;
 mod exchange;
 mod failure;
@@ -21,13 +23,16 @@ mod handover;
 mod intake;
 mod linger;
 pub mod listen;
+mod places;
 mod price;
 mod relay;
+mod replay;
 mod request;
 mod route;
 pub mod settings;
 mod settle;
 mod upstream;
+mod waiting;
 mod worker;
 
 use std::sync::Arc;
@@ -40,6 +45,7 @@ use state::blocks::Blocks;
 use state::circuits::Circuits;
 use state::in_flight::InFlight;
 use state::limits::Limits;
+use state::replay::Replays;
 use telemetry::metric::Metrics;
 use telemetry::queue::RecordSender;
 use tokio::sync::watch;
@@ -48,6 +54,7 @@ pub use body::Outgoing;
 pub use catalog::Catalog;
 pub use control_plane::{ControlBody, ControlPlane, HandedOver};
 pub use listen::{Listening, start};
+pub use replay::{AnswerName, AnswerShelf, KeptAnswer};
 pub use settings::Settings;
 
 /// What all workers share: immutable, or sharded by owner.
@@ -70,6 +77,10 @@ pub struct Shared {
     pub limits: Arc<Limits>,
     /// Requests in flight by account.
     pub in_flight: Arc<InFlight>,
+    /// Requests in flight under an `Idempotency-Key`.
+    pub replays: Replays<KeptAnswer>,
+    /// Where their answers are kept.
+    pub answers: Arc<dyn AnswerShelf>,
     /// Bytes of request bodies held at this moment.
     pub bodies: std::sync::atomic::AtomicUsize,
     /// Holds and settles money.

@@ -25,7 +25,7 @@ const HANDED_OVER: usize = 1_024;
 /// Pause after an accept that failed for want of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How often idle upstream connections are looked through for closed ones.
+/// How often idle upstream connections are looked through for closed ones, and leases are renewed.
 const SWEEP: Duration = Duration::from_secs(5);
 
 /// A connection on its way to a worker.
@@ -150,7 +150,7 @@ async fn serve_connections(
         let accepted = tokio::select! {
             accepted = receiver.recv() => accepted,
             _ = sweep.tick() => {
-                worker.pool.sweep();
+                worker.sweep();
                 continue;
             }
             _ = stopping.wait_for(|stop| *stop) => None,

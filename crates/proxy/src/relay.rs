@@ -9,23 +9,32 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{self, HeaderValue};
-use http::{Response, StatusCode};
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Response, StatusCode};
 use http_body::Body;
 use model::{Code, Rejection};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::answer::{self, X_YUMEN_CODE};
+use crate::answer::{self, Stamp, X_YUMEN_CODE};
 use crate::body::{CutOff, Outgoing};
-use crate::dispatch::{Begun, Passed};
+use crate::calling::{Called, Calling};
+use crate::dispatch::{Begun, Passed, Stopped};
+use crate::drain::{Drain, Leave};
 use crate::exchange::{Ending, Exchange};
+use crate::replay::KeptAnswer;
 use crate::{failure, upstream};
 
 /// A comment that every client of server-sent events ignores.
 const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
 
+/// Tells an answer that was given before from one that an upstream has just given.
+const REPLAYED: HeaderName = HeaderName::from_static("x-yumen-idempotent-replayed");
+
 /// An answer on its way.
 pub struct Relay {
+    /// Taken when the first content is here; until then there is no exchange.
+    calling: Option<Box<Calling>>,
     /// Taken when it is settled.
     exchange: Option<Exchange>,
     /// Taken when it has ended, well or not.
@@ -38,27 +47,68 @@ pub struct Relay {
     last_sent: Instant,
     silence: Duration,
     alarm: Option<Pin<Box<Sleep>>>,
+    /// While a repeatable answer is stored, its end is held back.
+    storing: Option<JoinHandle<()>>,
+    /// Whether the caller has left, and the rest is read for the bill.
+    gone: bool,
 }
 
 /// Begins the answer to the caller.
 pub(crate) fn begin(mut exchange: Exchange, begun: Begun) -> Response<Outgoing> {
-    let mut headers = upstream::answer_headers(&begun.head.headers);
-    answer::stamp(&exchange, &mut headers);
-    let status = begun.head.status;
-    exchange.answering(status.as_u16());
     let stream = exchange.record.stream;
+    let mut headers = head_of(&begun, stream);
+    let status = begun.head.status;
+    if let Some(keeping) = exchange.keeping.as_mut() {
+        keeping.begin(status, &headers);
+    }
+    answer::stamp(&exchange, &mut headers);
+    exchange.answering(status.as_u16());
+    let body = match begun.answer {
+        None if exchange.keeping.is_none() => Outgoing::ready(whole(exchange, begun.held, stream)),
+        answer => Outgoing::Relayed(Box::new(Relay::of(exchange, answer, begun.held))),
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// The upstream's headers as the caller gets them.
+fn head_of(begun: &Begun, stream: bool) -> HeaderMap {
+    let mut headers = upstream::answer_headers(&begun.head.headers);
     if stream {
         // The stream may gain a comment or lose the usage that was asked for on the caller's behalf.
         headers.remove(header::CONTENT_LENGTH);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     }
-    let body = match begun.answer {
-        None => Outgoing::ready(whole(exchange, begun.held, stream)),
-        Some(answer) => Outgoing::Relayed(Box::new(Relay::new(exchange, answer, begun.held, stream))),
-    };
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
+    headers
+}
+
+/// Answers with what the first run of the same request was answered with.
+pub(crate) fn replay(mut exchange: Exchange, kept: &KeptAnswer) -> Response<Outgoing> {
+    let mut headers = kept.headers.clone();
+    headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    answer::stamp(&exchange, &mut headers);
+    exchange.answering(kept.status.as_u16());
+    exchange.record.bytes_out = kept.body.len() as u64;
+    exchange.finish(&Ending::Complete);
+    let mut response = Response::new(Outgoing::ready(kept.body.clone()));
+    *response.status_mut() = kept.status;
     *response.headers_mut() = headers;
+    response
+}
+
+/// Begins the answer to a caller who has waited for its first content long enough: the head goes out, and
+/// the call goes on behind it.
+pub(crate) fn commit(calling: Calling, stamp: &Stamp, silence: Duration) -> Response<Outgoing> {
+    let mut relay = Relay::silent(silence);
+    relay.calling = Some(Box::new(calling));
+    relay.held.push_back(KEEP_ALIVE);
+    let mut response = Response::new(Outgoing::Relayed(Box::new(relay)));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    stamp.write(headers);
     response
 }
 
@@ -103,25 +153,78 @@ fn late_failure(exchange: &Exchange) -> Option<Rejection> {
 }
 
 impl Relay {
-    fn new(exchange: Exchange, answer: egress::Answer, held: Vec<Bytes>, stream: bool) -> Self {
+    /// A stream of which nothing is here.
+    fn silent(silence: Duration) -> Self {
         Self {
-            silence: exchange.worker.shared.settings.client.keep_alive_comment,
-            exchange: Some(exchange),
-            answer: Some(answer),
-            held: held.into(),
-            stream,
+            calling: None,
+            exchange: None,
+            answer: None,
+            held: VecDeque::new(),
+            stream: true,
             between_events: true,
             cut: None,
             last_sent: Instant::now(),
+            silence,
             alarm: None,
+            storing: None,
+            gone: false,
         }
+    }
+
+    fn of(exchange: Exchange, answer: Option<egress::Answer>, held: Vec<Bytes>) -> Self {
+        let silence = exchange.worker.shared.settings.client.keep_alive_comment;
+        let mut relay = Self::silent(silence);
+        relay.stream = exchange.record.stream;
+        relay.take_over(exchange, answer, held);
+        relay
+    }
+
+    /// Goes on with an answer that has begun.
+    fn take_over(&mut self, exchange: Exchange, answer: Option<egress::Answer>, held: Vec<Bytes>) {
+        self.exchange = Some(exchange);
+        self.answer = answer;
+        held.into_iter().for_each(|bytes| self.hold(bytes));
+        if self.answer.is_none() {
+            self.settle_whole();
+        }
+    }
+
+    /// Queues a part of the upstream's answer for the caller.
+    fn hold(&mut self, bytes: Bytes) {
+        if let Some(keeping) = self.exchange.as_mut().and_then(|exchange| exchange.keeping.as_mut()) {
+            keeping.push(&bytes);
+        }
+        self.held.push_back(bytes);
+    }
+
+    /// An answer that has begun after its caller left.
+    pub(crate) fn unheard(mut exchange: Exchange, begun: Begun) -> Self {
+        let headers = head_of(&begun, exchange.record.stream);
+        if let Some(keeping) = exchange.keeping.as_mut() {
+            keeping.begin(begun.head.status, &headers);
+        }
+        let mut relay = Self::silent(Duration::MAX);
+        relay.gone = true;
+        relay.stream = exchange.record.stream;
+        relay.take_over(exchange, begun.answer, begun.held);
+        relay
     }
 
     /// The next bytes for the caller.
     pub(crate) fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, CutOff>>> {
         loop {
+            if self.storing.is_some() && self.held.len() <= 1 && self.poll_stored(cx).is_pending() {
+                return self.keep_alive(cx);
+            }
             if let Some(bytes) = self.held.pop_front() {
                 return Poll::Ready(Some(Ok(self.sent(bytes))));
+            }
+            if let Some(calling) = self.calling.as_mut() {
+                match Pin::new(calling.as_mut()).poll(cx) {
+                    Poll::Ready(called) => self.called(called),
+                    Poll::Pending => return self.keep_alive(cx),
+                }
+                continue;
             }
             let Some(answer) = self.answer.as_mut() else {
                 return Poll::Ready(self.cut.take().map(|why| Err(CutOff(why))));
@@ -143,7 +246,58 @@ impl Relay {
         }
     }
 
+    /// Whether the answer is stored, for a caller who may repeat its request.
+    fn poll_stored(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let stored = self.storing.as_mut().map_or(Poll::Ready(()), |storing| {
+            // A task that panicked has stored nothing; there is nothing more to wait for.
+            Pin::new(storing).poll(cx).map(|_| ())
+        });
+        if stored.is_ready() {
+            self.storing = None;
+        }
+        stored
+    }
+
+    /// The call behind a committed head has come to its first content, or to none.
+    fn called(&mut self, (mut exchange, result): Called) {
+        self.calling = None;
+        exchange.answering(StatusCode::OK.as_u16());
+        match result {
+            Ok(begun) => {
+                let headers = head_of(&begun, true);
+                if let Some(keeping) = exchange.keeping.as_mut() {
+                    keeping.begin(begun.head.status, &headers);
+                }
+                self.take_over(exchange, begun.answer, begun.held);
+            }
+            Err(stopped) => {
+                self.exchange = Some(exchange);
+                match stopped {
+                    Stopped::Rejected(rejection) => self.break_off(&rejection),
+                    Stopped::Passed(passed) => self.break_off(&passed.rejection),
+                    Stopped::Kept(kept) => {
+                        self.held.push_back(kept.body.clone());
+                        self.settle(&Ending::Complete);
+                    }
+                }
+            }
+        }
+    }
+
+    /// All of the answer is here.
+    fn settle_whole(&mut self) {
+        match self.exchange.as_ref().and_then(late_failure) {
+            Some(rejection) if self.stream => {
+                self.settle(&Ending::Failed(&rejection, StatusCode::OK.as_u16()));
+            }
+            _ => self.settle(&Ending::Complete),
+        }
+    }
+
     fn sent(&mut self, bytes: Bytes) -> Bytes {
+        if self.gone {
+            return bytes;
+        }
         if let Some(exchange) = self.exchange.as_mut() {
             exchange.record.bytes_out += bytes.len() as u64;
         }
@@ -165,7 +319,7 @@ impl Relay {
         match scanner.push(data) {
             Ok(bytes) => match exchange.cover() {
                 Ok(()) if bytes.is_empty() => {}
-                Ok(()) => self.held.push_back(bytes),
+                Ok(()) => self.hold(bytes),
                 Err(rejection) => self.break_off(&rejection),
             },
             Err(rejection) => self.break_off(&rejection),
@@ -181,13 +335,19 @@ impl Relay {
             return;
         };
         let tail = scanner.flush();
+        let failed = late_failure(exchange);
         if !tail.is_empty() {
-            self.held.push_back(tail);
+            self.hold(tail);
         }
-        if let Some(rejection) = late_failure(exchange) {
+        if let Some(rejection) = failed {
             return self.settle(&Ending::Failed(&rejection, StatusCode::OK.as_u16()));
         }
-        if exchange.scanner.as_ref().is_some_and(llm::Scanner::is_complete) {
+        if self
+            .exchange
+            .as_ref()
+            .and_then(|exchange| exchange.scanner.as_ref())
+            .is_some_and(llm::Scanner::is_complete)
+        {
             return self.settle(&Ending::Complete);
         }
         self.break_off(&failure::truncated());
@@ -222,6 +382,13 @@ impl Relay {
     fn settle(&mut self, ending: &Ending<'_>) {
         self.answer = None;
         if let Some(mut exchange) = self.exchange.take() {
+            if let (Ending::Complete, Some(keeping)) = (ending, exchange.keeping.take()) {
+                self.storing = keeping.store(&exchange.worker.shared.answers);
+            }
+            if self.gone {
+                exchange.note_attempt(ending);
+                return exchange.finish(&Ending::ClientGone);
+            }
             exchange.record.bytes_out += self.held.iter().map(|bytes| bytes.len() as u64).sum::<u64>();
             exchange.finish(ending);
         }
@@ -229,7 +396,7 @@ impl Relay {
 
     /// While nothing comes, says from time to time that the stream is alive; only between events.
     fn keep_alive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, CutOff>>> {
-        if !self.stream || !self.between_events {
+        if !self.stream || !self.between_events || self.gone {
             return Poll::Pending;
         }
         let due = self.last_sent + self.silence;
@@ -244,5 +411,21 @@ impl Relay {
             alarm.as_mut().reset(due);
         }
         Poll::Pending
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if self.gone || self.answer.is_none() {
+            return;
+        }
+        if let Some(leave) = self.exchange.as_ref().and_then(Leave::of) {
+            let mut rest = Self::silent(self.silence);
+            rest.stream = self.stream;
+            rest.exchange = self.exchange.take();
+            rest.answer = self.answer.take();
+            rest.gone = true;
+            leave.hand_over(Drain::Relaying(Box::new(rest)));
+        }
     }
 }

@@ -15,11 +15,13 @@ use model::{Code, Rejection};
 
 use crate::body::Outgoing;
 use crate::dispatch::{self, Begun, Stopped};
+use crate::drain::Leave;
 use crate::endpoint::{identify, models};
 use crate::exchange::Exchange;
+use crate::intake::Received;
 use crate::route::{Route, find_route};
 use crate::worker::Worker;
-use crate::{admission, answer, handover, intake, linger, relay};
+use crate::{admission, answer, calling, handover, intake, linger, replay};
 
 /// Serves one request, whatever it is.
 pub(crate) async fn serve(
@@ -63,30 +65,35 @@ async fn carry(mut exchange: Exchange, surface: Surface, request: Request<Incomi
     let (head, body) = request.into_parts();
     let mut unread = Some(body);
     match path(&mut exchange, surface, &head, &mut unread).await {
-        Ok(begun) => relay::begin(exchange, begun),
-        Err(Stopped::Rejected(rejection)) => {
+        Ok(received) => calling::answer(exchange, head, received).await,
+        Err(rejection) => {
             linger::drain(&head, unread);
             answer::refuse(exchange, &rejection)
         }
-        Err(Stopped::Passed(passed)) => relay::pass(exchange, passed),
     }
 }
 
-/// Every step of a call, in order.
+/// Every step of a call until it is admitted, in order.
 async fn path(
     exchange: &mut Exchange,
     surface: Surface,
     head: &Parts,
     unread: &mut Option<Incoming>,
-) -> Result<Begun, Stopped> {
+) -> Result<Received, Rejection> {
     // Before the body is read, so that a stranger cannot make us hold one.
     identify::key_of(exchange, &head.headers, head.uri.query())?;
     let received = intake::read_call(exchange, surface, head, unread).await?;
     let call = &received.call;
     admission::find_model(exchange, call)?;
     admission::admit(exchange, call)?;
-    admission::reserve(exchange, call)?;
-    dispatch::call_upstream(exchange, &Outbound { call, body: &received.body, head }).await
+    Ok(received)
+}
+
+/// The steps that follow, which may take long: they can go on behind a committed head, see `calling`.
+pub(crate) async fn onward(exchange: &mut Exchange, outbound: &Outbound<'_>) -> Result<Begun, Stopped> {
+    replay::join(exchange, outbound).await?;
+    admission::reserve(exchange, outbound.call)?;
+    dispatch::call_upstream(exchange, outbound).await
 }
 
 /// What the dispatch loop sends, as the caller sent it.
@@ -97,4 +104,6 @@ pub(crate) struct Outbound<'a> {
     pub body: &'a Bytes,
     /// The head as received.
     pub head: &'a Parts,
+    /// Told how far the call is, for keys that ask for a drain.
+    pub leave: Option<&'a Leave>,
 }

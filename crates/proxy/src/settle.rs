@@ -47,7 +47,7 @@ impl Belongings {
     }
 
     /// Ends an attempt that is still open: it answered, or broke off after content, or was cancelled.
-    fn note_attempt(&mut self, ending: &Ending<'_>) {
+    pub(crate) fn note_attempt(&mut self, ending: &Ending<'_>) {
         let now_ms = self.now_ms();
         let ticket = self.serving.as_mut().and_then(|serving| serving.ticket.take());
         let account = self.offer().map(|offer| offer.upstream.account.id.clone());

@@ -8,10 +8,13 @@ use std::sync::Arc;
 use egress::Pool;
 use fastrand::Rng;
 use model::RequestId;
+use state::queue::Queues;
 use telemetry::metric::WorkerGauges;
 use telemetry::queue::RecordSender;
 
 use crate::Shared;
+use crate::drain::Drains;
+use crate::places::Places;
 
 /// What the requests of one worker use.
 pub(crate) struct Worker {
@@ -23,6 +26,10 @@ pub(crate) struct Worker {
     pub records: RecordSender,
     /// The gauges that this worker moves.
     pub gauges: WorkerGauges,
+    /// The places at accounts that its requests hold.
+    pub places: Places,
+    /// The answers read to their end for callers who have left.
+    pub drains: Drains,
     rng: RefCell<Rng>,
 }
 
@@ -34,9 +41,19 @@ impl Worker {
             pool,
             records: shared.records.clone(),
             gauges: shared.metrics.worker(index),
+            places: Places::default(),
+            drains: Drains::default(),
             rng: RefCell::new(Rng::with_seed(seed)),
             shared,
         }
+    }
+
+    /// Closes upstream connections that are of no use, renews leases, and hands on those that lapsed.
+    pub fn sweep(&self) {
+        self.pool.sweep();
+        let now_ms = self.shared.clock.now_ms();
+        self.places.renew(now_ms);
+        Queues::new(&self.shared.in_flight).sweep(now_ms);
     }
 
     /// Lends the worker's source of chance.
