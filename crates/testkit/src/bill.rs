@@ -36,6 +36,8 @@ pub struct Charged {
     pub tag: u64,
     /// The usage that the upstream's whole answer states; `None` when it states none.
     pub stated: Option<Stated>,
+    /// How the upstream meets it, in the test's own words.
+    pub how: &'static str,
 }
 
 /// The bill of one or several upstreams, in the order of arrival.
@@ -45,8 +47,13 @@ pub struct Bill(Arc<Mutex<Vec<Charged>>>);
 impl Bill {
     /// Notes that a request arrived and what its answer will state.
     pub fn note(&self, received: &Received, stated: Option<Stated>) {
+        self.note_as(received, stated, "");
+    }
+
+    /// The same with a word for how the upstream meets it.
+    pub fn note_as(&self, received: &Received, stated: Option<Stated>, how: &'static str) {
         let tag = tag_of(&received.body).unwrap_or_default();
-        self.lock().push(Charged { tag, stated });
+        self.lock().push(Charged { tag, stated, how });
     }
 
     /// Every request so far.

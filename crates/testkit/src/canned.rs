@@ -130,7 +130,9 @@ pub fn chat_frames(model: &str, words: &[&str], usage: bool) -> Vec<String> {
     frames
 }
 
-fn completion_frames(model: &str, words: &[&str]) -> Vec<String> {
+/// Frames of a legacy completion stream, its usage stated.
+#[must_use]
+pub fn completion_frames(model: &str, words: &[&str]) -> Vec<String> {
     let chunk = |text: &str, finish: Value, usage: Value| {
         let chunk = json!({"id": "cmpl-1", "object": "text_completion", "created": 1, "model": model,
             "choices": [{"index": 0, "text": text, "finish_reason": finish}], "usage": usage});

@@ -1,7 +1,7 @@
 //! Many callers at once: a fixed number of kept-alive connections that share a list of requests.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -38,6 +38,40 @@ pub async fn crowd(address: &str, connections: usize, requests: Vec<Request>) ->
     }
     all.sort_by_key(|told| told.index);
     Ok(all)
+}
+
+/// Makes `count` calls, `callers` at a time, and gives what each came to, in order.
+///
+/// # Errors
+/// When a caller's task panicked, which is a mistake of the test.
+pub async fn each<T, F, C>(callers: usize, count: u64, call: C) -> Result<Vec<T>>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send,
+    C: Fn(u64) -> F + Send + Sync + 'static,
+{
+    let call = Arc::new(call);
+    let next = Arc::new(AtomicU64::new(0));
+    let mut tasks = Vec::new();
+    for _ in 0..callers {
+        let (call, next) = (Arc::clone(&call), Arc::clone(&next));
+        tasks.push(tokio::spawn(async move {
+            let mut made = Vec::new();
+            loop {
+                let number = next.fetch_add(1, Ordering::SeqCst);
+                if number >= count {
+                    return made;
+                }
+                made.push((number, call(number).await));
+            }
+        }));
+    }
+    let mut all = Vec::new();
+    for task in tasks {
+        all.extend(task.await?);
+    }
+    all.sort_by_key(|(number, _)| *number);
+    Ok(all.into_iter().map(|(_, made)| made).collect())
 }
 
 async fn caller(address: &str, requests: &[Request], next: &AtomicUsize) -> Vec<Told> {

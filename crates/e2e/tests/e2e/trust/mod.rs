@@ -4,6 +4,10 @@
 //! (`YUMEN_NIGHTLY=1`) the same tests run more and longer rounds.
 
 mod agents;
+mod failover;
+mod idempotency;
+mod leaving;
+mod mixed;
 mod quota;
 mod streams;
 
@@ -14,6 +18,9 @@ use testkit::http::Request;
 use testkit::surface::Surface;
 
 use crate::stage::{IN_FORCE, Stage};
+
+/// The administrator's token of gateways that are started several times on the same data.
+const ADMIN_TOKEN: &str = "trust-0123456789abcdef0123456789abcdef";
 
 /// The figure of the tier that runs.
 fn tier<T>(commit: T, nightly_figure: T) -> T {

@@ -41,7 +41,7 @@ fn words(tag: u64) -> u64 {
 }
 
 fn surface(tag: u64) -> Surface {
-    if tag % 2 == 0 { CHAT } else { MESSAGES }
+    if tag.is_multiple_of(2) { CHAT } else { MESSAGES }
 }
 
 /// A stream's frames with the usage that it states.

@@ -1,0 +1,174 @@
+//! T10 and T27: upstreams that fail: another one answers, nobody is charged twice, nothing that may have
+//! been worked on is sent again, and a storm at one of them is not a storm at all.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+use testkit::admin::Admin;
+use testkit::bill::{Bill, Stated, tag_of, tagged};
+use testkit::canned::{self, INPUT, OUTPUT};
+use testkit::chance::{Chance, seed};
+use testkit::gateway::{Options, Turn};
+use testkit::load::{crowd, percentile, steady, tally};
+use testkit::oracle::{Books, State, holds_return};
+use testkit::script::Script;
+use testkit::surface::CHAT;
+use testkit::trust::Proof;
+use testkit::upstream::Upstream;
+use testkit::wait;
+
+use super::{Payer, quota, tier};
+use crate::stage::Stage;
+
+const RETRIED: Proof = Proof::new(
+    "T10",
+    "P4",
+    "Failover across 3 upstreams that refuse, reset and lose answers: one charge each, nothing sent twice that \
+     may have been worked on",
+);
+const STORM: Proof =
+    Proof::new("T27", "P7", "One of 3 upstreams answers 529 to everything: callers do not notice");
+
+const UPSTREAMS: usize = 3;
+const CALLERS: usize = 64;
+const CHARGED: Stated = Stated { input: INPUT, output: OUTPUT };
+
+/// What an upstream does with a tag, and the word for it in the bill.
+fn meet(upstream: usize, tag: u64) -> (&'static str, Script) {
+    let refuse = |status, headers: &[(&str, &str)]| {
+        canned::json_answer(status, headers, &canned::error_body(CHAT.dialect, "some_error", "no"))
+    };
+    let mut chance = Chance::seeded(seed() ^ (tag * 8 + upstream as u64));
+    match chance.between(0, 99) {
+        0..=9 => ("refused", refuse(429, &[("retry-after", "1")])),
+        10..=19 => ("refused", refuse(529, &[])),
+        20..=29 => ("refused", refuse(503, &[])),
+        30..=34 => ("ambiguous", Script::new().reset()),
+        35..=39 => ("ambiguous", Script::new().close()),
+        _ => ("served", canned::answer(&CHAT, "m", false)),
+    }
+}
+
+/// Three upstreams, each with an account for the model `m`. Gives the accounts' ids too.
+async fn three(
+    stage: &Stage,
+    bill: &Bill,
+    meet: impl Fn(usize, u64) -> (&'static str, Script) + Clone + Send + Sync + 'static,
+) -> Result<(Vec<Upstream>, Vec<String>)> {
+    let (mut upstreams, mut ids) = (Vec::new(), Vec::new());
+    for number in 0..UPSTREAMS {
+        let (bill, meet) = (bill.clone(), meet.clone());
+        let upstream = Upstream::start(move |received| {
+            let (how, script) = meet(number, tag_of(&received.body).unwrap_or_default());
+            bill.note_as(received, (how == "served").then_some(CHARGED), how);
+            script
+        })
+        .await?;
+        ids.push(stage.account(&format!("up-{number}"), &CHAT, &upstream, "m").await?);
+        upstreams.push(upstream);
+    }
+    Ok((upstreams, ids))
+}
+
+/// An administrator who ends every block as soon as it stands, so that all three are asked all the time.
+async fn unblock(admin: Admin, ids: Vec<String>, stop: Arc<AtomicBool>) -> Result<()> {
+    while !stop.load(Ordering::SeqCst) {
+        for id in &ids {
+            admin.post(&format!("accounts/{id}/reset"), &json!({})).await?;
+        }
+        wait::pass(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}
+
+/// Nothing that an upstream may have worked on was sent again.
+fn sent_once(bill: &Bill) -> Result<(usize, usize)> {
+    let (mut again, mut ambiguous) = (0, 0);
+    for (tag, calls) in bill.by_tag() {
+        again += calls.len() - 1;
+        let earlier = &calls[..calls.len() - 1];
+        let only_refusals = earlier.iter().all(|call| call.how == "refused");
+        ensure!(only_refusals, "tag {tag} was sent again after it may have been worked on: {calls:?}");
+        ambiguous += calls.iter().filter(|call| call.how == "ambiguous").count();
+    }
+    Ok((again, ambiguous))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retry_never_charges_twice_and_never_repeats_work() -> Result<()> {
+    let stage = Stage::start(Options::default().turn(Turn::Alone)).await?;
+    let bill = Bill::default();
+    let (_upstreams, ids) = three(&stage, &bill, meet).await?;
+    let terms = quota("tokens", "daily", &json!(1_000_000_000));
+    let payer = Payer::create(&stage, "retried", &terms).await?;
+    let count = tier(1_000, 10_000);
+    let requests = (0..count).map(|tag| payer.request(&CHAT, &tagged(&CHAT, "m", false, tag)));
+    let stop = Arc::new(AtomicBool::new(false));
+    let unblocking = tokio::spawn(unblock(stage.admin.clone(), ids, Arc::clone(&stop)));
+    let told = crowd(stage.gateway.address(), CALLERS, requests.collect()).await?;
+    stop.store(true, Ordering::SeqCst);
+    unblocking.await??;
+    holds_return(&stage.gateway).await?;
+    let (again, ambiguous) = sent_once(&bill)?;
+    let books = Books::with_charges(&stage.admin, &payer.filter(), bill.by_tag().len()).await?;
+    books.cover(&bill, 0)?;
+    let attempts = books.attempts().count();
+    ensure!(attempts == bill.count(), "{attempts} attempts booked, {} made", bill.count());
+    let served = bill.charged().iter().filter(|call| call.how == "served").count();
+    let tally = tally(&told);
+    let whole = told.iter().filter(|told| told.answer.as_ref().is_ok_and(|a| a.status() == 200)).count();
+    ensure!(whole == served, "{served} were served, {whole} callers have an answer: {tally:?}");
+    let [measured, estimated, _] = books.states();
+    ensure!(measured == served, "{measured} measured, {served} served");
+    ensure!(estimated == ambiguous, "{estimated} estimated, {ambiguous} may have been worked on");
+    let measured = books.charges().filter(|row| row.state == State::Measured);
+    ensure!(measured.map(|row| row.used).all(|used| used == CHARGED), "a charge is not what was stated");
+    ensure!(again > 0 && ambiguous > 0, "nothing failed");
+    RETRIED.held(&format!(
+        "{count} requests, {again} switches, {ambiguous} ambiguous ends: 1 charge each, 0 sent again after an \
+         ambiguous end"
+    ))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_at_one_of_three_upstreams_is_not_noticed() -> Result<()> {
+    let stage = Stage::start(Options::default().turn(Turn::Alone)).await?;
+    let bill = Bill::default();
+    let storms = Arc::new(AtomicBool::new(false));
+    let bad = {
+        let storms = Arc::clone(&storms);
+        move |upstream: usize, _: u64| {
+            if upstream == 0 && storms.load(Ordering::SeqCst) {
+                let body = canned::error_body(CHAT.dialect, "overloaded_error", "no");
+                return ("refused", canned::json_answer(529, &[], &body));
+            }
+            ("served", canned::answer(&CHAT, "m", false))
+        }
+    };
+    let (_upstreams, _) = three(&stage, &bill, bad).await?;
+    let request = |tag: usize| stage.request(&CHAT, &tagged(&CHAT, "m", false, tag as u64));
+    let (per_second, seconds) = (200, tier(5, 60));
+    steady(stage.gateway.address(), per_second, Duration::from_secs(1), request).await?;
+    storms.store(true, Ordering::SeqCst);
+    steady(stage.gateway.address(), per_second, Duration::from_secs(1), request).await?;
+    let before = bill.count();
+    let told = steady(stage.gateway.address(), per_second, Duration::from_secs(seconds), request).await?;
+    let calls = bill.count() - before;
+    let refused = bill.charged()[before..].iter().filter(|call| call.how == "refused").count();
+    let tally = tally(&told);
+    let good = tally.get(&(200, String::new())).copied().unwrap_or_default();
+    println!("{good} of {} served with {calls} calls, {refused} refused: {tally:?}", told.len());
+    ensure!(good * 1_000 >= told.len() * 999, "{good} of {} served: {tally:?}", told.len());
+    ensure!(calls * 10 <= told.len() * 12, "{calls} calls for {} requests", told.len());
+    // A block of a minute and an open circuit of 30 s are each tried again with a few calls.
+    let probes = 3 * (1 + usize::try_from(seconds)?);
+    ensure!(refused <= probes, "{refused} calls went into the storm");
+    STORM.held(&format!(
+        "{good} of {} served from 1 s on, {calls} upstream calls, {refused} of them into the storm; p99 {} ms",
+        told.len(),
+        percentile(&told, 99).as_millis()
+    ))
+}
