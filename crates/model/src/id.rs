@@ -40,6 +40,33 @@ impl RequestId {
         u64::from_be_bytes(ms)
     }
 
+    /// Reads the text form back; `None` when it is not `req-` and 32 lower-case hex digits.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix("req-")?.as_bytes();
+        let mut bytes = [0_u8; 16];
+        if digits.len() != 32 {
+            return None;
+        }
+        let value = |digit: u8| HEX.iter().position(|hex| *hex == digit);
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = u8::try_from(value(pair[0])? * 16 + value(pair[1])?).ok()?;
+        }
+        Some(Self(bytes))
+    }
+
+    /// The 16 bytes of the id, as journals keep it.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
+
+    /// The id of these 16 bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
     /// The 36 ASCII bytes of the id as clients see it.
     #[must_use]
     pub fn text(&self) -> [u8; 36] {
@@ -170,6 +197,10 @@ mod tests {
         assert_eq!(late.accepted_ms(), 1_790_000_000_001);
         assert_eq!(late.to_string().len(), 36);
         assert_eq!(&late.to_string()[16..17], "7");
+        assert_eq!(RequestId::parse(&late.to_string()), Some(late));
+        for junk in ["", "req-", "req-0", &late.to_string().to_uppercase(), &format!("{late}0")] {
+            assert_eq!(RequestId::parse(junk), None, "{junk}");
+        }
     }
 
     #[test]
