@@ -47,10 +47,7 @@ impl Place<'_> {
 /// # Errors
 /// [`StoreError::Crypto`] when the cryptographic library fails.
 pub fn seal(keys: &KeyRing, place: &Place<'_>, plain: &str) -> Result<String, StoreError> {
-    let data_key = Zeroizing::new(random::<32>()?);
-    let wrapped = encrypt(keys.kek(), place.aad("key"), &*data_key)?;
-    let sealed = encrypt(&key_of(&data_key)?, place.aad("value"), plain.as_bytes())?;
-    Ok(format!("{VERSION}.{}.{wrapped}.{sealed}", keys.kek_id()))
+    seal_bytes(keys, place, plain.as_bytes())
 }
 
 /// Opens what [`seal`] made for the same `place`.
@@ -59,6 +56,27 @@ pub fn seal(keys: &KeyRing, place: &Place<'_>, plain: &str) -> Result<String, St
 /// [`StoreError::WrongKey`] when another key sealed it, [`StoreError::Unsealable`] when it was altered
 /// or belongs elsewhere.
 pub fn open(keys: &KeyRing, place: &Place<'_>, sealed: &str) -> Result<Secret<String>, StoreError> {
+    let plain = open_bytes(keys, place, sealed)?;
+    let text = std::str::from_utf8(&plain).map_err(|_| place.unsealable())?;
+    Ok(Secret::new(text.to_owned()))
+}
+
+/// The same as [`seal`] for what need not be text.
+///
+/// # Errors
+/// [`StoreError::Crypto`] when the cryptographic library fails.
+pub fn seal_bytes(keys: &KeyRing, place: &Place<'_>, plain: &[u8]) -> Result<String, StoreError> {
+    let data_key = Zeroizing::new(random::<32>()?);
+    let wrapped = encrypt(keys.kek(), place.aad("key"), &*data_key)?;
+    let sealed = encrypt(&key_of(&data_key)?, place.aad("value"), plain)?;
+    Ok(format!("{VERSION}.{}.{wrapped}.{sealed}", keys.kek_id()))
+}
+
+/// Opens what [`seal_bytes`] made for the same `place`.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_bytes(keys: &KeyRing, place: &Place<'_>, sealed: &str) -> Result<Zeroizing<Vec<u8>>, StoreError> {
     let parts: Vec<&str> = sealed.split('.').collect();
     let [VERSION, key_id, wrapped, value] = parts[..] else {
         return Err(place.unsealable());
@@ -70,8 +88,7 @@ pub fn open(keys: &KeyRing, place: &Place<'_>, sealed: &str) -> Result<Secret<St
         let data_key = decrypt(keys.kek(), place.aad("key"), wrapped)?;
         let data_key: [u8; 32] = data_key.as_slice().try_into().ok()?;
         let key = key_of(&Zeroizing::new(data_key)).ok()?;
-        let plain = decrypt(&key, place.aad("value"), value)?;
-        Some(Secret::new(std::str::from_utf8(&plain).ok()?.to_owned()))
+        decrypt(&key, place.aad("value"), value)
     };
     opened().ok_or_else(|| place.unsealable())
 }

@@ -73,6 +73,11 @@ impl Columns<'_> {
         Ok(unsigned(self.row.try_get(column).map_err(|_| self.unreadable(column))?))
     }
 
+    /// A BIGINT that may be negative.
+    pub(crate) fn signed(&self, column: &'static str) -> Result<i64, StoreError> {
+        self.row.try_get(column).map_err(|_| self.unreadable(column))
+    }
+
     pub(crate) fn optional_number(&self, column: &'static str) -> Result<Option<u64>, StoreError> {
         let value: Option<i64> = self.row.try_get(column).map_err(|_| self.unreadable(column))?;
         Ok(value.map(unsigned))

@@ -4,14 +4,15 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use model::resource::key::DEFAULT_TENANT;
-use model::resource::{Account, ApiKey, Configuration, PriceOverride};
+use model::resource::{Account, ApiKey, Configuration, GatewayTerms, Member, Party, PriceOverride};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use crate::column::{signed, unsigned};
 use crate::error::StoreError;
+use crate::parties::PartyKind;
 use crate::store::Store;
-use crate::{accounts, keys, prices};
+use crate::{accounts, keys, members, parties, prices, settings};
 
 const READ: &str = "SELECT revision, deleted FROM revision WHERE id = 1";
 
@@ -19,8 +20,8 @@ pub(crate) const STATEMENTS: &[&str] = &[READ];
 
 impl Store {
     /// Reads everything that the data plane needs, of all tenants, as it stood at one revision: keys by
-    /// id, accounts by age, prices by model. Prices are those of the default tenant: the data plane knows
-    /// one price list.
+    /// id, accounts by age, prices by model, users, tenants and groups by id. Prices and the terms of the
+    /// gateway are those of the default tenant: the data plane knows one list of them.
     ///
     /// # Errors
     /// What the database said, or which stored value cannot be read or opened.
@@ -71,20 +72,50 @@ impl Store {
             .try_map(|row: SqliteRow| Ok(prices::read(&row)))
             .fetch_all(&mut *connection)
             .await?;
+        let members = sqlx::query(members::CHANGED)
+            .bind(since)
+            .try_map(|row: SqliteRow| Ok(members::read(&row)))
+            .fetch_all(&mut *connection)
+            .await?;
+        let mut members = merged(&previous.members, members)?;
+        members.retain(|member| members::matters(member));
         Ok(Configuration {
             revision: previous.revision,
             keys: merged(&previous.keys, keys)?,
             accounts: merged(&previous.accounts, accounts)?,
             prices: merged(&previous.prices, prices)?,
-            members: previous.members.clone(),
-            tenants: previous.tenants.clone(),
-            groups: previous.groups.clone(),
-            gateway: Arc::clone(&previous.gateway),
+            members,
+            tenants: changed_parties(connection, &previous.tenants, (PartyKind::Tenant, since)).await?,
+            groups: changed_parties(connection, &previous.groups, (PartyKind::Group, since)).await?,
+            gateway: gateway(connection, &previous.gateway).await?,
         })
     }
 }
 
-/// Removes what the database no longer has. Keys are never deleted.
+async fn changed_parties(
+    connection: &mut SqliteConnection,
+    previous: &[Arc<Party>],
+    (kind, since): (PartyKind, i64),
+) -> Result<Vec<Arc<Party>>, StoreError> {
+    let changed = sqlx::query(parties::CHANGED)
+        .bind(kind.name())
+        .bind(since)
+        .try_map(|row: SqliteRow| Ok(parties::read(&row)))
+        .fetch_all(connection)
+        .await?;
+    merged(previous, changed)
+}
+
+/// The terms of the gateway: one row, so it is read each time.
+async fn gateway(
+    connection: &mut SqliteConnection,
+    previous: &Arc<GatewayTerms>,
+) -> Result<Arc<GatewayTerms>, StoreError> {
+    let terms = settings::find_terms(connection, DEFAULT_TENANT).await?;
+    Ok(if terms == **previous { Arc::clone(previous) } else { Arc::new(terms) })
+}
+
+/// Removes what the database no longer has. Keys and users are never deleted.
 async fn forget_deleted(
     connection: &mut SqliteConnection,
     configuration: &mut Configuration,
@@ -92,9 +123,17 @@ async fn forget_deleted(
     let present = sqlx::query_scalar(accounts::PRESENT).fetch_all(&mut *connection).await?;
     let present: HashSet<String> = present.into_iter().collect();
     configuration.accounts.retain(|account| present.contains(account.id.as_str()));
-    let present = sqlx::query_scalar(prices::PRESENT).bind(DEFAULT_TENANT).fetch_all(connection).await?;
+    let present =
+        sqlx::query_scalar(prices::PRESENT).bind(DEFAULT_TENANT).fetch_all(&mut *connection).await?;
     let present: HashSet<String> = present.into_iter().collect();
     configuration.prices.retain(|price| present.contains(&price.model));
+    let Configuration { tenants, groups, .. } = configuration;
+    for (kind, list) in [(PartyKind::Tenant, tenants), (PartyKind::Group, groups)] {
+        let present =
+            sqlx::query_scalar(parties::PRESENT).bind(kind.name()).fetch_all(&mut *connection).await?;
+        let present: HashSet<String> = present.into_iter().collect();
+        list.retain(|party| present.contains(&party.id));
+    }
     Ok(())
 }
 
@@ -120,6 +159,22 @@ impl Placed for Account {
 
     fn place(&self) -> (u64, &str) {
         (self.created_at, self.id.as_str())
+    }
+}
+
+impl Placed for Member {
+    type Place<'a> = &'a str;
+
+    fn place(&self) -> &str {
+        self.id.as_str()
+    }
+}
+
+impl Placed for Party {
+    type Place<'a> = &'a str;
+
+    fn place(&self) -> &str {
+        &self.id
     }
 }
 

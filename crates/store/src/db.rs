@@ -7,15 +7,16 @@ use sqlx::SqlitePool;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
-use crate::error::{SQLITE_CORRUPT, SQLITE_NOTADB, StoreError, has_code};
+use crate::error::{SQLITE_CORRUPT, SQLITE_NOTADB, SQLITE_UNUSABLE, StoreError, has_code};
 
 /// The configuration's file within the data directory.
 pub(crate) const MAIN_FILE: &str = "yumen.db";
 /// The request records' file within the data directory.
 pub(crate) const REQUESTS_FILE: &str = "requests.db";
 
-/// How long a statement waits for another writer before it fails as busy.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a statement waits for another writer before it fails as busy. A backup or an operator's tool
+/// may hold the file for ten seconds without anybody being refused (reliability contract, T32).
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(15);
 /// The page cache of a reader, as SQLite counts: negative is KiB.
 const READER_CACHE: &str = "-256";
 /// A reader that nobody used for this long is closed.
@@ -91,17 +92,11 @@ impl Db {
     }
 }
 
-// Primary result codes of SQLite, https://www.sqlite.org/rescode.html
-const SQLITE_READONLY: i32 = 8;
-const SQLITE_IOERR: i32 = 10;
-const SQLITE_FULL: i32 = 13;
-const SQLITE_CANTOPEN: i32 = 14;
-
 fn named(path: &Path, error: sqlx::Error) -> StoreError {
     if has_code(&error, &[SQLITE_CORRUPT, SQLITE_NOTADB]) {
         return StoreError::Damaged { path: path.to_owned() };
     }
-    if has_code(&error, &[SQLITE_READONLY, SQLITE_IOERR, SQLITE_FULL, SQLITE_CANTOPEN]) {
+    if has_code(&error, SQLITE_UNUSABLE) {
         return StoreError::Directory { path: path.to_owned(), reason: error.to_string() };
     }
     error.into()

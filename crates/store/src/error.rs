@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use model::entry::JournalPosition;
+
 /// Everything that can go wrong while opening, reading or writing.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -58,9 +60,20 @@ pub enum StoreError {
         /// The database file.
         path: PathBuf,
     },
-    /// The single writer was not free for five seconds.
-    #[error("the database was busy for five seconds; try again")]
+    /// The single writer was not free for fifteen seconds.
+    #[error("the database was busy for fifteen seconds; try again")]
     Busy,
+    /// The database's files cannot be used at present: the disk is full or fails, or they are gone.
+    #[error("the database cannot be used at present: {0}; make room or repair the disk, then try again")]
+    Unavailable(String),
+    /// A projection does not begin where the database stands.
+    #[error("the projection begins at {}, but the database stands at {}", place(begins), place(stands))]
+    Gap {
+        /// Where the database stands; `None` when it knows nothing of the shard.
+        stands: Option<JournalPosition>,
+        /// Where the projection begins.
+        begins: Option<JournalPosition>,
+    },
     /// A row with the same id or unique name exists.
     #[error("{0} exists already")]
     Conflict(&'static str),
@@ -103,11 +116,30 @@ impl From<sqlx::Error> for StoreError {
         if matches!(error, sqlx::Error::PoolTimedOut) || has_code(&error, &[SQLITE_BUSY, SQLITE_LOCKED]) {
             return Self::Busy;
         }
+        let gone = matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed);
+        if gone || has_code(&error, SQLITE_UNUSABLE) {
+            return Self::Unavailable(error.to_string());
+        }
         Self::Database(error)
     }
 }
 
+/// A position in the journal in words.
+fn place(position: &Option<JournalPosition>) -> String {
+    position.map_or_else(
+        || "the beginning of its shard".to_owned(),
+        |at| format!("shard {} segment {} byte {}", at.shard, at.segment, at.offset),
+    )
+}
+
 impl StoreError {
+    /// Whether the same call may succeed later without anything being changed about it: the database was
+    /// busy, or its files could not be used.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Busy | Self::Unavailable(_) | Self::Directory { .. })
+    }
+
     /// Names what exists already when `error` is a violated uniqueness.
     pub(crate) fn conflict(error: sqlx::Error, what: &'static str) -> Self {
         let unique = error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation);
@@ -118,6 +150,8 @@ impl StoreError {
 // Primary result codes of SQLite, https://www.sqlite.org/rescode.html
 const SQLITE_BUSY: i32 = 5;
 const SQLITE_LOCKED: i32 = 6;
+/// The files cannot be used: READONLY, IOERR, FULL, CANTOPEN.
+pub(crate) const SQLITE_UNUSABLE: &[i32] = &[8, 10, 13, 14];
 /// The file is damaged.
 pub(crate) const SQLITE_CORRUPT: i32 = 11;
 /// The file is not a database.

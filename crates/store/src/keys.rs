@@ -61,10 +61,15 @@ struct Detail<'k> {
     allowed_ips: Cow<'k, [String]>,
     #[serde(default)]
     rate_limit: RateLimit,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     terms: KeyTerms,
     created_at: EpochMs,
     updated_at: EpochMs,
+}
+
+/// Nearly all keys have no terms of their own; writing them out would be a fifth of what a start loads.
+fn is_default(terms: &KeyTerms) -> bool {
+    *terms == KeyTerms::default()
 }
 
 /// Which keys of a tenant are wanted; what is `None` does not matter.

@@ -1,6 +1,6 @@
-//! What may not be lost: configuration, sign-ins and request records, in SQLite.
+//! What may not be lost: configuration, sign-ins, the ledger and request records, in SQLite.
 //!
-//! `data/yumen.db` holds the configuration, `data/requests.db` the request records. Every statement is
+//! `data/yumen.db` holds the configuration and the ledger, `data/requests.db` the request records. Every statement is
 //! one text that SQLite and PostgreSQL both take ([`statements`] lists them, a test prepares each on
 //! both); values are always bound, never pasted in. Secrets are sealed before they reach a statement
 //! ([`cipher`]) or stored only as keyed hashes ([`KeyRing::hmac_secret`]).
@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod accounts;
+pub mod answers;
 pub mod cipher;
 mod column;
 mod configuration;
@@ -18,8 +19,11 @@ mod db;
 pub mod error;
 pub mod keyring;
 pub mod keys;
+pub mod ledger;
 mod lock;
+mod members;
 pub mod page;
+pub mod parties;
 pub mod prices;
 pub mod records;
 mod rows;
@@ -28,14 +32,18 @@ pub mod sessions;
 pub mod settings;
 pub mod statements;
 mod store;
+mod tokens;
 pub mod usage;
 pub mod users;
 
 pub use accounts::AccountFilter;
+pub use answers::KeptAnswer;
 pub use error::StoreError;
 pub use keyring::KeyRing;
 pub use keys::{KeyFilter, NewSecret};
+pub use ledger::{LedgerFilter, LedgerState};
 pub use page::{Cursor, Page, PageRequest};
+pub use parties::PartyKind;
 pub use records::{RecordBatch, RecordFilter, StoredRecord};
 pub use scope::Scope;
 pub use sessions::{NewSession, NewToken, TokenUse};

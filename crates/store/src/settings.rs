@@ -1,7 +1,9 @@
 //! Settings that change while the gateway runs: a name and a JSON value.
 
 use model::clock::EpochMs;
+use model::resource::GatewayTerms;
 use serde_json::Value;
+use sqlx::SqliteConnection;
 
 use crate::column::{Columns, json, signed};
 use crate::error::StoreError;
@@ -18,6 +20,9 @@ const DELETE: &str = "DELETE FROM setting WHERE tenant_id = $1 AND name = $2";
 pub(crate) const STATEMENTS: &[&str] = &[SET, FIND, LIST, DELETE];
 
 const TABLE: &str = "setting";
+
+/// The setting that holds the [`GatewayTerms`].
+const GATEWAY_TERMS: &str = "limits";
 
 impl Store {
     /// Sets or replaces a setting.
@@ -80,4 +85,37 @@ impl Store {
         change.commit().await?;
         Ok(true)
     }
+
+    /// Reads the limits above keys and owners; the default ones when none were set.
+    ///
+    /// # Errors
+    /// What the database said, or that what is stored cannot be read.
+    pub async fn gateway_terms(&self, scope: &Scope) -> Result<GatewayTerms, StoreError> {
+        let mut connection = self.main.readers.acquire().await?;
+        find_terms(&mut connection, &scope.tenant_id).await
+    }
+
+    /// Replaces the limits above keys and owners. The data plane obeys those of the default tenant.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub async fn set_gateway_terms(
+        &self,
+        scope: &Scope,
+        now: EpochMs,
+        terms: &GatewayTerms,
+    ) -> Result<(), StoreError> {
+        let value = serde_json::to_value(terms).expect("terms are text, numbers and lists of them");
+        self.set_setting(scope, GATEWAY_TERMS, now, &value).await
+    }
+}
+
+/// The terms of the gateway that a tenant set.
+pub(crate) async fn find_terms(
+    connection: &mut SqliteConnection,
+    tenant_id: &str,
+) -> Result<GatewayTerms, StoreError> {
+    let row = sqlx::query(FIND).bind(tenant_id).bind(GATEWAY_TERMS).fetch_optional(connection).await?;
+    let terms = row.map(|row| Columns { table: TABLE, row: &row }.json("value")).transpose()?;
+    Ok(terms.unwrap_or_default())
 }

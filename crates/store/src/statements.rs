@@ -5,12 +5,15 @@ use std::borrow::Cow;
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
-use crate::{accounts, configuration, keys, prices, records, sessions, settings, store, usage, users};
+use crate::{
+    accounts, answers, configuration, keys, ledger, members, parties, prices, records, sessions, settings,
+    store, usage, users,
+};
 
 /// Which database a statement belongs to. On PostgreSQL both are one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Database {
-    /// Configuration and sign-ins.
+    /// Configuration, sign-ins and the ledger.
     Main,
     /// Request records and what they add up to.
     Requests,
@@ -28,9 +31,13 @@ pub fn statements() -> Vec<(Database, &'static str)> {
         sessions::STATEMENTS,
         prices::STATEMENTS,
         settings::STATEMENTS,
+        members::STATEMENTS,
+        parties::STATEMENTS,
+        answers::STATEMENTS,
     ];
     let requests = [records::statements(), usage::statements()];
-    let main = main.into_iter().flatten().map(|sql| (Database::Main, *sql));
+    let main = main.into_iter().flatten().copied().chain(ledger::statements());
+    let main = main.map(|sql| (Database::Main, sql));
     let requests = requests.into_iter().flatten().map(|sql| (Database::Requests, sql));
     main.chain(requests).collect()
 }
@@ -39,7 +46,10 @@ pub fn statements() -> Vec<(Database, &'static str)> {
 #[must_use]
 pub fn migrations(database: Database) -> Migrator {
     let steps: &[(i64, &'static str, &'static str)] = match database {
-        Database::Main => &[(1, "first", include_str!("../migrations/main/0001_first.sql"))],
+        Database::Main => &[
+            (1, "first", include_str!("../migrations/main/0001_first.sql")),
+            (2, "ledger", include_str!("../migrations/main/0002_ledger.sql")),
+        ],
         Database::Requests => &[(1, "first", include_str!("../migrations/requests/0001_first.sql"))],
     };
     let steps = steps.iter().map(|(version, name, sql)| {

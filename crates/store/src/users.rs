@@ -9,19 +9,20 @@ use sqlx::{Row, SqliteConnection};
 use crate::column::{Columns, signed, unsigned};
 use crate::error::StoreError;
 use crate::page::{Cursor, Page, PageRequest};
+use crate::parties::terms_text;
 use crate::scope::Scope;
 use crate::store::Store;
 
 const TABLE: &str = "user_account";
 
 const INSERT: &str = "INSERT INTO user_account (id, tenant_id, email, name, role, enabled, password_hash, \
-     created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+     created_at, updated_at, terms, revision) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
 const FIND: &str = "SELECT * FROM user_account WHERE tenant_id = $1 AND id = $2";
 const FIND_LOGIN: &str = "SELECT * FROM user_account WHERE email = $1";
 const LIST: &str = "SELECT * FROM user_account WHERE tenant_id = $1 AND (created_at, id) < ($2, $3) \
      ORDER BY created_at DESC, id DESC LIMIT $4";
 const UPDATE: &str = "UPDATE user_account SET email = $3, name = $4, role = $5, enabled = $6, \
-     updated_at = $7 WHERE tenant_id = $1 AND id = $2";
+     updated_at = $7, terms = $8, revision = $9 WHERE tenant_id = $1 AND id = $2";
 const SET_PASSWORD: &str = "UPDATE user_account SET password_hash = $3, updated_at = $4 \
      WHERE tenant_id = $1 AND id = $2";
 const COUNT_OWNERS: &str =
@@ -62,6 +63,8 @@ impl Store {
             .bind(password_hash)
             .bind(signed(user.created_at))
             .bind(signed(user.updated_at))
+            .bind(terms_text(&user.terms))
+            .bind(change.revision())
             .execute(change.connection())
             .await
             .map_err(|error| StoreError::conflict(error, EMAIL_TAKEN))?;
@@ -135,6 +138,8 @@ impl Store {
             .bind(user.role.name())
             .bind(user.enabled)
             .bind(signed(now))
+            .bind(terms_text(&user.terms))
+            .bind(change.revision())
             .execute(change.connection())
             .await
             .map_err(|error| StoreError::conflict(error, EMAIL_TAKEN))?;
@@ -205,7 +210,7 @@ fn read(row: &SqliteRow) -> Result<User, StoreError> {
         role: columns.named("role", Role::named)?,
         enabled: columns.flag("enabled")?,
         tenant_id: columns.text("tenant_id")?,
-        terms: model::resource::OwnerTerms::default(),
+        terms: columns.json("terms")?,
         created_at: columns.time("created_at")?,
         updated_at: columns.time("updated_at")?,
     })

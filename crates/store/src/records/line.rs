@@ -6,12 +6,13 @@
 use std::borrow::Cow;
 
 use model::record::RequestRecord;
-use model::{NanoUsd, ResourceId, Usage, UsageSource};
+use model::{NanoUsd, ResourceId};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::{RecordFilter, StoredRecord};
 use crate::error::StoreError;
+use crate::tokens::Tokens;
 
 /// What every line begins with; the id and a quote follow.
 const BEGIN: &str = "[\"";
@@ -43,10 +44,6 @@ struct Line<'r> {
     #[serde(borrow)]
     detail: &'r RawValue,
 }
-
-/// [`Usage`], with the name of its source.
-#[derive(Serialize, Deserialize)]
-struct Tokens<'r>(u64, u64, u64, u64, u64, u64, u64, u64, u64, #[serde(borrow)] Text<'r>);
 
 /// The part of a record that is only read, never searched: from an array to an object.
 #[derive(Serialize, Deserialize)]
@@ -132,7 +129,7 @@ pub(super) fn write(out: &mut Vec<u8>, record: &RequestRecord) {
         record.status,
         record.code.map(model::Code::name),
         record.upstream.as_deref(),
-        tokens(&record.usage),
+        Tokens::of(&record.usage),
         record.cost.map(|cost| cost.0),
         record.latency_ms,
         record.first_byte_ms,
@@ -168,21 +165,6 @@ fn detail(record: &RequestRecord) -> impl Serialize {
         record.bytes_out,
         record.own_us,
         record.revision,
-    )
-}
-
-fn tokens(usage: &Usage) -> Tokens<'static> {
-    Tokens(
-        usage.input,
-        usage.output,
-        usage.cache_read,
-        usage.cache_write_5m,
-        usage.cache_write_1h,
-        usage.reasoning,
-        usage.audio_in,
-        usage.audio_out,
-        usage.web_searches,
-        usage.source.name().into(),
     )
 }
 
@@ -229,28 +211,10 @@ pub(super) fn read(
         status: line.status,
         code: line.code,
         upstream: line.upstream,
-        usage: usage(&line.usage),
+        usage: line.usage.usage(),
         cost: line.cost_nano.map(NanoUsd),
         latency_ms: line.latency_ms,
         first_byte_ms: line.first_byte_ms,
         detail: serde_json::to_value(detail).map_err(unreadable)?,
     }))
-}
-
-fn usage(tokens: &Tokens<'_>) -> Usage {
-    Usage {
-        input: tokens.0,
-        output: tokens.1,
-        cache_read: tokens.2,
-        cache_write_5m: tokens.3,
-        cache_write_1h: tokens.4,
-        reasoning: tokens.5,
-        audio_in: tokens.6,
-        audio_out: tokens.7,
-        web_searches: tokens.8,
-        source: [UsageSource::Measured, UsageSource::Estimated]
-            .into_iter()
-            .find(|source| source.name() == tokens.9)
-            .unwrap_or(UsageSource::None),
-    }
 }
