@@ -47,6 +47,12 @@ impl Course {
         Self { held: expected, attempts: Vec::new(), progress: None, ended: false }
     }
 
+    /// A request that had begun when the process ended.
+    #[must_use]
+    pub fn restored(expected: Amounts, attempts: Vec<AttemptStart>, progress: Option<Progress>) -> Self {
+        Self { held: expected, attempts, progress, ended: false }
+    }
+
     /// What is held.
     #[must_use]
     pub fn held(&self) -> Amounts {
@@ -57,12 +63,6 @@ impl Course {
     #[must_use]
     pub fn is_begun(&self) -> bool {
         !self.attempts.is_empty()
-    }
-
-    /// Whether it has ended.
-    #[must_use]
-    pub fn is_ended(&self) -> bool {
-        self.ended
     }
 
     /// An attempt is about to be made.

@@ -103,6 +103,20 @@ pub enum Ending {
     Orphaned,
 }
 
+impl Ending {
+    /// Why there are figures other than the upstream's, as the entry says it.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Settled => "settled",
+            Self::Voided => "no upstream worked",
+            Self::Abandoned => "abandoned: nobody settled the request",
+            Self::Expired => "expired: nobody settled the request in time",
+            Self::Orphaned => "the process ended before the request did",
+        }
+    }
+}
+
 /// The end of a request, and all that changes by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {

@@ -4,12 +4,14 @@
 //! sockets, no database on a request's path.
 #![forbid(unsafe_code)]
 
+pub mod book;
 pub mod catalogue;
 mod course;
 pub mod event;
 mod hold;
 mod memory;
 pub mod meter;
+pub mod period;
 pub mod price;
 
 pub use catalogue::{Catalogue, PriceEntry};

@@ -1,0 +1,169 @@
+//! What the database learns of events: entries, and by how much windows and balances change.
+
+use std::sync::Arc;
+
+use foldhash::HashMap;
+use model::clock::EpochMs;
+use model::entry::{Balance, EntryKind, EntryState, LedgerEntry, WindowUse};
+use model::quota::{Owner, OwnerKind, Period, Unit};
+use model::{NanoUsd, ResourceId, Usage};
+
+use crate::course::state_of;
+use crate::event::{Adjusted, Ended, Event, WindowReset};
+use crate::meter::AttemptCharge;
+
+/// The tenant of owners that belong to none (access.md §8).
+const DEFAULT_TENANT: &str = "default";
+
+/// What a number of events change, summed up. The order of the events does not matter.
+#[derive(Clone, Debug, Default)]
+pub struct Effects {
+    /// New entries, in the order of the events.
+    pub entries: Vec<LedgerEntry>,
+    windows: HashMap<(Owner, Unit, Period, EpochMs), i64>,
+    balances: HashMap<Owner, i64>,
+}
+
+impl Effects {
+    /// Nothing changes.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds what `event` changes.
+    pub fn add(&mut self, event: &Event) {
+        match event {
+            Event::Opened { .. } | Event::Attempted { .. } | Event::Checkpointed { .. } => {}
+            Event::Ended(ended) => self.add_ended(ended),
+            Event::Adjusted(adjusted) => {
+                self.change_balance(&adjusted.owner, adjusted.change.0);
+                self.entries.push(topup(adjusted));
+            }
+            Event::WindowReset(reset) => {
+                let WindowReset { owner, unit, period, began, change, .. } = reset;
+                self.change_window((owner.clone(), *unit, *period, *began), *change);
+                self.entries.push(unused(reset));
+            }
+        }
+    }
+
+    /// By how much windows change; those that do not are left out.
+    #[must_use]
+    pub fn windows(&self) -> Vec<WindowUse> {
+        let changed = self.windows.iter().filter(|(_, used)| **used != 0);
+        let window = |((owner, unit, period, began), used): (&(Owner, Unit, Period, EpochMs), &i64)| {
+            WindowUse { owner: owner.clone(), unit: *unit, period: *period, began: *began, used: *used }
+        };
+        changed.map(window).collect()
+    }
+
+    /// By how much balances change; those that do not are left out.
+    #[must_use]
+    pub fn balances(&self) -> Vec<Balance> {
+        let changed = self.balances.iter().filter(|(_, amount)| **amount != 0);
+        changed.map(|(owner, amount)| Balance { owner: owner.clone(), amount: NanoUsd(*amount) }).collect()
+    }
+
+    fn add_ended(&mut self, ended: &Ended) {
+        for (place, quota, began) in ended.opening.windows() {
+            let owner = ended.opening.payers[place].owner.clone();
+            self.change_window((owner, quota.unit, quota.period, began), ended.charged.of(quota.unit));
+        }
+        if let Some(place) = ended.opening.wallet() {
+            self.change_balance(&ended.opening.payers[place].owner, -ended.paid.0);
+        }
+        self.entries.push(charge(ended));
+        self.entries.extend(ended.attempts.iter().map(|made| attempt(ended, made)));
+    }
+
+    fn change_window(&mut self, window: (Owner, Unit, Period, EpochMs), change: i64) {
+        let used = self.windows.entry(window).or_insert(0);
+        *used = used.saturating_add(change);
+    }
+
+    fn change_balance(&mut self, owner: &Owner, change: i64) {
+        let amount = self.balances.entry(owner.clone()).or_insert(0);
+        *amount = amount.saturating_add(change);
+    }
+}
+
+/// The one charge of a request.
+fn charge(ended: &Ended) -> LedgerEntry {
+    let facts = &ended.opening.facts;
+    LedgerEntry {
+        kind: EntryKind::Charge,
+        state: ended.state,
+        request_id: Some(facts.request),
+        attempt: 0,
+        key_id: facts.key.clone(),
+        user_id: facts.user.clone(),
+        tenant_id: Arc::clone(&facts.tenant),
+        model: Arc::clone(&facts.model),
+        account: None,
+        usage: ended.usage,
+        amount: ended.cost,
+        overshoot: ended.overshoot,
+        reason: ended.reason.as_deref().map(Box::from),
+        actor: None,
+        at: ended.at,
+    }
+}
+
+/// What an attempt of a request cost us.
+fn attempt(ended: &Ended, made: &AttemptCharge) -> LedgerEntry {
+    LedgerEntry {
+        kind: EntryKind::Attempt,
+        state: state_of(made.usage.source),
+        attempt: made.number,
+        account: Some(Arc::clone(&made.account)),
+        usage: made.usage,
+        amount: made.cost,
+        overshoot: NanoUsd::ZERO,
+        reason: None,
+        ..charge(ended)
+    }
+}
+
+/// Money put into a wallet.
+fn topup(adjusted: &Adjusted) -> LedgerEntry {
+    LedgerEntry {
+        amount: Some(adjusted.change),
+        reason: Some(adjusted.reason.clone()),
+        actor: Some(adjusted.actor.clone()),
+        ..blank(&adjusted.owner, adjusted.at)
+    }
+}
+
+/// A window declared unused: no money moves.
+fn unused(reset: &WindowReset) -> LedgerEntry {
+    let (unit, period) = (reset.unit.name(), reset.period.name());
+    LedgerEntry {
+        reason: Some(format!("{period} {unit} {:+}: {}", reset.change, reset.reason).into()),
+        actor: Some(reset.actor.clone()),
+        ..blank(&reset.owner, reset.at)
+    }
+}
+
+/// An entry of an administrator about an owner.
+fn blank(owner: &Owner, at: EpochMs) -> LedgerEntry {
+    let id = |kind| (owner.kind == kind).then(|| ResourceId::parse(&owner.id)).flatten();
+    let tenant = if owner.kind == OwnerKind::Tenant { Arc::clone(&owner.id) } else { DEFAULT_TENANT.into() };
+    LedgerEntry {
+        kind: EntryKind::Topup,
+        state: EntryState::Measured,
+        request_id: None,
+        attempt: 0,
+        key_id: id(OwnerKind::Key),
+        user_id: id(OwnerKind::User),
+        tenant_id: tenant,
+        model: "".into(),
+        account: None,
+        usage: Usage::default(),
+        amount: None,
+        overshoot: NanoUsd::ZERO,
+        reason: None,
+        actor: None,
+        at,
+    }
+}
