@@ -124,6 +124,16 @@ impl Folder {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// A new folder with a copy of everything in this one.
+    ///
+    /// # Errors
+    /// When something cannot be copied.
+    pub fn copy(&self) -> Result<Self> {
+        let copy = Self::temporary()?;
+        copy_into(&self.path, &copy.path)?;
+        Ok(copy)
+    }
 }
 
 impl Drop for Folder {
@@ -132,6 +142,20 @@ impl Drop for Folder {
             let _ = std::fs::remove_dir_all(&self.path);
         }
     }
+}
+
+fn copy_into(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_into(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 #[expect(dead_code, reason = "a turn is held, never looked at")]
@@ -337,6 +361,22 @@ impl Gateway {
     /// When the process is gone.
     pub fn threads(&self) -> Result<u64> {
         self.status("Threads:")
+    }
+
+    /// The most that was resident since the start or since [`Self::forget_peak`], in KiB.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn peak_kb(&self) -> Result<u64> {
+        self.status("VmHWM:")
+    }
+
+    /// Begins a new measurement of the peak.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn forget_peak(&self) -> Result<()> {
+        Ok(std::fs::write(format!("/proc/{}/clear_refs", self.pid), "5")?)
     }
 
     fn status(&self, name: &str) -> Result<u64> {

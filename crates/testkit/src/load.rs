@@ -1,10 +1,13 @@
 //! Many callers at once: a fixed number of kept-alive connections that share a list of requests.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
+use tokio::task::LocalSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::http::{Answer, Connection, Request};
@@ -69,6 +72,41 @@ where
     let mut all = Vec::new();
     for task in tasks {
         all.extend(task.await?);
+    }
+    all.sort_by_key(|(number, _)| *number);
+    Ok(all.into_iter().map(|(_, made)| made).collect())
+}
+
+/// The same on the thread of the test, for calls that cannot move between threads, as those that wait with
+/// [`crate::wait::until`] cannot.
+///
+/// # Errors
+/// When a call panicked, which is a mistake of the test.
+pub async fn each_here<T, F, C>(callers: usize, count: u64, call: C) -> Result<Vec<T>>
+where
+    T: 'static,
+    F: Future<Output = T> + 'static,
+    C: Fn(u64) -> F + 'static,
+{
+    let call = Rc::new(call);
+    let next = Rc::new(Cell::new(0));
+    let set = LocalSet::new();
+    let tasks: Vec<_> = (0..callers)
+        .map(|_| {
+            let (call, next) = (Rc::clone(&call), Rc::clone(&next));
+            set.spawn_local(async move {
+                let mut made = Vec::new();
+                while next.get() < count {
+                    let number = next.replace(next.get() + 1);
+                    made.push((number, call(number).await));
+                }
+                made
+            })
+        })
+        .collect();
+    let mut all = Vec::new();
+    for task in tasks {
+        all.extend(set.run_until(task).await?);
     }
     all.sort_by_key(|(number, _)| *number);
     Ok(all.into_iter().map(|(_, made)| made).collect())

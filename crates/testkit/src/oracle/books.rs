@@ -58,7 +58,7 @@ pub struct Row {
 /// All entries that match a filter.
 #[derive(Clone, Debug, Default)]
 pub struct Books {
-    /// The entries, in the order they are listed.
+    /// The entries, newest first.
     pub rows: Vec<Row>,
 }
 
@@ -68,19 +68,9 @@ impl Books {
     /// # Errors
     /// When the gateway does not answer, or an entry has no sense.
     pub async fn read(admin: &Admin, filter: &str) -> Result<Self> {
-        let mut rows = Vec::new();
-        let mut cursor = String::new();
-        loop {
-            let page = admin.get(&format!("ledger?{filter}&limit=200{cursor}")).await?;
-            let items = page["items"].as_array().context("the ledger has no items")?;
-            for item in items {
-                rows.push(row(item).with_context(|| format!("an entry of the ledger: {item}"))?);
-            }
-            match page["next_cursor"].as_str() {
-                Some(next) => cursor = format!("&cursor={next}"),
-                None => return Ok(Self { rows }),
-            }
-        }
+        let entries = admin.ledger(filter).await?;
+        let read = |entry| row(entry).with_context(|| format!("an entry of the ledger: {entry}"));
+        Ok(Self { rows: entries.iter().map(read).collect::<Result<_>>()? })
     }
 
     /// Reads again until at least `charges` charges are listed: the database learns of them a moment later.

@@ -4,11 +4,16 @@
 //! (`YUMEN_NIGHTLY=1`) the same tests run more and longer rounds.
 
 mod agents;
+mod crash;
 mod failover;
+mod failpoints;
+mod ground;
 mod idempotency;
 mod leaving;
 mod mixed;
+mod odd_input;
 mod quota;
+mod refresh;
 mod streams;
 
 use anyhow::Result;
