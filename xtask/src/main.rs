@@ -14,6 +14,7 @@ mod deny;
 mod setup;
 mod test;
 mod tidy;
+mod trust;
 
 use std::process::ExitCode;
 
@@ -22,6 +23,7 @@ Usage: cargo xtask <command>
 
   setup                              install what the tests need
   test [--nightly] [filter...]       build the binary, run the tests
+  trust-report                       write docs/trust-report.md from what the tests last proved
   tidy                               check layers, sizes and names
   codegen [--check]                  write the generated reference pages, or fail when they are stale
   bench [case...] [--rounds N] [--quick] [--enforce] [--write]
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.first().map(String::as_str) {
         Some("setup") => setup::run_command(),
         Some("test") => test::run_command(rest),
+        Some("trust-report") => trust::run_command(),
         Some("tidy") => tidy::run(),
         Some("codegen") => codegen::run_command(rest),
         Some("bench") => bench::run_command(rest),
