@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::SqlitePool;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection, SqliteConnection, SqlitePool};
 
 use crate::error::{SQLITE_CORRUPT, SQLITE_NOTADB, SQLITE_UNUSABLE, StoreError, has_code};
 
@@ -16,7 +16,7 @@ pub(crate) const REQUESTS_FILE: &str = "requests.db";
 
 /// How long a statement waits for another writer before it fails as busy. A backup or an operator's tool
 /// may hold the file for ten seconds without anybody being refused (reliability contract, T32).
-pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(15);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(15);
 /// The page cache of a reader, as SQLite counts: negative is KiB.
 const READER_CACHE: &str = "-256";
 /// A reader that nobody used for this long is closed.
@@ -58,6 +58,7 @@ impl Db {
         let writer = pool(1)
             .idle_timeout(None)
             .max_lifetime(None)
+            .after_release(|connection, _| Box::pin(has_ended(connection)))
             .connect_with(options.clone().create_if_missing(true))
             .await
             .map_err(|error| named(&path, error))?;
@@ -100,4 +101,75 @@ fn named(path: &Path, error: sqlx::Error) -> StoreError {
         return StoreError::Directory { path: path.to_owned(), reason: error.to_string() };
     }
     error.into()
+}
+
+/// Whether the transaction of a connection that comes back has ended. When a disk is full or fails, SQLite may
+/// end it by itself; the roll-back then fails, and the connection, which still counts it, could begin no other.
+async fn has_ended(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // The roll-back of a transaction that was dropped is under way: what is asked next waits for it.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A database in a directory of its own, which is removed again.
+    struct Sample {
+        directory: PathBuf,
+        db: Db,
+    }
+
+    impl Sample {
+        async fn new(name: &str) -> Self {
+            let directory = std::env::temp_dir().join(format!("yumen-db-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&directory).unwrap();
+            let db = Db::open(directory.join("test.db"), 1).await.unwrap();
+            sqlx::query("CREATE TABLE t (v TEXT NOT NULL)").execute(&db.writer).await.unwrap();
+            Self { directory, db }
+        }
+
+        async fn insert(&self, bytes: i32) -> Result<(), StoreError> {
+            let mut transaction = self.db.writer.begin_with("BEGIN IMMEDIATE").await?;
+            let insert = sqlx::query("INSERT INTO t (v) VALUES (hex(zeroblob($1)))").bind(bytes);
+            insert.execute(&mut *transaction).await?;
+            Ok(transaction.commit().await?)
+        }
+    }
+
+    impl Drop for Sample {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.directory);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_write_that_fills_the_disk_is_retryable_and_the_next_one_works() {
+        let sample = Sample::new("full").await;
+        sqlx::query("PRAGMA max_page_count = 16").execute(&sample.db.writer).await.unwrap();
+        let error = sample.insert(1 << 20).await.unwrap_err();
+        assert!(matches!(error, StoreError::Unavailable(_)) && error.is_retryable(), "{error}");
+        // The limit went with the connection, as room comes back to a disk.
+        sample.insert(1 << 20).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_lock_from_outside_that_stays_is_busy_and_one_that_ends_is_waited_for() {
+        let sample = Sample::new("locked").await;
+        let file = SqliteConnectOptions::new().filename(sample.directory.join("test.db"));
+        let outside = SqlitePoolOptions::new().max_connections(1).connect_with(file).await.unwrap();
+        let lock = outside.begin_with("BEGIN EXCLUSIVE").await.unwrap();
+        sqlx::query("PRAGMA busy_timeout = 20").execute(&sample.db.writer).await.unwrap();
+        let error = sample.insert(1).await.unwrap_err();
+        assert!(matches!(error, StoreError::Busy) && error.is_retryable(), "{error}");
+        assert!(!error.to_string().contains("locked"), "{error}");
+        sqlx::query("SELECT v FROM t").fetch_all(&sample.db.readers).await.unwrap();
+        sqlx::query("PRAGMA busy_timeout = 15000").execute(&sample.db.writer).await.unwrap();
+        let mut insert = std::pin::pin!(sample.insert(1));
+        let early = tokio::time::timeout(Duration::from_millis(50), &mut insert).await;
+        assert!(early.is_err(), "the lock was not waited for");
+        lock.rollback().await.unwrap();
+        insert.await.unwrap();
+    }
 }
