@@ -1,6 +1,12 @@
 // A smoke run of the official @anthropic-ai/sdk package against a running gateway.
 
-import Anthropic, { AuthenticationError, NotFoundError } from "@anthropic-ai/sdk";
+import Anthropic, {
+  AuthenticationError,
+  NotFoundError,
+  PaymentRequiredError,
+  PermissionDeniedError,
+  RateLimitError,
+} from "@anthropic-ai/sdk";
 
 import { check, plan, raises } from "./plan.mjs";
 
@@ -27,3 +33,6 @@ check("models are listed", names.includes(plan.chat_model), names);
 const ask = (with_client, model) => () => with_client.messages.create({ ...request, model });
 await raises("a bad key", AuthenticationError, 401, ask(open("sk-ym-nobody"), plan.chat_model));
 await raises("an unknown model", NotFoundError, 404, ask(client, "no-such-model"));
+await raises("no money", PaymentRequiredError, 402, ask(open(plan.poor_key), plan.paid_messages));
+await raises("no quota", PermissionDeniedError, 403, ask(open(plan.spent_key), plan.chat_model));
+await raises("too fast", RateLimitError, 429, ask(open(plan.slow_key), plan.chat_model));

@@ -1,6 +1,6 @@
 // A smoke run of the official openai package against a running gateway.
 
-import OpenAI, { AuthenticationError, NotFoundError } from "openai";
+import OpenAI, { APIError, AuthenticationError, NotFoundError, PermissionDeniedError, RateLimitError } from "openai";
 
 import { check, plan, raises } from "./plan.mjs";
 
@@ -29,3 +29,6 @@ check("models are listed", names.includes(plan.chat_model), names);
 const ask = (with_client, model) => () => with_client.chat.completions.create({ model, messages });
 await raises("a bad key", AuthenticationError, 401, ask(open("sk-ym-nobody"), plan.chat_model));
 await raises("an unknown model", NotFoundError, 404, ask(client, "no-such-model"));
+await raises("no money", APIError, 402, ask(open(plan.poor_key), plan.paid_chat));
+await raises("no quota", PermissionDeniedError, 403, ask(open(plan.spent_key), plan.chat_model));
+await raises("too fast", RateLimitError, 429, ask(open(plan.slow_key), plan.chat_model));

@@ -127,6 +127,9 @@ def errors():
         ("a model denied", "PermissionDeniedError", 403, "MODEL_NOT_ALLOWED", {"key": given.narrow_key}),
         ("an unknown model", "NotFoundError", 404, "MODEL_NOT_FOUND", {"model": "no-such-model"}),
         ("a large body", "RequestTooLargeError", 413, "BODY_TOO_LARGE", {"text": "x" * (33 << 20)}),
+        ("no money", "PaymentRequiredError", 402, "INSUFFICIENT_BALANCE", {"key": given.poor_key, "model": given.paid_messages}),
+        ("no quota", "PermissionDeniedError", 403, "QUOTA_REQUEST_EXCEEDED", {"key": given.spent_key}),
+        ("too fast", "RateLimitError", 429, "RATE_LIMIT_RPM", {"key": given.slow_key}),
         ("no account", "ServiceUnavailableError", 503, "NO_AVAILABLE_UPSTREAM", {"model": given.off_messages}),
         ("a silent one", "DeadlineExceededError", 504, "UPSTREAM_TIMEOUT", {"model": given.silent_messages}),
     ]

@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
+use testkit::admin::quota;
 use testkit::environment::{node_scripts, python, repository};
 use testkit::gateway::Options;
 use testkit::script::Script;
 use testkit::surface::{CHAT, MESSAGES};
+use testkit::trust::Proof;
 use testkit::upstream::Upstream;
 use tokio::process::Command;
 
@@ -36,14 +38,50 @@ async fn prepare() -> Result<(Stage, Upstream, Value)> {
     }
     let (_, narrow) = stage.admin.create_key(&json!({"name": "narrow", "models": ["demo-embed"]})).await?;
     stage.gateway.offers(&narrow, &["demo-embed".to_owned()], IN_FORCE).await?;
-    let plan = json!({
+    let spent = without_anything_left(&stage, &silent).await?;
+    let mut plan = json!({
         "url": stage.gateway.url(), "key": stage.key, "narrow_key": narrow,
         "chat_model": "demo-chat", "embedding_model": "demo-embed", "moderation_model": "demo-moderation",
         "silent_chat": "silent-openai_chat", "off_chat": "off-openai_chat",
         "silent_messages": "silent-anthropic_messages", "off_messages": "off-anthropic_messages",
     });
+    for (name, value) in spent.as_object().into_iter().flatten() {
+        plan[name] = value.clone();
+    }
     Ok((stage, silent, plan))
 }
+
+/// A key whose user has no money for a model that costs some, one without quota, one without rate.
+async fn without_anything_left(stage: &Stage, silent: &Upstream) -> Result<Value> {
+    for surface in [CHAT, MESSAGES] {
+        let model = format!("paid-{}", surface.name);
+        stage.account(&model, &surface, silent, &model).await?;
+        stage.admin.send("PUT", &format!("prices/{model}"), Some(&json!({"in": "1", "out": "1"}))).await?;
+    }
+    let user = stage.admin.user_with_balance("poor@example.com", "0").await?;
+    let (_, poor) = stage.admin.key_of(&user, "poor").await?;
+    let nothing = [quota("requests", "never", "0")];
+    let (_, spent) = stage.admin.key_with_quotas("spent", &nothing).await?;
+    let (_, slow) = stage.admin.create_key(&json!({"name": "slow", "rate_limit": {"rpm": 0}})).await?;
+    // Keys are published in order: when the last is known, all are, and the prices before them.
+    testkit::wait::until("the keys", IN_FORCE, async || {
+        let body = CHAT.request("demo-chat", false).to_string();
+        let request = testkit::http::Request::post(CHAT.path, body).bearer(&slow);
+        Ok((stage.gateway.call(&request).await?.status() == 429).then_some(()))
+    })
+    .await?;
+    Ok(json!({
+        "poor_key": poor, "spent_key": spent, "slow_key": slow,
+        "paid_chat": "paid-openai_chat", "paid_messages": "paid-anthropic_messages",
+    }))
+}
+
+const REFUSED: [Proof; 4] = [
+    Proof::new("SDK-openai-python", "P1, P2", "402, 403 quota and 429 raise the SDK's own classes"),
+    Proof::new("SDK-anthropic-python", "P1, P2", "402, 403 quota and 429 raise the SDK's own classes"),
+    Proof::new("SDK-openai-node", "P1, P2", "402, 403 quota and 429 raise the SDK's own classes"),
+    Proof::new("SDK-anthropic-node", "P1, P2", "402, 403 quota and 429 raise the SDK's own classes"),
+];
 
 async fn run(program: &Path, script: &Path, plan: &Value) -> Result<()> {
     let mut command = Command::new(program);
@@ -75,20 +113,24 @@ async fn run_node(name: &str) -> Result<()> {
 
 #[tokio::test]
 async fn the_openai_python_sdk_is_served_and_refused_in_its_own_terms() -> Result<()> {
-    run_python("openai_sdk.py").await
+    run_python("openai_sdk.py").await?;
+    REFUSED[0].held("all three, with their codes")
 }
 
 #[tokio::test]
 async fn the_anthropic_python_sdk_is_served_and_refused_in_its_own_terms() -> Result<()> {
-    run_python("anthropic_sdk.py").await
+    run_python("anthropic_sdk.py").await?;
+    REFUSED[1].held("all three, with their codes")
 }
 
 #[tokio::test]
 async fn the_openai_node_sdk_works() -> Result<()> {
-    run_node("openai.mjs").await
+    run_node("openai.mjs").await?;
+    REFUSED[2].held("all three, with their codes")
 }
 
 #[tokio::test]
 async fn the_anthropic_node_sdk_works() -> Result<()> {
-    run_node("anthropic.mjs").await
+    run_node("anthropic.mjs").await?;
+    REFUSED[3].held("all three, with their codes")
 }
