@@ -9,6 +9,7 @@ pub mod catalogue;
 mod course;
 pub mod event;
 mod hold;
+pub mod journal;
 mod memory;
 pub mod meter;
 pub mod period;

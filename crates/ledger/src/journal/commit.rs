@@ -1,0 +1,206 @@
+//! The thread that brings to the disk what the others have written, for all of them together.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle, Thread};
+use std::time::{Duration, Instant};
+
+use telemetry::failpoint;
+
+use super::shard::{Due, Shard};
+use super::{Journal, describe, reserve};
+use crate::event::JournalFault;
+
+/// How long the thread rests after a turn: half of what the promise of 10 ms allows, the other half being
+/// for the sync itself.
+pub const NAP: Duration = Duration::from_millis(5);
+/// How often it is tried whether a fault is over.
+const TRIAL: Duration = Duration::from_secs(1);
+
+const AWAKE: u8 = 0;
+const NAPPING: u8 = 1;
+const ASLEEP: u8 = 2;
+
+/// How writers call the thread. Ringing costs two loads while the thread is busy anyway.
+#[derive(Debug, Default)]
+pub struct Bell {
+    /// Something was written since the last turn began.
+    rung: AtomicBool,
+    state: AtomicU8,
+    thread: OnceLock<Thread>,
+}
+
+impl Bell {
+    /// Something was written. `urgent` when somebody waits for the disk.
+    pub fn ring(&self, urgent: bool) {
+        if !self.rung.load(Ordering::SeqCst) {
+            self.rung.store(true, Ordering::SeqCst);
+        }
+        let state = self.state.load(Ordering::SeqCst);
+        if (state == ASLEEP || (urgent && state == NAPPING))
+            && let Some(thread) = self.thread.get()
+        {
+            thread.unpark();
+        }
+    }
+}
+
+impl Journal {
+    /// One turn: writes what is gathered, brings everything to the disk, tells who waits, and, while there
+    /// is a fault, tries whether it is over. Says whether there was anything to do.
+    pub fn commit(&self) -> bool {
+        let mut worked = false;
+        for shard in &self.shards {
+            let due = {
+                let mut shard = shard.lock();
+                if shard.gathered() > 0 {
+                    worked = true;
+                    // What cannot be written stays gathered until the next turn.
+                    let _ = self.write(&mut shard, true);
+                }
+                shard.due()
+            };
+            if let Some(due) = due {
+                worked = true;
+                self.sync(shard, due);
+            }
+        }
+        worked
+    }
+
+    fn sync(&self, shard: &parking_lot::Mutex<Shard>, due: Due) {
+        failpoint::pass("journal_before_sync");
+        let outcome = self.sync_files(&due);
+        failpoint::pass("journal_after_sync");
+        let told = match outcome {
+            Ok(()) => {
+                shard.lock().synced(due.active);
+                Ok(())
+            }
+            Err(error) => {
+                shard.lock().lost(due.active);
+                let fault = JournalFault(Arc::from(format!("cannot sync: {}", describe(&error))));
+                self.fail(fault.clone());
+                Err(fault)
+            }
+        };
+        for waiting in due.waiting {
+            // Whoever has stopped waiting does not want to know.
+            let _ = waiting.send(told.clone());
+        }
+    }
+
+    fn sync_files(&self, due: &Due) -> io::Result<()> {
+        due.files.iter().try_for_each(|file| file.sync())?;
+        if due.unnamed { self.fs.sync_directory(&self.options.directory) } else { Ok(()) }
+    }
+
+    /// Makes the reserve if it is not there, and tries whether every shard works. Intents are accepted
+    /// again if so, and refused if not.
+    pub fn try_again(&self) {
+        let made = reserve::make(&*self.fs, &self.options.directory, self.options.reserve_bytes);
+        let tried = made.and_then(|()| self.shards.iter().try_for_each(|shard| self.try_shard(shard)));
+        match tried {
+            Ok(()) => {
+                let mut fault = self.fault.lock();
+                if fault.take().is_some() {
+                    tracing::info!("the journal can be written again");
+                }
+                self.is_faulty.store(false, Ordering::Release);
+            }
+            Err(error) => self.fail(JournalFault(describe(&error).into())),
+        }
+    }
+
+    fn try_shard(&self, shard: &parking_lot::Mutex<Shard>) -> io::Result<()> {
+        let on_trial = {
+            let mut shard = shard.lock();
+            shard.flush(self.place())?;
+            shard.on_trial(self.place())?
+        };
+        let Some(file) = on_trial else {
+            return Ok(());
+        };
+        file.sync()?;
+        self.fs.sync_directory(&self.options.directory)?;
+        shard.lock().trust();
+        Ok(())
+    }
+}
+
+/// The running thread.
+#[derive(Debug)]
+pub struct Committer {
+    journal: Arc<Journal>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Committer {
+    /// Starts the thread. The reserve is made with the first write, not at the start.
+    ///
+    /// # Errors
+    /// The system's, when there can be no more threads.
+    pub fn start(journal: Arc<Journal>) -> io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (of_thread, told) = (Arc::clone(&journal), Arc::clone(&stop));
+        let run = move || run(&of_thread, &told);
+        let thread = thread::Builder::new().name("journal".to_owned()).spawn(run)?;
+        // The thread may be asleep already: it is woken below only if something was written before.
+        let _ = journal.bell.thread.set(thread.thread().clone());
+        thread.thread().unpark();
+        Ok(Self { journal, stop, thread: Some(thread) })
+    }
+
+    /// Brings everything to the disk and ends the thread. Nothing should be written any more.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            if thread.join().is_err() {
+                tracing::error!("the journal's thread had failed");
+            }
+            self.journal.commit();
+        }
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn run(journal: &Journal, stop: &AtomicBool) {
+    let mut tried: Option<Instant> = None;
+    while !stop.load(Ordering::SeqCst) {
+        journal.bell.state.store(AWAKE, Ordering::SeqCst);
+        let rung = journal.bell.rung.swap(false, Ordering::SeqCst);
+        let worked = journal.commit();
+        let is_faulty = journal.is_faulty.load(Ordering::Acquire);
+        // The reserve is made when something is first written, and anew while there is a fault.
+        if (is_faulty || (rung && tried.is_none())) && tried.is_none_or(|at| at.elapsed() >= TRIAL) {
+            journal.try_again();
+            tried = Some(Instant::now());
+        }
+        let is_busy = worked || rung || is_faulty;
+        rest(journal, if is_busy { NAPPING } else { ASLEEP });
+    }
+}
+
+fn rest(journal: &Journal, state: u8) {
+    journal.bell.state.store(state, Ordering::SeqCst);
+    if state == NAPPING {
+        // Whoever came during the turn and waits for the disk has rung while nobody slept.
+        if !journal.shards.iter().any(|shard| shard.lock().is_awaited()) {
+            thread::park_timeout(NAP);
+        }
+    } else if !journal.bell.rung.load(Ordering::SeqCst) {
+        thread::park();
+    }
+}
