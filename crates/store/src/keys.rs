@@ -21,6 +21,7 @@ const TABLE: &str = "api_key";
 const INSERT: &str = "INSERT INTO api_key (id, tenant_id, user_id, kind, status, detail, created_at, revision) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 const FIND: &str = "SELECT detail FROM api_key WHERE tenant_id = $1 AND id = $2";
+const FIND_TENANT: &str = "SELECT tenant_id FROM api_key WHERE id = $1";
 const LIST: &str = "SELECT detail FROM api_key WHERE tenant_id = $1 AND (created_at, id) < ($2, $3) \
      AND (CAST($4 AS TEXT) IS NULL OR status = $4) AND (CAST($5 AS TEXT) IS NULL OR user_id = $5) \
      AND (CAST($6 AS TEXT) IS NULL OR kind = $6) ORDER BY created_at DESC, id DESC LIMIT $7";
@@ -31,7 +32,7 @@ pub(crate) const CHANGED: &str = "SELECT string_agg(detail, CAST($2 AS TEXT)) FR
 const UPDATE: &str = "UPDATE api_key SET user_id = $3, status = $4, detail = $5, revision = $6 \
      WHERE tenant_id = $1 AND id = $2";
 
-pub(crate) const STATEMENTS: &[&str] = &[INSERT, FIND, LIST, CHANGED, UPDATE];
+pub(crate) const STATEMENTS: &[&str] = &[INSERT, FIND, FIND_TENANT, LIST, CHANGED, UPDATE];
 
 /// A whole key. What searches ask for has a column besides.
 #[derive(Serialize, Deserialize)]
@@ -121,6 +122,15 @@ impl Store {
     pub async fn find_key(&self, scope: &Scope, id: &ResourceId) -> Result<Option<ApiKey>, StoreError> {
         let mut connection = self.main.readers.acquire().await?;
         find(&mut connection, scope, id).await
+    }
+
+    /// In which tenant a key is, for callers who see all of them; `None` when there is no such key.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub async fn tenant_of_key(&self, id: &ResourceId) -> Result<Option<String>, StoreError> {
+        let found = sqlx::query_scalar(FIND_TENANT).bind(id.as_str()).fetch_optional(&self.main.readers);
+        Ok(found.await?)
     }
 
     /// Lists keys, newest first.

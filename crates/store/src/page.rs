@@ -78,7 +78,8 @@ impl Cursor {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (at, id) = text.split_once('.')?;
-        let plain = id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let plain =
+            id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
         Some(Self { at: at.parse().ok()?, id: id.into() }).filter(|_| plain)
     }
 }
@@ -95,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_cursor_reads_back_and_junk_is_refused() {
-        let cursor = Cursor::new(17, "abc");
+        let cursor = Cursor::new(17, "a-b_c");
         assert_eq!(Cursor::parse(&cursor.to_string()), Some(cursor));
         for junk in ["", "17", "x.abc", "17.a'b", "-1.abc"] {
             assert_eq!(Cursor::parse(junk), None, "{junk}");

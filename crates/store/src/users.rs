@@ -19,6 +19,7 @@ const INSERT: &str = "INSERT INTO user_account (id, tenant_id, email, name, role
      created_at, updated_at, terms, revision) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
 const FIND: &str = "SELECT * FROM user_account WHERE tenant_id = $1 AND id = $2";
 const FIND_LOGIN: &str = "SELECT * FROM user_account WHERE email = $1";
+const FIND_TENANT: &str = "SELECT tenant_id FROM user_account WHERE id = $1";
 const LIST: &str = "SELECT * FROM user_account WHERE tenant_id = $1 AND (created_at, id) < ($2, $3) \
      ORDER BY created_at DESC, id DESC LIMIT $4";
 const UPDATE: &str = "UPDATE user_account SET email = $3, name = $4, role = $5, enabled = $6, \
@@ -28,7 +29,8 @@ const SET_PASSWORD: &str = "UPDATE user_account SET password_hash = $3, updated_
 const COUNT_OWNERS: &str =
     "SELECT COUNT(*) FROM user_account WHERE tenant_id = $1 AND role = 'owner' AND enabled = TRUE";
 
-pub(crate) const STATEMENTS: &[&str] = &[INSERT, FIND, FIND_LOGIN, LIST, UPDATE, SET_PASSWORD, COUNT_OWNERS];
+pub(crate) const STATEMENTS: &[&str] =
+    &[INSERT, FIND, FIND_TENANT, FIND_LOGIN, LIST, UPDATE, SET_PASSWORD, COUNT_OWNERS];
 
 const EMAIL_TAKEN: &str = "a user with this e-mail address";
 
@@ -80,7 +82,16 @@ impl Store {
         find(&mut connection, scope, id).await
     }
 
-    /// Finds who signs in with `email`, in any case of letters. The one read without a scope: the
+    /// In which tenant a user is, for callers who see all of them; `None` when there is no such user.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub async fn tenant_of_user(&self, id: &ResourceId) -> Result<Option<String>, StoreError> {
+        let found = sqlx::query_scalar(FIND_TENANT).bind(id.as_str()).fetch_optional(&self.main.readers);
+        Ok(found.await?)
+    }
+
+    /// Finds who signs in with `email`, in any case of letters. A read without a scope: the
     /// tenant is known only afterwards.
     ///
     /// # Errors
