@@ -18,9 +18,22 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 pub(crate) const X_YUMEN_CODE: HeaderName = HeaderName::from_static("x-yumen-code");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-const REQUEST_WINDOW: [&str; 3] = ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"];
-const TOKEN_WINDOW: [&str; 3] =
-    ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"];
+/// A window in headers: its limit, what remains of it, when it is whole again.
+type WindowNames = [HeaderName; 3];
+
+// Names are made when compiling: made for each answer they cost a look-up among all standard names.
+const REQUEST_WINDOW: WindowNames = [
+    HeaderName::from_static("x-ratelimit-limit"),
+    HeaderName::from_static("x-ratelimit-remaining"),
+    HeaderName::from_static("x-ratelimit-reset"),
+];
+const TOKEN_WINDOW: WindowNames = [
+    HeaderName::from_static("x-ratelimit-limit-tokens"),
+    HeaderName::from_static("x-ratelimit-remaining-tokens"),
+    HeaderName::from_static("x-ratelimit-reset-tokens"),
+];
+const RESETS_AT: HeaderName = HeaderName::from_static("x-yumen-resets-at");
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// What the headers of every answer say of its request, for an answer that is written without it.
 pub(crate) struct Stamp {
@@ -80,10 +93,10 @@ pub(crate) fn stamp_ids(
 }
 
 /// A window as it stands after this request: the tightest level's, or the one that refused.
-fn stamp_window(names: [&'static str; 3], window: Option<WindowState>, headers: &mut HeaderMap) {
+fn stamp_window(names: WindowNames, window: Option<WindowState>, headers: &mut HeaderMap) {
     let Some(window) = window else { return };
     for (name, number) in names.into_iter().zip([window.limit, window.remaining, window.reset_at_s]) {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from(number));
+        headers.insert(name, HeaderValue::from(number));
     }
 }
 
@@ -135,11 +148,11 @@ pub(crate) fn rejected(
     if let Some(at) = rejection.resets_at
         && let Ok(value) = HeaderValue::from_str(&model::clock::rfc3339(at))
     {
-        headers.insert(HeaderName::from_static("x-yumen-resets-at"), value);
+        headers.insert(RESETS_AT, value);
     }
     if rejection.code == model::Code::NotSupported {
         // Official SDKs obey this header; without it they repeat what can never succeed.
-        headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
+        headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
     }
     response
 }

@@ -1,6 +1,7 @@
 //! Serves one caller's connection: HTTP/1.1, one request after the other.
 
 use std::convert::Infallible;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -27,7 +28,7 @@ pub(crate) async fn serve(
     worker: Rc<Worker>,
     stream: TcpStream,
     peer: SocketAddr,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) {
     let (socket, activity) = CallerSocket::new(stream, worker.shared.settings.client);
     let service = service_fn(move |incoming: Request<Incoming>| {
@@ -40,19 +41,29 @@ pub(crate) async fn serve(
     });
     let connection = http1::Builder::new().max_buf_size(BUFFER_BYTES).serve_connection(socket, service);
     let mut connection = pin!(connection);
-    let stopped = async move {
-        // An error means that the sender is gone, which also is the order to stop.
-        let _ = stop.wait_for(|stop| *stop).await;
-    };
+    let mut order = stop.clone();
+    // Polled once, to be woken by the order: this task's waker stays the same for life. Afterwards a look
+    // at the version is enough, which costs a connection's every turn next to nothing.
+    let mut ordered = pin!(async move { order.wait_for(|stop| *stop).await.map(|_| ()) });
+    let mut listening = false;
+    let mut stopping = false;
     // Whatever ended the connection, its requests have been settled and recorded by then.
-    tokio::select! {
-        biased;
-        _ = connection.as_mut() => {}
-        () = stopped => {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
+    let _ = poll_fn(|cx| {
+        if !listening {
+            listening = true;
+            stopping = ordered.as_mut().poll(cx).is_ready();
+            if stopping {
+                connection.as_mut().graceful_shutdown();
+            }
         }
-    }
+        // An error means that the sender is gone, which also is the order to stop.
+        if !stopping && stop.has_changed().unwrap_or(true) {
+            stopping = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        connection.as_mut().poll(cx)
+    })
+    .await;
 }
 
 /// An answer's body, at whose end the connection waits for the next request again.

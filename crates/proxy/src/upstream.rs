@@ -19,6 +19,12 @@ pub(crate) type Request = http::Request<Full<Bytes>>;
 /// The version that Anthropic's API demands, for callers that name none.
 const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 
+/// The upstream's own id of the request, as callers see it.
+const UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-upstream-request-id");
+/// The upstream's own id of the request, as OpenAI and its kin name it, and as Anthropic does.
+const REQUEST_IDS: [HeaderName; 2] =
+    [HeaderName::from_static("x-request-id"), HeaderName::from_static("request-id")];
+
 /// Headers of an answer that reach the caller, besides `anthropic-*` (accounts contract, §1).
 const PASSED_ON: [&str; 6] = [
     "content-type",
@@ -147,16 +153,19 @@ pub(crate) fn answer_headers(from: &HeaderMap) -> HeaderMap {
             headers.append(name, value.clone());
         }
     }
-    if let Some(id) = from.get("x-request-id").or_else(|| from.get("request-id")) {
-        headers.insert(HeaderName::from_static("x-upstream-request-id"), id.clone());
+    if let Some(id) = upstream_id(from) {
+        headers.insert(UPSTREAM_REQUEST_ID, id.clone());
     }
     headers
 }
 
 /// The upstream's own id of the request, bounded for the record.
 pub(crate) fn request_id(headers: &HeaderMap) -> Option<&str> {
-    let id = headers.get("x-request-id").or_else(|| headers.get("request-id"))?;
-    id.to_str().ok().filter(|text| text.len() <= 128)
+    upstream_id(headers)?.to_str().ok().filter(|text| text.len() <= 128)
+}
+
+fn upstream_id(headers: &HeaderMap) -> Option<&HeaderValue> {
+    REQUEST_IDS.iter().find_map(|name| headers.get(name))
 }
 
 /// Refuses an answer in an encoding that was not asked for: it could be neither read nor metered.
