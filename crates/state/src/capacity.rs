@@ -15,6 +15,10 @@ use crate::shards::Shards;
 /// A tenant that asked this recently, in milliseconds, is active even if nothing of it runs: one that is
 /// refused is told to come back in a second and must find its share kept.
 pub const ACTIVE_MS: u64 = 3_000;
+/// Tenants from which on idle ones are forgotten though nothing is scarce: about 100 KB.
+const MANY_TENANTS: u64 = 1_024;
+/// How often the tenants are looked through at most, in milliseconds; clocks of threads differ by less.
+const SWEEP_MS: u64 = 1_000;
 /// Seconds after which who was refused may try again.
 pub const RETRY_AFTER_S: u64 = 1;
 
@@ -92,24 +96,13 @@ impl Capacity {
     pub fn try_enter(&self, tenant: &Arc<str>, now_ms: EpochMs) -> Result<Admitted, Busy> {
         let used = &self.0;
         let place = used.tenants.place(tenant);
-        let mut shard = used.tenants.at(place);
-        let Some(entry) = shard.get_mut(tenant) else {
-            shard.insert(Arc::clone(tenant), Tenant { asked_ms: now_ms, ..Tenant::default() });
-            used.active.fetch_add(1, Ordering::Relaxed);
-            drop(shard);
+        if used.active.load(Ordering::Relaxed) > MANY_TENANTS {
             used.sweep(now_ms);
-            // The entry is there now, and too young to be swept.
-            return self.try_enter(tenant, now_ms);
-        };
-        entry.asked_ms = now_ms;
-        match used.count(entry.requests) {
-            Ok(()) => entry.requests += 1,
-            Err(busy) => {
-                drop(shard);
-                // Shares are counted over who is active now.
-                used.sweep(now_ms);
-                return Err(busy);
-            }
+        }
+        match used.enter(tenant, place, now_ms) {
+            // Shares are counted over who is active now, not over who was once.
+            Err(Busy::Share) if used.sweep(now_ms) => used.enter(tenant, place, now_ms)?,
+            entered => entered?,
         }
         Ok(Admitted { used: Arc::clone(used), tenant: Arc::clone(tenant), place, body_bytes: 0 })
     }
@@ -139,12 +132,12 @@ impl Admitted {
     /// # Errors
     /// [`Busy`] when all is used, or when the tenant uses its share and little is left.
     pub fn grow(&mut self, more: u64) -> Result<(), Busy> {
-        let mut shard = self.used.tenants.at(self.place);
-        let entry = shard.get_mut(&self.tenant).expect("a tenant with a request in flight is not forgotten");
-        let most = self.used.most.body_bytes;
-        take(&self.used.body_bytes, more, most, entry.body_bytes, self.used.share(most))
-            .map_err(|all| if all { Busy::Bytes } else { Busy::Share })?;
-        entry.body_bytes += more;
+        match self.used.grow(&self.tenant, self.place, more) {
+            Err((Busy::Share, asked_ms)) if self.used.sweep(asked_ms) => {
+                self.used.grow(&self.tenant, self.place, more).map_err(|(busy, _)| busy)?;
+            }
+            grown => grown.map_err(|(busy, _)| busy)?,
+        }
         self.body_bytes += more;
         Ok(())
     }
@@ -176,11 +169,33 @@ impl Drop for Admitted {
 }
 
 impl Used {
-    /// Counts one request of a tenant that has `of_tenant`.
-    fn count(&self, of_tenant: u64) -> Result<(), Busy> {
-        let share = self.share(self.most.requests);
-        take(&self.requests, 1, self.most.requests, of_tenant, share)
-            .map_err(|all| if all { Busy::Requests } else { Busy::Share })
+    /// Counts one request of a tenant.
+    fn enter(&self, tenant: &Arc<str>, place: usize, now_ms: EpochMs) -> Result<(), Busy> {
+        let mut shard = self.tenants.at(place);
+        let entry = match shard.get_mut(tenant) {
+            Some(entry) => entry,
+            None => {
+                self.active.fetch_add(1, Ordering::Relaxed);
+                shard.entry(Arc::clone(tenant)).or_default()
+            }
+        };
+        entry.asked_ms = now_ms;
+        let most = self.most.requests;
+        take(&self.requests, 1, most, entry.requests, self.share(most))
+            .map_err(|all| if all { Busy::Requests } else { Busy::Share })?;
+        entry.requests += 1;
+        Ok(())
+    }
+
+    /// Counts bytes of a tenant; a refusal says when the tenant asked last, which is nearly now.
+    fn grow(&self, tenant: &Arc<str>, place: usize, more: u64) -> Result<(), (Busy, EpochMs)> {
+        let mut shard = self.tenants.at(place);
+        let entry = shard.get_mut(tenant).expect("a tenant with a request in flight is not forgotten");
+        let most = self.most.body_bytes;
+        take(&self.body_bytes, more, most, entry.body_bytes, self.share(most))
+            .map_err(|all| (if all { Busy::Bytes } else { Busy::Share }, entry.asked_ms))?;
+        entry.body_bytes += more;
+        Ok(())
     }
 
     /// What a tenant may have of `all` when little is left. Rounded up: rounding must not idle capacity.
@@ -188,13 +203,13 @@ impl Used {
         all.div_ceil(self.active.load(Ordering::Relaxed).max(1))
     }
 
-    /// Forgets idle tenants, at most once a second.
-    fn sweep(&self, now_ms: EpochMs) {
+    /// Forgets idle tenants, at most once a second; whether it did.
+    fn sweep(&self, now_ms: EpochMs) -> bool {
         let last_ms = self.swept_ms.load(Ordering::Relaxed);
-        if (last_ms..last_ms.saturating_add(1_000)).contains(&now_ms)
+        if now_ms.abs_diff(last_ms) < SWEEP_MS
             || self.swept_ms.compare_exchange(last_ms, now_ms, Ordering::Relaxed, Ordering::Relaxed).is_err()
         {
-            return;
+            return false;
         }
         for mut shard in self.tenants.each() {
             let before = shard.len();
@@ -205,6 +220,7 @@ impl Used {
             });
             self.active.fetch_sub((before - shard.len()) as u64, Ordering::Relaxed);
         }
+        true
     }
 }
 

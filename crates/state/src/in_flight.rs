@@ -82,7 +82,11 @@ impl Slot {
     /// renewed in time is taken again, even beyond the account's limit: the request does run there.
     pub fn renew(&mut self, now_ms: EpochMs) {
         let mut busy = self.accounts.busy.of(&self.account);
-        busy.entry(self.account.clone()).or_default().places.renew(&mut self.lease, now_ms);
+        let entry = match busy.get_mut(&self.account) {
+            Some(entry) => entry,
+            None => busy.entry(self.account.clone()).or_default(),
+        };
+        entry.places.renew(&mut self.lease, now_ms);
     }
 }
 

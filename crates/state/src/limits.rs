@@ -33,6 +33,8 @@ pub enum Level {
     User,
     /// The tenant.
     Tenant,
+    /// The key's group.
+    Group,
     /// The model asked for.
     Model,
     /// The whole gateway.
@@ -48,6 +50,7 @@ impl Level {
             Self::Key => "key",
             Self::User => "user",
             Self::Tenant => "tenant",
+            Self::Group => "group",
             Self::Model => "model",
             Self::Global => "global",
         }
@@ -220,7 +223,7 @@ impl Limits {
         })
     }
 
-    /// As [`Self::admit_all`], without the lists: most requests have one limited owner.
+    /// As [`Self::admit_all`], without the lists and with one look-up: most requests have one limited owner.
     fn admit_one(
         &self,
         demand: &Demand,
@@ -231,8 +234,16 @@ impl Limits {
         if is_limited(demand) {
             let asked = Asked { demand, place: self.0.place(&demand.owner) };
             let mut shard = self.0.at(asked.place);
-            check(&mut shard, demand, now_ms)?;
-            parts.push(take(&mut shard, &asked, now_ms, standing));
+            parts.push(match shard.get_mut(&demand.owner) {
+                Some(counters) => {
+                    check(counters, demand, now_ms)?;
+                    asked.take_from(counters, now_ms, standing)
+                }
+                None => {
+                    check(&mut Counters::default(), demand, now_ms)?;
+                    asked.take_from(enter(&mut shard, &demand.owner, now_ms), now_ms, standing)
+                }
+            });
         }
         Ok(parts)
     }
@@ -251,11 +262,15 @@ impl Limits {
         }
         let mut locked = Locked::lock(&self.0, &asked);
         for asked in &asked {
-            check(locked.shard(asked.place), asked.demand, now_ms)?;
+            match locked.shard(asked.place).get_mut(&asked.demand.owner) {
+                Some(counters) => check(counters, asked.demand, now_ms)?,
+                None => check(&mut Counters::default(), asked.demand, now_ms)?,
+            }
         }
         let mut parts = Few::with_capacity(asked.len());
         for asked in &asked {
-            parts.push(take(locked.shard(asked.place), asked, now_ms, standing));
+            let counters = enter(locked.shard(asked.place), &asked.demand.owner, now_ms);
+            parts.push(asked.take_from(counters, now_ms, standing));
         }
         Ok(parts)
     }
@@ -358,34 +373,41 @@ impl<'a> Locked<'a> {
     }
 }
 
-fn check(shard: &mut Shard<'_>, demand: &Demand, now_ms: EpochMs) -> Result<(), Violation> {
-    let Demand { owner, rate, expected_tokens } = demand;
-    let mut fresh = Counters::default();
-    let counters = shard.get_mut(owner).unwrap_or(&mut fresh);
+/// Moves an owner's counters to `now_ms` and checks what is asked of them.
+fn check(counters: &mut Counters, demand: &Demand, now_ms: EpochMs) -> Result<(), Violation> {
     counters.advance(now_ms);
-    let checked = counters.check(rate, *expected_tokens, now_ms);
-    checked.map_err(|exceeded| violation(owner.level, &exceeded, now_ms))
+    let checked = counters.check(&demand.rate, demand.expected_tokens, now_ms);
+    checked.map_err(|exceeded| violation(demand.owner.level, &exceeded, now_ms))
 }
 
-/// Takes from one owner, and keeps the tightest standing seen so far.
-fn take(shard: &mut Shard<'_>, asked: &Asked<'_>, now_ms: EpochMs, standing: &mut Standing) -> Part {
-    let Demand { owner, rate, expected_tokens } = asked.demand;
+/// The counters of an owner, new ones moved to `now_ms`.
+fn enter<'s>(shard: &'s mut Shard<'_>, owner: &LimitOwner, now_ms: EpochMs) -> &'s mut Counters {
     if shard.len() >= MOST_IN_SHARD && !shard.contains_key(owner) {
         make_room(shard, now_ms);
     }
-    let counters = shard.entry(owner.clone()).or_default();
-    counters.advance(now_ms);
-    let lease = counters.take(rate, *expected_tokens, now_ms);
-    tighten(&mut standing.requests, rate.rpm.map(|limit| counters::standing(&counters.requests, limit)));
-    tighten(&mut standing.tokens, rate.tpm.map(|limit| counters::standing(&counters.tokens, limit)));
-    Part {
-        owner: owner.clone(),
-        place: asked.place,
-        lease,
-        tokens_by_day: rate.tpd.is_some(),
-        expected_tokens: *expected_tokens,
-        minute: counters.tokens.index(),
-        day: counters.tokens_today.index(),
+    shard.entry(owner.clone()).or_insert_with(|| {
+        let mut counters = Counters::default();
+        counters.advance(now_ms);
+        counters
+    })
+}
+
+impl Asked<'_> {
+    /// Takes from an owner's counters, and keeps the tightest standing seen so far.
+    fn take_from(&self, counters: &mut Counters, now_ms: EpochMs, standing: &mut Standing) -> Part {
+        let Demand { owner, rate, expected_tokens } = self.demand;
+        let lease = counters.take(rate, *expected_tokens, now_ms);
+        tighten(&mut standing.requests, rate.rpm.map(|limit| counters::standing(&counters.requests, limit)));
+        tighten(&mut standing.tokens, rate.tpm.map(|limit| counters::standing(&counters.tokens, limit)));
+        Part {
+            owner: owner.clone(),
+            place: self.place,
+            lease,
+            tokens_by_day: rate.tpd.is_some(),
+            expected_tokens: *expected_tokens,
+            minute: counters.tokens.index(),
+            day: counters.tokens_today.index(),
+        }
     }
 }
 

@@ -72,6 +72,12 @@ impl Outputs {
         let expected = self.0.of(&pair).get_mut(&pair).and_then(|lengths| lengths.percentile_95());
         expected.unwrap_or(UNKNOWN).min(most.unwrap_or(u64::MAX))
     }
+
+    /// Pairs of key and model that are remembered.
+    #[must_use]
+    pub fn pairs(&self) -> usize {
+        self.0.each().map(|shard| shard.len()).sum()
+    }
 }
 
 impl Default for Lengths {
@@ -118,5 +124,17 @@ impl Lengths {
         }
         let rank = (known * 95).div_ceil(100) - 1;
         Some(u64::from(self.ring[usize::from(self.sorted[rank])]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_takes_a_kilobyte() {
+        let taken = size_of::<Lengths>() + size_of::<(Pair, Box<Lengths>)>();
+        assert!(taken <= 1_050, "{taken}");
+        assert!(size_of::<Lengths>() <= 1_024);
     }
 }
