@@ -1,0 +1,395 @@
+//! One worker between callers and scripted upstreams, all in one thread and connected by pipes.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::hmac;
+use egress::{Egress, InProcess, SystemResolver};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use ledger::meter::MemoryMeter;
+use model::record::RequestRecord;
+use model::resource::account::{DEFAULT_PRIORITY, DEFAULT_WEIGHT};
+use model::resource::key::{DEFAULT_GROUP, DEFAULT_TENANT, KeyStatus};
+use model::resource::{Account, ApiKey, Configuration, KeyKind, KeyTerms, ModelEntry, RateLimit};
+use model::{Clock, ResourceId, key_text};
+use policy::identify::{Pepper, TrustedProxies};
+use state::limits::Limits;
+use state::replay::Replays;
+use state::{Blocks, Circuits, InFlight};
+use telemetry::metric::Metrics;
+use telemetry::queue::{RecordReceiver, record_channel};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::sync::oneshot;
+use tokio::task::LocalSet;
+use tokio::time::{Instant, sleep};
+
+use crate::control_plane::{ControlBody, ControlPlane, HandedOver};
+use crate::replay::{AnswerName, AnswerShelf, KeptAnswer};
+use crate::settings::{ClientTimers, DefaultLimits, Settings, Sizes};
+use crate::worker::Worker;
+use crate::{Catalog, Shared, request};
+
+/// The upstreams' names; `demo://<name>` leads to them.
+const NAMES: [&str; 3] = ["one", "two", "three"];
+/// The model that every account offers.
+pub const MODEL: &str = "m";
+const PEPPER: [u8; 32] = [7; 32];
+const PIPE_BYTES: usize = 1 << 16;
+
+/// What an upstream does once it has a request.
+#[derive(Clone)]
+pub enum Step {
+    /// Nothing, for so many milliseconds.
+    Wait(u64),
+    /// Writes.
+    Send(String),
+    /// Waits until it is left.
+    Hold,
+}
+
+/// A whole JSON answer.
+pub fn json(status: u16, body: &str) -> Step {
+    let length = body.len();
+    Step::Send(format!(
+        "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+    ))
+}
+
+/// The head of a stream that ends with its connection.
+pub fn stream_head() -> Step {
+    Step::Send("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n".into())
+}
+
+/// A frame with content.
+pub fn word(text: &str) -> Step {
+    let chunk =
+        r#"{"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"TEXT"}}]}"#;
+    Step::Send(format!("data: {}\n\n", chunk.replace("TEXT", text)))
+}
+
+/// The last frames: why it ended, the usage, the marker.
+pub fn stream_end() -> Step {
+    let finish = r#"{"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+    let usage =
+        r#"{"id":"c","choices":[],"usage":{"prompt_tokens":11,"completion_tokens":7,"total_tokens":18}}"#;
+    Step::Send(format!("data: {finish}\n\ndata: {usage}\n\ndata: [DONE]\n\n"))
+}
+
+/// A whole unary answer that states 11 and 7 tokens.
+pub fn answer() -> Step {
+    json(
+        200,
+        r#"{"id":"c","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":11,"completion_tokens":7,"total_tokens":18}}"#,
+    )
+}
+
+/// A scripted upstream: each connection takes one request and runs the script of its number, the last
+/// one's again and again.
+pub struct Upstream {
+    scripts: Vec<Vec<Step>>,
+    pub requests: AtomicUsize,
+    pub abandoned: AtomicUsize,
+}
+
+impl Upstream {
+    pub fn new(scripts: Vec<Vec<Step>>) -> Arc<Self> {
+        Arc::new(Self { scripts, requests: AtomicUsize::new(0), abandoned: AtomicUsize::new(0) })
+    }
+
+    pub fn always(script: Vec<Step>) -> Arc<Self> {
+        Self::new(vec![script])
+    }
+
+    pub fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+
+    pub fn abandoned(&self) -> usize {
+        self.abandoned.load(Ordering::SeqCst)
+    }
+}
+
+struct Door(Arc<Upstream>);
+
+impl InProcess for Door {
+    fn connect(&self) -> DuplexStream {
+        let (near, far) = duplex(PIPE_BYTES);
+        tokio::spawn(serve(Arc::clone(&self.0), far));
+        near
+    }
+}
+
+async fn serve(upstream: Arc<Upstream>, mut pipe: DuplexStream) {
+    if !read_request(&mut pipe).await {
+        return;
+    }
+    let number = upstream.requests.fetch_add(1, Ordering::SeqCst);
+    let script = &upstream.scripts[number.min(upstream.scripts.len() - 1)];
+    for step in script {
+        let mut byte = [0];
+        let left = match step {
+            Step::Wait(ms) => tokio::select! {
+                () = sleep(Duration::from_millis(*ms)) => false,
+                _ = pipe.read(&mut byte) => true,
+            },
+            Step::Send(text) => pipe.write_all(text.as_bytes()).await.is_err(),
+            Step::Hold => pipe.read(&mut byte).await.is_ok(),
+        };
+        if left {
+            upstream.abandoned.fetch_add(1, Ordering::SeqCst);
+            return;
+        }
+    }
+}
+
+async fn read_request(pipe: &mut DuplexStream) -> bool {
+    let mut got = Vec::new();
+    loop {
+        if pipe.read_buf(&mut got).await.unwrap_or(0) == 0 {
+            return false;
+        }
+        let text = String::from_utf8_lossy(&got).to_ascii_lowercase();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next());
+        if body.len() >= length.and_then(|length| length.parse().ok()).unwrap_or(0) {
+            return true;
+        }
+    }
+}
+
+/// The clock that paused time moves.
+struct PausedClock(Instant);
+
+impl Clock for PausedClock {
+    fn now_ms(&self) -> u64 {
+        1_700_000_000_000 + u64::try_from(self.0.elapsed().as_millis()).unwrap_or(0)
+    }
+}
+
+struct NoControl;
+
+impl ControlPlane for NoControl {
+    fn serve(&self, _: Request<Incoming>, _: HandedOver) -> oneshot::Receiver<Response<ControlBody>> {
+        oneshot::channel().1
+    }
+}
+
+/// Answers kept in memory, as long as it works.
+#[derive(Default)]
+pub struct Shelf {
+    kept: Mutex<HashMap<(String, String), KeptAnswer>>,
+    pub broken: AtomicBool,
+}
+
+impl AnswerShelf for Shelf {
+    fn find(&self, name: AnswerName) -> oneshot::Receiver<Result<Option<KeptAnswer>, String>> {
+        let (sender, receiver) = oneshot::channel();
+        let key = (name.key.as_str().to_owned(), name.idempotency_key.into());
+        let kept = self.kept.lock().unwrap().get(&key).cloned();
+        let broken = self.broken.load(Ordering::SeqCst);
+        let _ = sender.send(if broken { Err("broken".into()) } else { Ok(kept) });
+        receiver
+    }
+
+    fn keep(&self, name: AnswerName, answer: Arc<KeptAnswer>) -> oneshot::Receiver<Result<(), String>> {
+        let (sender, receiver) = oneshot::channel();
+        let key = (name.key.as_str().to_owned(), name.idempotency_key.into());
+        self.kept.lock().unwrap().insert(key, KeptAnswer::clone(&answer));
+        let _ = sender.send(Ok(()));
+        receiver
+    }
+}
+
+/// The worker and what surrounds it.
+pub struct Stage {
+    pub worker: Rc<Worker>,
+    pub shelf: Arc<Shelf>,
+    records: RecordReceiver,
+    key: String,
+}
+
+/// Runs a test in one thread under paused time.
+pub fn run<F: Future<Output = ()>>(test: F) {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().start_paused(true).build().unwrap();
+    LocalSet::new().block_on(&runtime, test);
+}
+
+impl Stage {
+    /// A key on these terms, and an account for each upstream, each with its limit, in order of priority.
+    pub fn new(terms: KeyTerms, upstreams: &[(&Arc<Upstream>, Option<u32>)]) -> Self {
+        let clock = Arc::new(PausedClock(Instant::now()));
+        let id = ResourceId::mint(1, [1; 10]);
+        let text = key_text::mint(KeyKind::Standard, &id, [3; 32]).expose().clone();
+        let key = api_key(id, &text, terms);
+        let mut egress = Egress::new(Arc::new(SystemResolver));
+        let mut accounts = Vec::new();
+        for ((upstream, concurrency), name) in upstreams.iter().zip(NAMES) {
+            egress = egress.with_in_process(name, Arc::new(Door(Arc::clone(upstream))));
+            accounts.push(Arc::new(account(name, accounts.len(), *concurrency)));
+        }
+        let configuration = Configuration { keys: vec![Arc::new(key)], accounts, ..Configuration::default() };
+        let settings = settings();
+        let catalog = Catalog::compile(&configuration, &settings.default_limits, None);
+        let (sender, records) = record_channel(1_000);
+        let shelf = Arc::new(Shelf::default());
+        let shared = Arc::new(Shared {
+            catalog: ArcSwap::from_pointee(catalog),
+            settings,
+            clock,
+            pepper: Pepper::new(&PEPPER),
+            egress: Arc::new(egress),
+            circuits: Arc::new(Circuits::default()),
+            blocks: Arc::new(Blocks::default()),
+            limits: Arc::new(Limits::new()),
+            in_flight: Arc::new(InFlight::new()),
+            replays: Replays::new(),
+            answers: Arc::clone(&shelf) as Arc<dyn AnswerShelf>,
+            bodies: AtomicUsize::new(0),
+            meter: Arc::new(MemoryMeter::default()),
+            records: sender,
+            metrics: Arc::new(Metrics::new()),
+            control: Arc::new(NoControl),
+        });
+        Self { worker: Rc::new(Worker::new(shared, 0, 1)), shelf, records, key: text }
+    }
+
+    /// A connection of a caller who has sent a chat request.
+    pub async fn call(&self, stream: bool, headers: &str, text: &str) -> Caller {
+        let (near, far) = duplex(PIPE_BYTES);
+        let worker = Rc::clone(&self.worker);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let worker = Rc::clone(&worker);
+            let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
+            async move { Ok::<_, std::convert::Infallible>(request::serve(worker, request, peer).await) }
+        });
+        tokio::task::spawn_local(async move {
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(far), service).await;
+        });
+        let body = format!(
+            r#"{{"model":"{MODEL}","stream":{stream},"stream_options":{{"include_usage":{stream}}},"messages":[{{"role":"user","content":"{text}"}}]}}"#
+        );
+        let head = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {}\r\n\
+             content-type: application/json\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n",
+            self.key,
+            body.len()
+        );
+        let mut caller = Caller { pipe: near, got: Vec::new(), since: Instant::now() };
+        caller.pipe.write_all((head + &body).as_bytes()).await.unwrap();
+        caller
+    }
+
+    /// The next record.
+    pub async fn record(&mut self) -> RequestRecord {
+        let mut records = Vec::new();
+        self.records.recv_many(&mut records, 1).await;
+        *records.remove(0)
+    }
+}
+
+/// A caller's end of its connection.
+pub struct Caller {
+    pipe: DuplexStream,
+    got: Vec<u8>,
+    since: Instant,
+}
+
+impl Caller {
+    /// Reads until `text` has come; how many milliseconds after the call that was.
+    pub async fn until(&mut self, text: &str) -> u128 {
+        while !self.text().contains(text) {
+            let read = self.pipe.read_buf(&mut self.got).await.unwrap();
+            assert!(read > 0, "it ended without {text:?}: {}", self.text());
+        }
+        self.since.elapsed().as_millis()
+    }
+
+    /// Reads to the end; how many milliseconds after the call that was.
+    pub async fn end(&mut self) -> u128 {
+        while self.pipe.read_buf(&mut self.got).await.unwrap() > 0 {}
+        self.since.elapsed().as_millis()
+    }
+
+    /// All that has come.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.got).into_owned()
+    }
+
+    /// What has come behind the head.
+    pub fn body(&self) -> String {
+        self.text().split_once("\r\n\r\n").unwrap().1.to_owned()
+    }
+}
+
+fn api_key(id: ResourceId, text: &str, terms: KeyTerms) -> ApiKey {
+    let secret = key_text::parse(text).unwrap().secret;
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &PEPPER), secret.as_bytes());
+    ApiKey {
+        id,
+        name: "k".into(),
+        secret_hmac: tag.as_ref().try_into().unwrap(),
+        hint: key_text::hint(text),
+        kind: KeyKind::Standard,
+        status: KeyStatus::Active,
+        user_id: None,
+        tenant_id: DEFAULT_TENANT.into(),
+        group_id: DEFAULT_GROUP.into(),
+        expires_at: None,
+        models: Vec::new(),
+        allowed_ips: Vec::new(),
+        rate_limit: RateLimit::default(),
+        terms,
+        created_at: 1,
+        updated_at: 1,
+    }
+}
+
+fn account(name: &str, index: usize, concurrency: Option<u32>) -> Account {
+    let number = u8::try_from(index).unwrap();
+    Account {
+        id: ResourceId::mint(1, [number + 100; 10]),
+        name: name.into(),
+        provider: "demo".into(),
+        base_url: Some(format!("demo://{name}")),
+        api_version: None,
+        credential: None,
+        models: vec![ModelEntry::Same(MODEL.into())],
+        priority: DEFAULT_PRIORITY + u32::from(number),
+        weight: DEFAULT_WEIGHT,
+        concurrency,
+        allow_private: true,
+        enabled: true,
+        tenant_id: DEFAULT_TENANT.into(),
+        group_id: DEFAULT_GROUP.into(),
+        created_at: 1,
+        updated_at: 1,
+    }
+}
+
+fn settings() -> Settings {
+    Settings {
+        workers: 1,
+        upstream: egress::Timers::standard(),
+        client: ClientTimers::standard(),
+        sizes: Sizes::standard(),
+        default_limits: DefaultLimits {
+            open_rpm: None,
+            open_tpm: None,
+            open_concurrent: None,
+            internal_rpm: None,
+            internal_tpm: None,
+        },
+        trusted_proxies: TrustedProxies::new(Vec::new()),
+        serve_control: false,
+    }
+}
