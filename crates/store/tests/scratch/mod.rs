@@ -5,8 +5,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use model::resource::key::KeyStatus;
-use model::resource::{Account, ApiKey, KeyKind, ModelEntry, RateLimit, Role, User};
+use model::quota::{Period, Quota, Unit};
+use model::resource::key::{KeyStatus, Limit};
+use model::resource::{Account, ApiKey, KeyKind, KeyTerms, ModelEntry, OwnerTerms, RateLimit, Role, User};
 use model::{ResourceId, Secret};
 use store::{KeyRing, Store};
 
@@ -69,7 +70,7 @@ pub fn key(n: u8) -> ApiKey {
         models: vec!["gpt-x".to_owned()],
         allowed_ips: vec!["10.0.0.0/8".to_owned()],
         rate_limit: RateLimit::default(),
-        terms: model::resource::KeyTerms::default(),
+        terms: KeyTerms::default(),
         created_at: NOW + u64::from(n),
         updated_at: NOW + u64::from(n),
     }
@@ -109,8 +110,20 @@ pub fn user(n: u8, role: Role) -> User {
         role,
         enabled: true,
         tenant_id: "default".to_owned(),
-        terms: model::resource::OwnerTerms::default(),
+        terms: OwnerTerms::default(),
         created_at: NOW + u64::from(n),
         updated_at: NOW + u64::from(n),
     }
+}
+
+/// A quota of this many dollars a month.
+pub fn quota(dollars: i64) -> Quota {
+    Quota { unit: Unit::Cost, period: Period::Monthly, limit: dollars * 1_000_000_000 }
+}
+
+/// Terms with something of everything; others for another number.
+pub fn terms(n: u8) -> OwnerTerms {
+    let rate_limit =
+        RateLimit { rpm: Limit::AtMost(u64::from(n)), tpd: Limit::Unlimited, ..RateLimit::default() };
+    OwnerTerms { rate_limit, quota: vec![quota(i64::from(n))], wallet: n.is_multiple_of(2) }
 }
