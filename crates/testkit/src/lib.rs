@@ -24,6 +24,7 @@ mod request;
 pub mod script;
 pub mod sse;
 pub mod surface;
+pub mod trouble;
 pub mod trust;
 pub mod upstream;
 pub mod wait;

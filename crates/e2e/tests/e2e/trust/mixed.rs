@@ -141,7 +141,7 @@ async fn call(address: &str, payer: &Payer, tag: u64) -> Result<Option<Answer>> 
 }
 
 /// Plays all fates and gives what callers were told, by tag.
-async fn play(stage: &Stage, payer: &Arc<Payer>, count: u64) -> Result<Vec<Option<Answer>>> {
+pub(super) async fn play(stage: &Stage, payer: &Arc<Payer>, count: u64) -> Result<Vec<Option<Answer>>> {
     let (address, payer) = (stage.gateway.address().to_owned(), Arc::clone(payer));
     let call = move |tag| {
         let (address, payer) = (address.clone(), Arc::clone(&payer));
@@ -173,7 +173,7 @@ fn agree(told: &[Option<Answer>], books: &Books) -> Result<usize> {
     Ok(whole)
 }
 
-async fn prepare(bill: &Bill) -> Result<(Stage, Upstream, Arc<Payer>)> {
+pub(super) async fn prepare(bill: &Bill) -> Result<(Stage, Upstream, Arc<Payer>)> {
     let options = Options::default().turn(Turn::Alone).timer("first_byte", 300).timer("idle", 2_000);
     let stage = Stage::start(options).await?;
     let bill = bill.clone();

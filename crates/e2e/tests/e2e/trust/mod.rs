@@ -5,15 +5,19 @@
 
 mod agents;
 mod crash;
+mod dependencies;
 mod failover;
 mod failpoints;
 mod ground;
 mod idempotency;
+mod idle;
 mod leaving;
 mod mixed;
 mod odd_input;
 mod quota;
 mod refresh;
+mod slow;
+mod soak;
 mod streams;
 
 use anyhow::Result;
