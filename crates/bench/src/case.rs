@@ -41,6 +41,13 @@ pub enum Kind {
         /// How long is measured.
         window: Duration,
     },
+    /// The closed loop of small requests again, with every intent on the disk before its upstream is called.
+    Durable {
+        /// How many callers.
+        connections: usize,
+        /// How long is measured.
+        window: Duration,
+    },
     /// How evenly few connections load the workers.
     Balance {
         /// How many connections.
@@ -57,6 +64,7 @@ pub const CASES: &[Case] = &[
     Case { name: "start", kind: Kind::Start },
     Case { name: "hold2000", kind: Kind::Hold { streams: 2_000 } },
     closed("c1k", 64, Behaviour::Unary, SMALL, 4),
+    Case { name: "power", kind: Kind::Durable { connections: 64, window: Duration::from_secs(4) } },
     closed("l60", 64, Behaviour::Late, SMALL, 5),
     closed("c100k", 16, Behaviour::Unary, 100_000, 4),
     closed("sse-paced", 40, Behaviour::Paced, SMALL, 6),

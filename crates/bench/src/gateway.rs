@@ -37,6 +37,24 @@ pub struct Installation {
     pub keys: Vec<String>,
 }
 
+/// What the gateway's journal survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// The end of the process: the default, and what the goals are about.
+    Process,
+    /// A power cut.
+    Power,
+}
+
+impl Durability {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Power => "power",
+        }
+    }
+}
+
 /// A running gateway.
 pub struct Gateway {
     /// Its process.
@@ -86,7 +104,15 @@ impl Installation {
     /// # Errors
     /// When it ends before that.
     pub fn start(&self) -> Result<Gateway> {
-        let mut server = self.spawn("127.0.0.1:0")?;
+        self.start_with(Durability::Process)
+    }
+
+    /// The same, and says what the journal survives.
+    ///
+    /// # Errors
+    /// When it ends before it is ready.
+    pub fn start_with(&self, durability: Durability) -> Result<Gateway> {
+        let mut server = self.spawn("127.0.0.1:0", durability)?;
         let output = server.child().stdout.take().context("the gateway has an output")?;
         let mut lines = BufReader::new(output);
         let mut line = String::new();
@@ -115,7 +141,7 @@ impl Installation {
         let address = free_address()?;
         let request = self.request(address, Behaviour::Unary, 1_200, 1).remove(0);
         let start = Instant::now();
-        let mut server = self.spawn(&address.to_string())?;
+        let mut server = self.spawn(&address.to_string(), Durability::Process)?;
         while start.elapsed() < Duration::from_secs(10) {
             if let Ok((200, body)) = wire::call(address, &request).await
                 && payload::is_whole_answer(&body)
@@ -128,10 +154,11 @@ impl Installation {
         bail!("no answer within ten seconds of the start")
     }
 
-    fn spawn(&self, listen: &str) -> Result<Server> {
+    fn spawn(&self, listen: &str, durability: Durability) -> Result<Server> {
         let log = File::options().create(true).append(true).open(self.folder.join("gateway.log"))?;
         let mut command = Command::new(&self.binary);
         command.args(["serve", "--ready-json", "--listen", listen, "--data"]).arg(self.folder.join("data"));
+        command.env("YUMEN_DURABILITY", durability.name());
         command.current_dir(&self.folder).stdout(Stdio::piped()).stderr(log);
         Server::start("yumen", &mut command)
     }
@@ -228,6 +255,10 @@ async fn make_keys(administrator: &Rc<Administrator>) -> Result<Vec<String>> {
                     let key = json!({
                         "name": format!("bench-{number:05}"),
                         "rate_limit": {"rpm": 1_000_000_000_u64, "tpm": 1_000_000_000_000_u64, "concurrent": 100_000},
+                        "quota": [
+                            {"unit": "tokens", "period": "daily", "limit": 1_000_000_000_000_u64},
+                            {"unit": "cost", "period": "monthly", "limit": "1000000"},
+                        ],
                     });
                     let made_key =
                         administrator.call_on(&mut connection, "POST", "/api/v1/admin/api-keys", &key).await?;

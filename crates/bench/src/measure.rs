@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use crate::case::{CASES, Case, Kind};
 use crate::floor::{self, Floor};
-use crate::gateway::{CALLING_KEYS, Gateway, Installation, written_bytes};
+use crate::gateway::{CALLING_KEYS, Durability, Gateway, Installation, written_bytes};
 use crate::goal::{Figures, Target};
 use crate::load::{self, Outcome, Work};
 use crate::payload::Behaviour;
@@ -128,7 +128,12 @@ impl Rig {
                 self.figures.add(case.name, target, "unevenness", unevenness(&outcome, connections));
                 Ok(())
             }
-            Kind::Start | Kind::Hold { .. } | Kind::Balance { .. } | Kind::Memory => Ok(()),
+            Kind::Durable { connections, window } if target == Target::Gateway => {
+                self.durable(case.name, connections, window).await
+            }
+            Kind::Start | Kind::Hold { .. } | Kind::Balance { .. } | Kind::Durable { .. } | Kind::Memory => {
+                Ok(())
+            }
         }
     }
 
@@ -152,6 +157,19 @@ impl Rig {
             self.figures.add(case, Target::Gateway, "milliseconds", took.as_secs_f64() * 1_000.0);
         }
         self.gateway = self.installation.start()?;
+        Ok(())
+    }
+
+    /// The gateway with `durability = power`, for this case only.
+    async fn durable(&mut self, case: &'static str, connections: usize, window: Duration) -> Result<()> {
+        self.gateway.server.stop();
+        self.gateway = self.installation.start_with(Durability::Power)?;
+        let work = self.work(Target::Gateway, Behaviour::Unary, SMALL);
+        let server = self.processes(Target::Gateway);
+        let outcome = load::closed(&work, connections, WARM_UP, window, server.as_ref()).await;
+        self.gateway.server.stop();
+        self.gateway = self.installation.start()?;
+        self.add_loop(case, Target::Gateway, &outcome?);
         Ok(())
     }
 
