@@ -90,6 +90,7 @@ pub fn tagged(surface: &Surface, model: &str, stream: bool, tag: u64) -> Value {
     let text = format!("Say hello [tag-{tag}]");
     match surface.name {
         "openai_completions" => body["prompt"] = text.into(),
+        "openai_embeddings" | "openai_moderations" => body["input"] = text.into(),
         _ => body["messages"][0]["content"] = text.into(),
     }
     body

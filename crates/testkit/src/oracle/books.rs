@@ -49,6 +49,8 @@ pub struct Row {
     pub model: String,
     /// Tokens both ways.
     pub used: Stated,
+    /// The usage as it is shown.
+    pub usage: Value,
     /// Money; `None` when the model has no price.
     pub amount: Option<NanoUsd>,
     /// By how much it exceeds what was covered.
@@ -188,6 +190,7 @@ fn row(item: &Value) -> Result<Row> {
         attempt: item["attempt"].as_u64().unwrap_or_default(),
         model: text("model"),
         used,
+        usage: item["usage"].clone(),
         amount: money("amount")?,
         overshoot: money("overshoot")?.unwrap_or_default(),
     })

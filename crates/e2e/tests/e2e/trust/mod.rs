@@ -19,6 +19,7 @@ mod refresh;
 mod slow;
 mod soak;
 mod streams;
+mod usage_shapes;
 
 use anyhow::Result;
 use serde_json::{Value, json};
