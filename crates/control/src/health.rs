@@ -1,8 +1,18 @@
 //! Whether this process works and whether it should get traffic.
 //!
 //! `/health` is for people (what is wrong), `/health/ready` for load balancers (200 or 503). Both are
-//! public and therefore cheap: components are told to [`Readiness`], only the database is asked, and
-//! that at most once a second.
+//! public and therefore cheap: components are told to [`Readiness`], the journal is asked for its own
+//! word, and only the database is really asked, at most once a second.
+//!
+//! What makes the process not ready is that new requests would fail here and may succeed elsewhere:
+//!
+//! | component | while it is down | ready |
+//! |---|---|---|
+//! | `gateway` | draining: no new connections are served | 503 |
+//! | `database` | known keys are served from the snapshot, entries wait in the journal, changes are refused | 503 |
+//! | `journal` | running requests settle from the reserve; new requests that reach an upstream are refused | 503 |
+//! | `ledger` | the payers it names are refused, all others are served | 200 |
+//! | any other | it says itself | 200 |
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +29,8 @@ use crate::api::context::Context;
 
 /// The database answers within this, or counts as down.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(2);
+/// Without any of these, new requests fail.
+const NEEDED: [&str; 3] = ["gateway", "database", "journal"];
 /// How long the database's answer is good for.
 const FRESH: Duration = Duration::from_secs(1);
 
@@ -75,11 +87,12 @@ pub async fn health(context: Context) -> impl IntoResponse {
     })
 }
 
-/// `GET /health/ready` and `GET /actuator/readiness`: 200, or 503 while draining or without a database.
+/// `GET /health/ready` and `GET /actuator/readiness`: 200, or 503 while a component is down that new
+/// requests need.
 pub async fn ready(context: Context) -> Response {
     let components = components(&context).await;
     let is_up = |name| components.get(name).is_some_and(|component: &Component| component.status == "UP");
-    let ready = is_up("database") && is_up("gateway");
+    let ready = NEEDED.into_iter().all(is_up);
     let (http, status) =
         if ready { (StatusCode::OK, "UP") } else { (StatusCode::SERVICE_UNAVAILABLE, "DOWN") };
     let body = Health { status, version: None, components };
@@ -91,6 +104,12 @@ async fn components(context: &Context) -> BTreeMap<&'static str, Component> {
     let mut faults = readiness.faults.lock().clone();
     let draining = readiness.is_draining().then(|| "draining".to_owned());
     faults.insert("gateway", draining);
+    if let Some(fault) = context.state().ledger.fault() {
+        faults.insert("journal", Some(fault));
+    } else {
+        faults.entry("journal").or_default();
+    }
+    faults.entry("ledger").or_default();
     faults.insert("database", database(context).await);
     let component = |fault: Option<String>| Component {
         status: if fault.is_none() { "UP" } else { "DOWN" },

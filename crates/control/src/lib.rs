@@ -10,6 +10,7 @@ pub mod api;
 pub mod bootstrap;
 pub mod health;
 pub mod jobs;
+pub mod money;
 pub mod session;
 pub mod state;
 #[cfg(test)]
@@ -18,5 +19,6 @@ mod testing;
 pub use api::context::CallerKey;
 pub use api::router;
 pub use health::Readiness;
+pub use money::LedgerControl;
 pub use session::{JwtKeys, LoginThrottle, Passwords};
 pub use state::{AccountControl, Circuit, ControlState, Entropy, SetLogLevel};

@@ -6,6 +6,7 @@ use model::{Clock, RequestId, ResourceId, Secret};
 use store::Store;
 
 use crate::health::Readiness;
+use crate::money::LedgerControl;
 use crate::session::{JwtKeys, LoginThrottle, Passwords};
 
 /// Fills a buffer with chance from the operating system, fit for secrets.
@@ -45,6 +46,8 @@ pub struct ControlState {
     pub set_log_level: SetLogLevel,
     /// The data plane's memory of its accounts.
     pub accounts: Arc<dyn AccountControl>,
+    /// What owners have left, and money put in or taken out.
+    pub ledger: Arc<dyn LedgerControl>,
     /// The keys of access tokens.
     pub jwt_keys: JwtKeys,
     /// The static administration token (`ADMIN_TOKEN`), when one is configured.

@@ -72,6 +72,7 @@ fn changes_of_sign_ins_and_keys(key: &str, tokens: &Value) -> Vec<Change> {
         post("/api/v1/admin/api-keys", "", json!({"name": "again"})),
         (Method::PATCH, "/api/v1/admin/api-keys/{id}", key.to_owned(), json!({"name": "n"})),
         (Method::PUT, "/api/v1/admin/api-keys/{id}/rate-limit", key.to_owned(), json!({})),
+        (Method::PUT, "/api/v1/admin/api-keys/{id}/quota", key.to_owned(), json!([])),
         post("/api/v1/admin/api-keys/{id}/disable", key, json!({})),
         post("/api/v1/admin/api-keys/{id}/enable", key, json!({})),
         post("/api/v1/admin/api-keys/{id}/rotate", key, json!({})),
@@ -91,13 +92,34 @@ fn changes_of_the_rest(account: &str, user: &str) -> Vec<Change> {
         (Method::DELETE, "/api/v1/admin/accounts/{id}", account.to_owned(), json!({})),
         post("/api/v1/admin/users", "", json!({"email": "b@example.org", "password": PASSWORD})),
         (Method::PATCH, "/api/v1/admin/users/{id}", user.to_owned(), json!({"password": PASSWORD})),
+        (Method::PUT, "/api/v1/admin/users/{id}/rate-limit", user.to_owned(), json!({})),
+        (Method::PUT, "/api/v1/admin/users/{id}/quota", user.to_owned(), json!([])),
+        post("/api/v1/admin/users/{id}/balance", user, json!({"amount": "1", "reason": "gift"})),
         post("/api/v1/admin/users/{id}/disable", user, json!({})),
         post("/api/v1/admin/users/{id}/enable", user, json!({})),
         (Method::DELETE, "/api/v1/admin/users/{id}", user.to_owned(), json!({})),
         (Method::PUT, "/api/v1/admin/prices/{*model}", "gpt-5".to_owned(), price),
         (Method::DELETE, "/api/v1/admin/prices/{*model}", "gpt-5".to_owned(), json!({})),
         post("/api/v1/admin/circuits/{id}/reset", "openai:gpt-4o", json!({})),
+        (Method::PUT, "/api/v1/admin/settings/limits", String::new(), json!({})),
         post("/api/v1/admin/settings/log-level", "", json!({"level": "debug"})),
+    ]
+}
+
+#[rustfmt::skip]
+fn changes_of_tenants_and_groups() -> Vec<Change> {
+    let id = || "acme".to_owned();
+    vec![
+        post("/api/v1/admin/tenants", "", json!({"id": "acme"})),
+        (Method::PATCH, "/api/v1/admin/tenants/{id}", id(), json!({"name": "n"})),
+        (Method::PUT, "/api/v1/admin/tenants/{id}/rate-limit", id(), json!({})),
+        (Method::PUT, "/api/v1/admin/tenants/{id}/quota", id(), json!([])),
+        (Method::DELETE, "/api/v1/admin/tenants/{id}", id(), json!({})),
+        post("/api/v1/admin/groups", "", json!({"id": "acme"})),
+        (Method::PATCH, "/api/v1/admin/groups/{id}", id(), json!({"name": "n"})),
+        (Method::PUT, "/api/v1/admin/groups/{id}/rate-limit", id(), json!({})),
+        (Method::PUT, "/api/v1/admin/groups/{id}/quota", id(), json!([])),
+        (Method::DELETE, "/api/v1/admin/groups/{id}", id(), json!({})),
     ]
 }
 
@@ -121,6 +143,7 @@ async fn every_change_of_the_table_is_audited_without_a_secret() {
     let ids = [&key, &account, &user].map(|noun| noun["id"].as_str().unwrap());
     let mut changes = changes_of_sign_ins_and_keys(ids[0], &tokens);
     changes.extend(changes_of_the_rest(ids[1], ids[2]));
+    changes.extend(changes_of_tenants_and_groups());
     for route in routes().iter().filter(|route| route.method != Method::GET) {
         // Revoking a second time changes nothing.
         if (&route.method, route.path) == (&Method::DELETE, "/api/v1/admin/api-keys/{id}") {

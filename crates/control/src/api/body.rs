@@ -79,11 +79,7 @@ async fn read<T: DeserializeOwned>(request: Request) -> Result<T, Refusal> {
 fn refuse_json(error: &serde_json::Error) -> Refusal {
     let text = without_values(&error.to_string());
     let field = text.split('`').nth(1).filter(|_| text.contains(" field `"));
-    let hint = match field {
-        Some("quota" | "balance") => " Quotas and balances do not exist yet in this version.",
-        _ => "",
-    };
-    let message = format!("The body is not what this operation takes: {text}.{hint}");
+    let message = format!("The body is not what this operation takes: {text}.");
     match field {
         Some(field) => Refusal::invalid(field, message),
         None => Refusal::because(Code::InvalidRequest, message),
@@ -171,7 +167,6 @@ mod tests {
         check(r#"{"count":1,"other":2}"#, Some("other"), "unknown field `other`");
         check("{}", Some("count"), "missing field `count`");
         check(r#"{"count":1,"count":1}"#, Some("count"), "duplicate field `count`");
-        check(r#"{"count":1,"quota":[]}"#, Some("quota"), "do not exist yet");
         check(r#"{"count":"sk-secret"}"#, None, "invalid type: string, expected u32");
         check(r#"{"count":"sk-secret, expected sk-secret"}"#, None, "expected u32");
         check("{", None, "EOF");

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use model::ResourceId;
 use model::clock::{EpochMs, parse_rfc3339, rfc3339};
+use model::{NanoUsd, ResourceId};
 use serde::{Deserialize, Deserializer};
 
 use crate::answer::Refusal;
@@ -67,6 +67,18 @@ pub fn group(text: Option<String>) -> Result<String, Refusal> {
     Err(Refusal::invalid("group_id", message))
 }
 
+/// The id of a new tenant or group, which is its name in URLs, logs and configurations.
+///
+/// # Errors
+/// `INVALID_REQUEST` at `id`.
+pub fn party(text: &str) -> Result<String, Refusal> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
+    if (1..=64).contains(&text.len()) && text.bytes().all(plain) {
+        return Ok(text.to_owned());
+    }
+    Err(Refusal::invalid("id", "`id` must have 1 to 64 lower-case letters, digits, `-` or `_`."))
+}
+
 /// Networks in CIDR form; a single address becomes a network of one.
 ///
 /// # Errors
@@ -94,12 +106,32 @@ pub fn time(field: &str, text: &str) -> Result<EpochMs, Refusal> {
     })
 }
 
+/// Money as a decimal text of US dollars, such as `-0.5`.
+///
+/// # Errors
+/// `INVALID_REQUEST` at `field`.
+pub fn dollars(field: &str, text: &str) -> Result<NanoUsd, Refusal> {
+    NanoUsd::parse(text).map_err(|why| Refusal::invalid(field, format!("`{field}`: {why}.")))
+}
+
 /// A resource id.
 ///
 /// # Errors
 /// `INVALID_REQUEST` at `field`.
 pub fn id(field: &str, text: &str) -> Result<ResourceId, Refusal> {
     ResourceId::parse(text).ok_or_else(|| Refusal::invalid(field, format!("`{field}` is not an id.")))
+}
+
+/// A request or trace id: `req-` and 32 hex digits, as headers and envelopes show it.
+///
+/// # Errors
+/// `INVALID_REQUEST` at `field`.
+pub fn request_id(field: &str, text: String) -> Result<String, Refusal> {
+    let digits = text.strip_prefix("req-").unwrap_or_default();
+    if digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err(Refusal::invalid(field, format!("`{field}` must be `req-` and 32 hex digits.")))
 }
 
 /// A sign-in name, in the form in which it is stored: lower case, without spaces around it.

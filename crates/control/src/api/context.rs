@@ -12,6 +12,7 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use model::clock::EpochMs;
 use model::resource::Role;
+use model::resource::key::DEFAULT_TENANT;
 use model::{Code, Rejection, RequestId, ResourceId};
 use store::{Scope, Store};
 use subtle::ConstantTimeEq;
@@ -101,6 +102,37 @@ impl Context {
         match &self.actor {
             Actor::User { user, .. } if user.role == Role::User => Some(user.id.clone()),
             _ => None,
+        }
+    }
+
+    /// Whether everything of every tenant may be seen: whoever administers or reads the gateway. Their
+    /// own tenant is the default one.
+    #[must_use]
+    pub fn sees_all_tenants(&self) -> bool {
+        match &self.actor {
+            Actor::AdminToken => true,
+            Actor::User { user, .. } => user.role != Role::User && user.tenant_id == DEFAULT_TENANT,
+            Actor::Anonymous | Actor::Key(_) => false,
+        }
+    }
+
+    /// The scope of `tenant` for this caller. Check first that they may see it.
+    #[must_use]
+    pub fn scope_in(&self, tenant: &str) -> Scope {
+        Scope::new(tenant, &self.scope.actor)
+    }
+
+    /// The scope of the tenant that the caller names, by default their own.
+    ///
+    /// # Errors
+    /// `SCOPE_DENIED` for another tenant when they see only their own.
+    pub fn scope_asked(&self, tenant: Option<&str>) -> Result<Scope, Refusal> {
+        match tenant {
+            None => Ok(self.scope.clone()),
+            Some(tenant) if *tenant == *self.scope.tenant_id || self.sees_all_tenants() => {
+                Ok(self.scope_in(tenant))
+            }
+            Some(_) => Err(Refusal::because(Code::ScopeDenied, "This tenant is not yours.")),
         }
     }
 

@@ -10,19 +10,26 @@ pub mod body;
 pub mod check;
 pub mod circuits;
 pub mod context;
+pub mod ledger;
 pub mod models;
+pub mod own_usage;
 pub mod page;
+pub mod parties;
 pub mod permission;
 pub mod prices;
 pub mod providers;
 pub mod requests;
 pub mod route;
 pub mod settings;
+pub mod standing;
+pub mod terms;
 pub mod usage;
 pub mod users;
 
 #[cfg(test)]
 mod audit_tests;
+#[cfg(test)]
+mod money_tests;
 #[cfg(test)]
 mod nouns_tests;
 #[cfg(test)]
@@ -44,12 +51,13 @@ use route::{Route, delete, get, patch, post, put};
 /// Every route, one line each.
 #[must_use]
 #[rustfmt::skip]
+#[expect(clippy::too_many_lines, reason = "a table of one-line entries")]
 pub fn routes() -> Vec<Route> {
     vec![
         get("/health", Public, health::health),
         get("/health/ready", Public, health::ready),
         get("/actuator/readiness", Public, health::ready),
-        get("/v1/usage", CallerKey, usage::handler),
+        get("/v1/usage", CallerKey, own_usage::handler),
 
         post("/api/v1/auth/login", Public, auth::login::handler),
         post("/api/v1/auth/refresh", Public, auth::refresh::handler),
@@ -65,6 +73,7 @@ pub fn routes() -> Vec<Route> {
         post("/api/v1/admin/api-keys/{id}/enable", Administer, api_keys::enable::handler),
         post("/api/v1/admin/api-keys/{id}/disable", Administer, api_keys::disable::handler),
         put("/api/v1/admin/api-keys/{id}/rate-limit", Administer, api_keys::limit::handler),
+        put("/api/v1/admin/api-keys/{id}/quota", Bill, api_keys::quota::handler),
         get("/api/v1/admin/api-keys/{id}/usage", ReadOwn, api_keys::usage::handler),
 
         get("/api/v1/admin/accounts", Read, accounts::list::handler),
@@ -83,6 +92,25 @@ pub fn routes() -> Vec<Route> {
         delete("/api/v1/admin/users/{id}", Administer, users::disable::delete),
         post("/api/v1/admin/users/{id}/enable", Administer, users::enable::handler),
         post("/api/v1/admin/users/{id}/disable", Administer, users::disable::handler),
+        put("/api/v1/admin/users/{id}/rate-limit", Administer, users::limit::handler),
+        put("/api/v1/admin/users/{id}/quota", Bill, users::quota::handler),
+        post("/api/v1/admin/users/{id}/balance", Bill, users::balance::handler),
+
+        get("/api/v1/admin/tenants", Read, parties::list::handler),
+        post("/api/v1/admin/tenants", Administer, parties::create::handler),
+        get("/api/v1/admin/tenants/{id}", Read, parties::show::handler),
+        patch("/api/v1/admin/tenants/{id}", Administer, parties::update::handler),
+        delete("/api/v1/admin/tenants/{id}", Administer, parties::delete::handler),
+        put("/api/v1/admin/tenants/{id}/rate-limit", Administer, parties::limit::handler),
+        put("/api/v1/admin/tenants/{id}/quota", Bill, parties::quota::handler),
+
+        get("/api/v1/admin/groups", Read, parties::list::handler),
+        post("/api/v1/admin/groups", Administer, parties::create::handler),
+        get("/api/v1/admin/groups/{id}", Read, parties::show::handler),
+        patch("/api/v1/admin/groups/{id}", Administer, parties::update::handler),
+        delete("/api/v1/admin/groups/{id}", Administer, parties::delete::handler),
+        put("/api/v1/admin/groups/{id}/rate-limit", Administer, parties::limit::handler),
+        put("/api/v1/admin/groups/{id}/quota", Bill, parties::quota::handler),
 
         get("/api/v1/admin/providers", Read, providers::list::handler),
         get("/api/v1/admin/models", Read, models::list::handler),
@@ -93,10 +121,13 @@ pub fn routes() -> Vec<Route> {
         delete("/api/v1/admin/prices/{*model}", Bill, prices::delete::handler),
 
         get("/api/v1/admin/requests", Read, requests::list::handler),
+        get("/api/v1/admin/ledger", ReadOwn, ledger::list::handler),
 
         get("/api/v1/admin/circuits", Read, circuits::list::handler),
         post("/api/v1/admin/circuits/{id}/reset", Operate, circuits::reset::handler),
 
+        get("/api/v1/admin/settings/limits", Read, settings::limits::show),
+        put("/api/v1/admin/settings/limits", Administer, settings::limits::set),
         post("/api/v1/admin/settings/log-level", Administer, settings::log_level::handler),
     ]
 }

@@ -1,14 +1,12 @@
-//! What a key used by day and model, and `GET /v1/usage`, which tells a key's owner.
+//! What a key used, by day and model.
 
-use axum::response::IntoResponse;
+use model::ResourceId;
 use model::clock::{EpochMs, utc_day};
-use model::{Code, ResourceId};
 use serde::Serialize;
-use store::DailyUsage;
+use store::{DailyUsage, Scope};
 
 use super::context::Context;
-use super::permission::Actor;
-use crate::answer::{Answer, Refusal, ok};
+use crate::answer::{Answer, Refusal};
 
 /// Days shown when the caller names none.
 const USUAL_DAYS: u64 = 30;
@@ -33,6 +31,13 @@ impl Days {
     /// longer than a year.
     pub fn asked(context: &Context, start: Option<String>, end: Option<String>) -> Answer<Self> {
         Self::of(context.now_ms(), start, end)
+    }
+
+    /// The last 30 days.
+    #[must_use]
+    pub fn usual(now_ms: EpochMs) -> Self {
+        let first = now_ms.saturating_sub((USUAL_DAYS - 1) * DAY_MS);
+        Self { first: utc_day(first), last: utc_day(now_ms) }
     }
 
     fn of(now_ms: EpochMs, start: Option<String>, end: Option<String>) -> Answer<Self> {
@@ -99,46 +104,9 @@ impl From<DailyUsage> for Day {
 ///
 /// # Errors
 /// What the store says.
-pub async fn daily(context: &Context, key: &ResourceId, days: &Days) -> Answer<Vec<Day>> {
-    let rows = context.store().usage(&context.scope, key, &days.first, &days.last).await?;
+pub async fn daily(context: &Context, scope: &Scope, key: &ResourceId, days: &Days) -> Answer<Vec<Day>> {
+    let rows = context.store().usage(scope, key, &days.first, &days.last).await?;
     Ok(rows.into_iter().map(Day::from).collect())
-}
-
-/// The answer to a key's owner (access.md §5). Nothing limits a key in money yet, so `remaining` is −1
-/// and there are no windows.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Own {
-    is_valid: bool,
-    plan_name: Option<String>,
-    remaining: i64,
-    unit: &'static str,
-    windows: [(); 0],
-    daily: Vec<Day>,
-}
-
-/// `GET /v1/usage`, for the owner of the key that the data plane identified.
-///
-/// # Errors
-/// `INVALID_API_KEY` when the key is gone.
-pub async fn handler(context: Context) -> Answer<impl IntoResponse> {
-    let Actor::Key(id) = &context.actor else {
-        return Err(Refusal::new(Code::InvalidApiKey));
-    };
-    let key = context.store().find_key(&context.scope, id).await?;
-    let key = key.ok_or_else(|| Refusal::new(Code::InvalidApiKey))?;
-    let now_ms = context.now_ms();
-    let works = key.status == model::resource::key::KeyStatus::Active;
-    let expired = key.expires_at.is_some_and(|end| end <= now_ms);
-    let days = Days::of(now_ms, None, None)?;
-    Ok(ok(Own {
-        is_valid: works && !expired,
-        plan_name: None,
-        remaining: -1,
-        unit: "USD",
-        windows: [],
-        daily: daily(&context, id, &days).await?,
-    }))
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Deletes what has been kept long enough: request records after 30 days, sign-ins once expired.
+//! Deletes what has been kept long enough: request records after 30 days, answers that are kept for a
+//! retry after a day, sign-ins once expired.
 //!
 //! Idempotent and without input; runs at the start and then every hour. What it cannot finish in one
 //! run it finishes in the next.
@@ -13,6 +14,8 @@ use tokio::sync::watch;
 
 /// How long request records are kept. Daily usage stays.
 const RECORDS_KEPT_MS: u64 = 30 * 24 * 3_600 * 1_000;
+/// How long an answer is kept for a retry with its `Idempotency-Key` (reliability.md T11).
+const ANSWERS_KEPT_MS: u64 = 24 * 3_600 * 1_000;
 /// Pause between two runs.
 const PAUSE: Duration = Duration::from_secs(3_600);
 /// Rows per statement: small steps let writers in between.
@@ -47,6 +50,7 @@ pub async fn clean(store: &Store, now_ms: EpochMs) -> Result<(), StoreError> {
             break;
         }
     }
+    store.purge_answers(now_ms.saturating_sub(ANSWERS_KEPT_MS)).await?;
     for _ in 0..STEPS {
         if store.delete_expired_sessions(now_ms, STEP).await? < u64::from(STEP) {
             break;

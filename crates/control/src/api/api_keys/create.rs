@@ -2,15 +2,21 @@
 
 use axum::response::IntoResponse;
 use model::Code;
-use model::resource::key::{DEFAULT_TENANT, KeyStatus};
+use model::quota::Quota;
+use model::resource::key::KeyStatus;
+use model::resource::terms::{KeyTerms, StrictUnary, WhenExhausted};
 use model::resource::{ApiKey, KeyKind, RateLimit};
 use serde::Deserialize;
+use store::Scope;
 
-use super::{NewSecret, owner};
+use super::{NewSecret, named_user};
 use crate::answer::{Answer, Refusal, created};
 use crate::api::body::JsonBody;
 use crate::api::check;
 use crate::api::context::Context;
+use crate::api::parties;
+use crate::api::terms::{Disconnect, TermsChange};
+use crate::api::users::scope_of as scope_of_user;
 
 /// What a new key is to be.
 #[derive(Deserialize)]
@@ -18,6 +24,7 @@ use crate::api::context::Context;
 pub struct Body {
     name: String,
     user_id: Option<String>,
+    tenant_id: Option<String>,
     group_id: Option<String>,
     #[serde(default)]
     kind: KeyKind,
@@ -29,21 +36,45 @@ pub struct Body {
     #[serde(default)]
     rate_limit: RateLimit,
     signing: Option<String>,
+    quota: Option<Vec<Quota>>,
+    is_whitelist: Option<bool>,
+    on_disconnect: Option<Disconnect>,
+    strict_unary: Option<StrictUnary>,
+    when_exhausted: Option<WhenExhausted>,
+    idempotency: Option<bool>,
+}
+
+impl Body {
+    fn terms(&mut self) -> Answer<KeyTerms> {
+        let given = TermsChange {
+            quota: self.quota.take(),
+            is_whitelist: self.is_whitelist,
+            on_disconnect: self.on_disconnect,
+            strict_unary: self.strict_unary,
+            when_exhausted: self.when_exhausted,
+            idempotency: self.idempotency,
+        };
+        let mut terms = KeyTerms::default();
+        given.apply(&mut terms)?;
+        Ok(terms)
+    }
 }
 
 /// Creates the key.
 ///
 /// # Errors
 /// `INVALID_REQUEST` names the field; `UNSUPPORTED_FEATURE` for signed keys.
-pub async fn handler(context: Context, JsonBody(body): JsonBody<Body>) -> Answer<impl IntoResponse> {
-    if body.signing.is_some_and(|scheme| scheme != "none") {
+pub async fn handler(context: Context, JsonBody(mut body): JsonBody<Body>) -> Answer<impl IntoResponse> {
+    if body.signing.take().is_some_and(|scheme| scheme != "none") {
         let message = "Signed keys do not exist yet in this version; leave `signing` out.";
         return Err(Refusal::because(Code::UnsupportedFeature, message));
     }
-    let user_id = match &body.user_id {
-        Some(id) => Some(owner(&context, id).await?),
+    let scope = place(&context, &mut body).await?;
+    let user_id = match body.user_id.take() {
+        Some(id) => Some(named_user(&context, &scope, &id).await?),
         None => None,
     };
+    let group_id = parties::group(&context, body.group_id.take()).await?;
     let id = context.mint_id();
     let secret = NewSecret::mint(&context, body.kind, &id)?;
     let now_ms = context.now_ms();
@@ -54,18 +85,29 @@ pub async fn handler(context: Context, JsonBody(body): JsonBody<Body>) -> Answer
         kind: body.kind,
         status: KeyStatus::Active,
         user_id,
-        tenant_id: DEFAULT_TENANT.to_owned(),
-        group_id: check::group(body.group_id)?,
+        tenant_id: scope.tenant_id.to_string(),
+        group_id,
+        terms: body.terms()?,
         expires_at: body.expires_at.map(|text| check::time("expires_at", &text)).transpose()?,
         models: check::names("models", body.models)?,
         allowed_ips: check::networks("allowed_ips", &body.allowed_ips)?,
         rate_limit: body.rate_limit,
-        terms: model::resource::KeyTerms::default(),
         created_at: now_ms,
         updated_at: now_ms,
         id,
     };
-    context.store().insert_key(&context.scope, &key).await?;
+    context.store().insert_key(&scope, &key).await?;
     context.audit("api-key.create", key.id.as_str());
     Ok(created(secret.reveal(key)))
+}
+
+/// In which tenant the key is to be: the one that is named, else its user's, else the caller's.
+async fn place(context: &Context, body: &mut Body) -> Answer<Scope> {
+    if body.tenant_id.is_none()
+        && let Some(user) = &body.user_id
+    {
+        return scope_of_user(context, &check::id("user_id", user)?).await;
+    }
+    let tenant = parties::tenant(context, body.tenant_id.take()).await?;
+    Ok(context.scope_in(&tenant))
 }

@@ -17,6 +17,7 @@ use crate::api::page::{self, List};
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
+    tenant_id: Option<String>,
     user_id: Option<String>,
     status: Option<KeyStatus>,
     kind: Option<KeyKind>,
@@ -35,7 +36,8 @@ pub async fn handler(
     let asked = filter.user_id.map(|id| check::id("user_id", &id)).transpose()?;
     let user_id = context.only_of().or(asked);
     let page = page::request(filter.cursor, filter.limit)?;
+    let scope = context.scope_asked(filter.tenant_id.as_deref())?;
     let wanted = KeyFilter { status: filter.status, user_id, kind: filter.kind };
-    let found = context.store().list_keys(&context.scope, &wanted, &page).await?;
+    let found = context.store().list_keys(&scope, &wanted, &page).await?;
     Ok(ok(List::of(found, View::from)))
 }

@@ -5,6 +5,7 @@ pub mod disable;
 pub mod enable;
 pub mod limit;
 pub mod list;
+pub mod quota;
 pub mod revoke;
 pub mod rotate;
 pub mod show;
@@ -15,14 +16,17 @@ pub mod usage;
 
 use model::clock::rfc3339;
 use model::key_text::{self, KeyForm};
+use model::quota::OwnerKind;
 use model::resource::key::KeyStatus;
 use model::resource::{ApiKey, KeyKind, RateLimit};
 use model::{Code, ResourceId, Secret};
 use serde::Serialize;
-use store::StoreError;
+use store::{Scope, StoreError};
 
 use super::check;
 use super::context::Context;
+use super::standing::{Left, owner};
+use super::terms::TermsView;
 use crate::answer::{Answer, Refusal, abandon};
 
 /// A key as answers show it: never its secret.
@@ -41,6 +45,8 @@ pub struct View {
     models: Vec<String>,
     allowed_ips: Vec<String>,
     rate_limit: RateLimit,
+    #[serde(flatten)]
+    terms: TermsView,
     signing: &'static str,
     created_at: String,
     updated_at: String,
@@ -65,10 +71,30 @@ impl From<ApiKey> for View {
             models: key.models,
             allowed_ips: key.allowed_ips,
             rate_limit: key.rate_limit,
+            terms: key.terms.into(),
             signing: "none",
             created_at: rfc3339(key.created_at),
             updated_at: rfc3339(key.updated_at),
         }
+    }
+}
+
+/// A key with what is left of its quotas.
+#[derive(Serialize)]
+pub struct Shown {
+    #[serde(flatten)]
+    view: View,
+    #[serde(flatten)]
+    left: Left,
+}
+
+impl Shown {
+    /// The key, with what is left now.
+    #[must_use]
+    pub fn of(context: &Context, key: ApiKey) -> Self {
+        let payer = owner(OwnerKind::Key, key.id.as_str());
+        let left = Left::of(context, &payer, &key.terms.quota, false);
+        Self { view: key.into(), left }
     }
 }
 
@@ -104,12 +130,22 @@ impl NewSecret {
 
 /// The key `id`, if it is there and the caller may see it.
 async fn find(context: &Context, id: &ResourceId) -> Answer<ApiKey> {
-    let key = context.store().find_key(&context.scope, id).await?;
+    let scope = scope_of(context, id).await?;
+    let key = context.store().find_key(&scope, id).await?;
     let visible = key.filter(|key| match context.only_of() {
         Some(user) => key.user_id.as_ref() == Some(&user),
         None => true,
     });
     visible.ok_or_else(|| Refusal::new(Code::NotFound))
+}
+
+/// Where the key `id` is found and changed: in its own tenant when the caller sees all tenants.
+pub(super) async fn scope_of(context: &Context, id: &ResourceId) -> Answer<Scope> {
+    if !context.sees_all_tenants() {
+        return Ok(context.scope.clone());
+    }
+    let tenant = context.store().tenant_of_key(id).await?;
+    Ok(tenant.map_or_else(|| context.scope.clone(), |tenant| context.scope_in(&tenant)))
 }
 
 /// Changes a key and says so in the audit.
@@ -120,9 +156,10 @@ async fn change(
     edit: impl FnOnce(&mut ApiKey) -> Answer<()> + Send,
 ) -> Answer<ApiKey> {
     let mut refusal = None;
+    let scope = scope_of(context, id).await?;
     let changed = context
         .store()
-        .update_key(&context.scope, id, context.now_ms(), |key| {
+        .update_key(&scope, id, context.now_ms(), |key| {
             if key.status == KeyStatus::Revoked {
                 return Err(StoreError::Refused("the key is revoked, which is final; create a new one"));
             }
@@ -137,11 +174,11 @@ async fn change(
     Ok(key)
 }
 
-/// Checks that the owner named in a body exists.
-async fn owner(context: &Context, text: &str) -> Answer<ResourceId> {
+/// Checks that the user named in a body exists within `scope`, the key's tenant.
+async fn named_user(context: &Context, scope: &Scope, text: &str) -> Answer<ResourceId> {
     let id = check::id("user_id", text)?;
-    match context.store().find_user(&context.scope, &id).await? {
+    match context.store().find_user(scope, &id).await? {
         Some(_) => Ok(id),
-        None => Err(Refusal::invalid("user_id", "`user_id` names no user.")),
+        None => Err(Refusal::invalid("user_id", "`user_id` names no user of the key's tenant.")),
     }
 }

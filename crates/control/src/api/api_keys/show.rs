@@ -2,7 +2,7 @@
 
 use axum::response::IntoResponse;
 
-use super::{View, find};
+use super::{Shown, find};
 use crate::answer::{Answer, ok};
 use crate::api::body::Id;
 use crate::api::context::Context;
@@ -12,5 +12,5 @@ use crate::api::context::Context;
 /// # Errors
 /// `NOT_FOUND`, also when it is somebody else's and the caller is a plain user.
 pub async fn handler(context: Context, Id(id): Id) -> Answer<impl IntoResponse> {
-    Ok(ok(View::from(find(&context, &id).await?)))
+    Ok(ok(Shown::of(&context, find(&context, &id).await?)))
 }

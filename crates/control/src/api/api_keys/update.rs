@@ -1,14 +1,18 @@
 //! `PATCH /api/v1/admin/api-keys/{id}`: changes the fields that are given; `null` clears one.
 
 use axum::response::IntoResponse;
+use model::quota::Quota;
+use model::resource::terms::{StrictUnary, WhenExhausted};
 use model::resource::{ApiKey, RateLimit};
 use serde::Deserialize;
 
-use super::{View, change, owner};
+use super::{View, change, named_user, scope_of};
 use crate::answer::{Answer, ok};
 use crate::api::body::{Id, JsonBody};
 use crate::api::check;
 use crate::api::context::Context;
+use crate::api::parties;
+use crate::api::terms::{Disconnect, TermsChange};
 
 /// What is to change.
 #[derive(Deserialize)]
@@ -23,6 +27,12 @@ pub struct Body {
     models: Option<Vec<String>>,
     allowed_ips: Option<Vec<String>>,
     rate_limit: Option<RateLimit>,
+    quota: Option<Vec<Quota>>,
+    is_whitelist: Option<bool>,
+    on_disconnect: Option<Disconnect>,
+    strict_unary: Option<StrictUnary>,
+    when_exhausted: Option<WhenExhausted>,
+    idempotency: Option<bool>,
 }
 
 /// Changes the key.
@@ -35,11 +45,18 @@ pub async fn handler(
     JsonBody(mut body): JsonBody<Body>,
 ) -> Answer<impl IntoResponse> {
     let new_owner = match body.user_id.take() {
-        Some(Some(user)) => Some(Some(owner(&context, &user).await?)),
+        Some(Some(user)) => Some(Some(named_user(&context, &scope_of(&context, &id).await?, &user).await?)),
         Some(None) => Some(None),
         None => None,
     };
+    let new_group = match body.group_id.take() {
+        Some(group) => Some(parties::group(&context, Some(group)).await?),
+        None => None,
+    };
     let key = change(&context, &id, "api-key.update", |key| {
+        if let Some(group) = new_group {
+            key.group_id = group;
+        }
         if let Some(owner) = new_owner {
             key.user_id = owner;
         }
@@ -53,9 +70,6 @@ fn edit(key: &mut ApiKey, body: Body) -> Answer<()> {
     if let Some(name) = body.name {
         key.name = check::name("name", &name)?;
     }
-    if let Some(group) = body.group_id {
-        key.group_id = check::group(Some(group))?;
-    }
     if let Some(expiry) = body.expires_at {
         key.expires_at = expiry.map(|text| check::time("expires_at", &text)).transpose()?;
     }
@@ -68,5 +82,13 @@ fn edit(key: &mut ApiKey, body: Body) -> Answer<()> {
     if let Some(limits) = body.rate_limit {
         key.rate_limit = limits;
     }
-    Ok(())
+    let terms = TermsChange {
+        quota: body.quota,
+        is_whitelist: body.is_whitelist,
+        on_disconnect: body.on_disconnect,
+        strict_unary: body.strict_unary,
+        when_exhausted: body.when_exhausted,
+        idempotency: body.idempotency,
+    };
+    terms.apply(&mut key.terms)
 }

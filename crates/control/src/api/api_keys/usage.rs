@@ -3,7 +3,7 @@
 use axum::response::IntoResponse;
 use serde::Deserialize;
 
-use super::find;
+use super::{find, scope_of};
 use crate::answer::{Answer, ok};
 use crate::api::body::{Id, QueryString};
 use crate::api::context::Context;
@@ -29,5 +29,5 @@ pub async fn handler(
 ) -> Answer<impl IntoResponse> {
     find(&context, &id).await?;
     let days = Days::asked(&context, range.start_date, range.end_date)?;
-    Ok(ok(List::whole(daily(&context, &id, &days).await?)))
+    Ok(ok(List::whole(daily(&context, &scope_of(&context, &id).await?, &id, &days).await?)))
 }

@@ -2,11 +2,12 @@
 
 use axum::response::IntoResponse;
 use model::clock::rfc3339;
-use model::{Code, ResourceId, Usage};
+use model::{Code, ResourceId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use store::{RecordFilter, StoredRecord};
 
+use super::UsageView;
 use crate::answer::{Answer, Refusal, ok};
 use crate::api::body::QueryString;
 use crate::api::check;
@@ -17,6 +18,7 @@ use crate::api::page::{self, List};
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
+    tenant_id: Option<String>,
     request_id: Option<String>,
     trace_id: Option<String>,
     key_id: Option<String>,
@@ -51,30 +53,6 @@ struct View {
     /// The rest of the story: route, surface, bytes, own time, configuration revision and so on.
     #[serde(flatten)]
     rest: Map<String, Value>,
-}
-
-/// Tokens by kind, and how the figures are known.
-#[derive(Serialize)]
-struct UsageView {
-    input: u64,
-    output: u64,
-    cache_read: u64,
-    cache_write: u64,
-    reasoning: u64,
-    source: &'static str,
-}
-
-impl From<Usage> for UsageView {
-    fn from(usage: Usage) -> Self {
-        Self {
-            input: usage.input,
-            output: usage.output,
-            cache_read: usage.cache_read,
-            cache_write: usage.cache_write(),
-            reasoning: usage.reasoning,
-            source: usage.source.name(),
-        }
-    }
 }
 
 impl From<StoredRecord> for View {
@@ -116,7 +94,8 @@ pub async fn handler(
     QueryString(mut filter): QueryString<Filter>,
 ) -> Answer<impl IntoResponse> {
     let page = page::request(filter.cursor.take(), filter.limit)?;
-    let found = context.store().search_records(&context.scope, &checked(filter)?, &page).await?;
+    let scope = context.scope_asked(filter.tenant_id.take().as_deref())?;
+    let found = context.store().search_records(&scope, &checked(filter)?, &page).await?;
     Ok(ok(List::of(found, View::from)))
 }
 
@@ -125,8 +104,8 @@ fn checked(filter: Filter) -> Answer<RecordFilter> {
         return Err(Refusal::invalid("code", format!("`code`: {code:?} is not a code.")));
     }
     Ok(RecordFilter {
-        request_id: filter.request_id.map(|id| request_id("request_id", id)).transpose()?,
-        trace_id: filter.trace_id.map(|id| request_id("trace_id", id)).transpose()?,
+        request_id: filter.request_id.map(|id| check::request_id("request_id", id)).transpose()?,
+        trace_id: filter.trace_id.map(|id| check::request_id("trace_id", id)).transpose()?,
         key_id: filter.key_id.map(|id| check::id("key_id", &id)).transpose()?,
         model: filter.model,
         status: filter.status,
@@ -134,13 +113,4 @@ fn checked(filter: Filter) -> Answer<RecordFilter> {
         from: filter.from.map(|text| check::time("from", &text)).transpose()?,
         to: filter.to.map(|text| check::time("to", &text)).transpose()?,
     })
-}
-
-/// `req-` and 32 hex digits, as headers and envelopes show them.
-fn request_id(field: &str, text: String) -> Answer<String> {
-    let digits = text.strip_prefix("req-").unwrap_or_default();
-    if digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Ok(text.to_ascii_lowercase());
-    }
-    Err(Refusal::invalid(field, format!("`{field}` must be `req-` and 32 hex digits.")))
 }

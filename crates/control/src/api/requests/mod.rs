@@ -1,3 +1,30 @@
 //! What became of requests.
 
 pub mod list;
+
+use model::Usage;
+use serde::Serialize;
+
+/// Tokens by kind, and how the figures are known.
+#[derive(Serialize)]
+pub struct UsageView {
+    input: u64,
+    output: u64,
+    cache_read: u64,
+    cache_write: u64,
+    reasoning: u64,
+    source: &'static str,
+}
+
+impl From<Usage> for UsageView {
+    fn from(usage: Usage) -> Self {
+        Self {
+            input: usage.input,
+            output: usage.output,
+            cache_read: usage.cache_read,
+            cache_write: usage.cache_write(),
+            reasoning: usage.reasoning,
+            source: usage.source.name(),
+        }
+    }
+}

@@ -1,3 +1,4 @@
-//! Settings of the running process.
+//! Settings of the gateway.
 
+pub mod limits;
 pub mod log_level;

@@ -6,7 +6,7 @@ use axum::response::IntoResponse;
 use model::ResourceId;
 use model::resource::User;
 
-use super::{View, change, check_not_self, check_rank, find};
+use super::{View, change, check_not_self, check_rank, find, scope_of};
 use crate::answer::{Answer, done, ok};
 use crate::api::body::Id;
 use crate::api::context::Context;
@@ -16,7 +16,7 @@ use crate::api::context::Context;
 /// # Errors
 /// `NOT_FOUND`; `SCOPE_DENIED` for an owner; `CONFLICT` for oneself.
 pub async fn handler(context: Context, Id(id): Id) -> Answer<impl IntoResponse> {
-    Ok(ok(View::from(disable(&context, &id).await?)))
+    Ok(ok(View::of(&context, disable(&context, &id).await?)))
 }
 
 /// Disables the user: `204`.
@@ -32,6 +32,6 @@ async fn disable(context: &Context, id: &ResourceId) -> Answer<User> {
     check_rank(context, find(context, id).await?.role)?;
     check_not_self(context, id)?;
     let user = change(context, id, "user.disable", |user| user.enabled = false).await?;
-    context.store().revoke_user_sessions(&context.scope, id, context.now_ms()).await?;
+    context.store().revoke_user_sessions(&scope_of(context, id).await?, id, context.now_ms()).await?;
     Ok(user)
 }

@@ -14,5 +14,5 @@ use crate::api::context::Context;
 pub async fn handler(context: Context, Id(id): Id) -> Answer<impl IntoResponse> {
     check_rank(&context, find(&context, &id).await?.role)?;
     let user = change(&context, &id, "user.enable", |user| user.enabled = true).await?;
-    Ok(ok(View::from(user)))
+    Ok(ok(View::of(&context, user)))
 }

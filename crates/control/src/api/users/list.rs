@@ -1,4 +1,4 @@
-//! `GET /api/v1/admin/users`: everybody, newest first.
+//! `GET /api/v1/admin/users`: everybody in a tenant, newest first.
 
 use axum::response::IntoResponse;
 use serde::Deserialize;
@@ -13,6 +13,7 @@ use crate::api::page::{self, List};
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
+    tenant_id: Option<String>,
     cursor: Option<String>,
     limit: Option<u32>,
 }
@@ -26,6 +27,7 @@ pub async fn handler(
     QueryString(filter): QueryString<Filter>,
 ) -> Answer<impl IntoResponse> {
     let page = page::request(filter.cursor, filter.limit)?;
-    let found = context.store().list_users(&context.scope, &page).await?;
-    Ok(ok(List::of(found, View::from)))
+    let scope = context.scope_asked(filter.tenant_id.as_deref())?;
+    let found = context.store().list_users(&scope, &page).await?;
+    Ok(ok(List::of(found, |user| View::of(&context, user))))
 }

@@ -1,19 +1,27 @@
-//! People who sign in.
+//! People who sign in, and whose money their keys spend.
 
+pub mod balance;
 pub mod create;
 pub mod disable;
 pub mod enable;
+pub mod limit;
 pub mod list;
+pub mod quota;
 pub mod show;
 pub mod update;
+mod wallet;
 
 use model::clock::rfc3339;
-use model::resource::{Role, User};
+use model::quota::{OwnerKind, Quota};
+use model::resource::key::DEFAULT_TENANT;
+use model::resource::{RateLimit, Role, User};
 use model::{Code, ResourceId, Secret};
 use serde::Serialize;
+use store::Scope;
 
 use super::context::Context;
 use super::permission::Actor;
+use super::standing::{Left, owner};
 use crate::answer::{Answer, Refusal, abandon};
 use crate::session::PasswordFault;
 use crate::session::password::{LONGEST_PASSWORD, SHORTEST_PASSWORD};
@@ -27,13 +35,24 @@ pub struct View {
     role: Role,
     enabled: bool,
     tenant_id: String,
+    rate_limit: RateLimit,
+    quota: Vec<Quota>,
+    #[serde(flatten)]
+    left: Left,
     created_at: String,
     updated_at: String,
 }
 
-impl From<User> for View {
-    fn from(user: User) -> Self {
+impl View {
+    /// The user, with what they have left.
+    #[must_use]
+    pub fn of(context: &Context, user: User) -> Self {
+        let terms = user.terms;
+        let payer = owner(OwnerKind::User, user.id.as_str());
         Self {
+            left: Left::of(context, &payer, &terms.quota, terms.wallet),
+            rate_limit: terms.rate_limit,
+            quota: terms.quota,
             id: user.id,
             email: user.email,
             name: user.name,
@@ -48,8 +67,27 @@ impl From<User> for View {
 
 /// The user `id`, if there is one.
 async fn find(context: &Context, id: &ResourceId) -> Answer<User> {
-    let user = context.store().find_user(&context.scope, id).await?;
+    let scope = scope_of(context, id).await?;
+    let user = context.store().find_user(&scope, id).await?;
     user.ok_or_else(|| Refusal::new(Code::NotFound))
+}
+
+/// Where the user `id` is found and changed: in their own tenant when the caller sees all tenants.
+pub(super) async fn scope_of(context: &Context, id: &ResourceId) -> Answer<Scope> {
+    if !context.sees_all_tenants() {
+        return Ok(context.scope.clone());
+    }
+    let tenant = context.store().tenant_of_user(id).await?;
+    Ok(tenant.map_or_else(|| context.scope.clone(), |tenant| context.scope_in(&tenant)))
+}
+
+/// Who belongs to another tenant has nothing to administer: prices, accounts and settings are everybody's.
+fn check_place(role: Role, tenant_id: &str) -> Answer<()> {
+    if role == Role::User || tenant_id == DEFAULT_TENANT {
+        return Ok(());
+    }
+    let message = format!("`role` must be `user` in a tenant other than `{DEFAULT_TENANT}`.");
+    Err(Refusal::invalid("role", message))
 }
 
 /// Changes a user, whose rank is checked again within the transaction, and says so in the audit.
@@ -60,12 +98,14 @@ async fn change(
     edit: impl FnOnce(&mut User) + Send,
 ) -> Answer<User> {
     let mut refusal = None;
+    let scope = scope_of(context, id).await?;
     let changed = context
         .store()
-        .update_user(&context.scope, id, context.now_ms(), |user| {
+        .update_user(&scope, id, context.now_ms(), |user| {
             check_rank(context, user.role).map_err(|why| abandon(&mut refusal, why))?;
             edit(user);
-            Ok(())
+            let placed = check_place(user.role, &user.tenant_id);
+            placed.map_err(|why| abandon(&mut refusal, why))
         })
         .await;
     if let Some(refusal) = refusal {

@@ -12,5 +12,5 @@ use crate::api::context::Context;
 /// # Errors
 /// `NOT_FOUND`.
 pub async fn handler(context: Context, Id(id): Id) -> Answer<impl IntoResponse> {
-    Ok(ok(View::from(find(&context, &id).await?)))
+    Ok(ok(View::of(&context, find(&context, &id).await?)))
 }

@@ -2,14 +2,16 @@
 //! sign-in of the user.
 
 use axum::response::IntoResponse;
-use model::resource::Role;
+use model::quota::Quota;
+use model::resource::{RateLimit, Role};
 use serde::Deserialize;
 
-use super::{View, check_not_self, check_rank, find, hashed};
+use super::{View, check_not_self, check_place, check_rank, find, hashed, scope_of};
 use crate::answer::{Answer, ok};
 use crate::api::body::{Id, JsonBody};
 use crate::api::check;
 use crate::api::context::Context;
+use crate::api::terms;
 
 /// What is to change.
 #[derive(Deserialize)]
@@ -19,6 +21,8 @@ pub struct Body {
     name: Option<String>,
     role: Option<Role>,
     password: Option<String>,
+    rate_limit: Option<RateLimit>,
+    quota: Option<Vec<Quota>>,
 }
 
 /// Changes the user.
@@ -35,20 +39,25 @@ pub async fn handler(
     if let Some(role) = body.role.filter(|role| *role != before.role) {
         check_rank(&context, role)?;
         check_not_self(&context, &id)?;
+        check_place(role, &before.tenant_id)?;
     }
+    let quota = body.quota.map(terms::quotas).transpose()?;
     let email = body.email.map(|text| check::email(&text)).transpose()?;
     let name = body.name.map(|text| check::name("name", &text)).transpose()?;
     let now_ms = context.now_ms();
     if let Some(password) = body.password {
         let hash = hashed(&context, password).await?;
-        context.store().set_password(&context.scope, &id, now_ms, &hash).await?;
-        context.store().revoke_user_sessions(&context.scope, &id, now_ms).await?;
+        let scope = scope_of(&context, &id).await?;
+        context.store().set_password(&scope, &id, now_ms, &hash).await?;
+        context.store().revoke_user_sessions(&scope, &id, now_ms).await?;
     }
     let user = super::change(&context, &id, "user.update", |user| {
         user.email = email.unwrap_or_else(|| std::mem::take(&mut user.email));
         user.name = name.unwrap_or_else(|| std::mem::take(&mut user.name));
         user.role = body.role.unwrap_or(user.role);
+        user.terms.rate_limit = body.rate_limit.unwrap_or(user.terms.rate_limit);
+        user.terms.quota = quota.unwrap_or_else(|| std::mem::take(&mut user.terms.quota));
     })
     .await?;
-    Ok(ok(View::from(user)))
+    Ok(ok(View::of(&context, user)))
 }

@@ -1,0 +1,28 @@
+//! `PUT /api/v1/admin/tenants/{id}/rate-limit` and the same for groups: replaces the limits.
+
+use axum::response::IntoResponse;
+use model::resource::RateLimit;
+
+use super::{Kind, View, change};
+use crate::answer::{Answer, ok};
+use crate::api::body::{JsonBody, Name};
+use crate::api::context::Context;
+
+/// Replaces the limits.
+///
+/// # Errors
+/// `NOT_FOUND`.
+pub async fn handler(
+    context: Context,
+    kind: Kind,
+    Name(id): Name,
+    JsonBody(limits): JsonBody<RateLimit>,
+) -> Answer<impl IntoResponse> {
+    let verb = kind.verb("tenant.rate-limit", "group.rate-limit");
+    let party = change(&context, (kind, &id), verb, |party| {
+        party.terms.rate_limit = limits;
+        Ok(())
+    })
+    .await?;
+    Ok(ok(View::of(&context, kind, party)))
+}

@@ -1,0 +1,119 @@
+//! What owners have left, as answers show it: wallets and windows.
+
+use std::sync::Arc;
+
+use model::NanoUsd;
+use model::quota::{Owner, OwnerKind, Quota, Unit};
+use serde::Serialize;
+
+use super::check;
+use super::context::Context;
+use crate::money::{Standing, WindowStanding};
+
+/// A count, or money as a decimal string.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Amount {
+    /// Requests or tokens.
+    Count(i64),
+    /// US dollars.
+    Money(NanoUsd),
+}
+
+impl Amount {
+    fn of(unit: Unit, amount: i64) -> Self {
+        match unit {
+            Unit::Cost => Self::Money(NanoUsd(amount)),
+            Unit::Requests | Unit::Tokens => Self::Count(amount),
+        }
+    }
+}
+
+/// A quota and what is left of it.
+#[derive(Debug, Serialize)]
+pub struct Window {
+    /// Whose it is: `key`, `user`, `tenant`, `group`.
+    owner: OwnerKind,
+    /// The quota's period.
+    window: &'static str,
+    unit: Unit,
+    limit: Amount,
+    /// What is settled; running requests hold more, which `remaining` leaves out too.
+    used: Amount,
+    remaining: Amount,
+    /// `null` for a quota that never begins anew, and for a rolling one that nothing has begun.
+    resets_at: Option<String>,
+    /// `remaining` as a number, of whatever `unit` says.
+    #[serde(skip)]
+    left: i64,
+}
+
+impl Window {
+    fn of(owner: OwnerKind, standing: &WindowStanding) -> Self {
+        let Quota { unit, period, limit } = standing.quota;
+        let left = limit.saturating_sub(standing.used).saturating_sub(standing.held).max(0);
+        Self {
+            owner,
+            window: period.name(),
+            unit,
+            limit: Amount::of(unit, limit),
+            used: Amount::of(unit, standing.used),
+            remaining: Amount::of(unit, left),
+            resets_at: check::written(standing.resets_at),
+            left,
+        }
+    }
+
+    /// What is left in money; `None` for a window that counts something else.
+    #[must_use]
+    pub fn money_left(&self) -> Option<NanoUsd> {
+        (self.unit == Unit::Cost).then_some(NanoUsd(self.left))
+    }
+}
+
+/// What one owner has left.
+#[derive(Debug, Default, Serialize)]
+pub struct Left {
+    /// What the wallet holds, of which `held` is promised to running requests; only with a wallet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub balance: Option<NanoUsd>,
+    /// What running requests hold of the wallet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<NanoUsd>,
+    /// What answers cost beyond what was left; only when there is some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overshoot: Option<NanoUsd>,
+    /// The quotas' windows.
+    pub windows: Vec<Window>,
+}
+
+impl Left {
+    /// What the owner has left now.
+    #[must_use]
+    pub fn of(context: &Context, owner: &Owner, quotas: &[Quota], wallet: bool) -> Self {
+        let standing = context.state().ledger.standing(owner, quotas, wallet, context.now_ms());
+        Self::shown(owner.kind, &standing, wallet)
+    }
+
+    fn shown(kind: OwnerKind, standing: &Standing, wallet: bool) -> Self {
+        Self {
+            balance: wallet.then(|| standing.balance.unwrap_or_default()),
+            held: wallet.then_some(standing.held),
+            overshoot: (standing.overshoot > NanoUsd::ZERO).then_some(standing.overshoot),
+            windows: standing.windows.iter().map(|window| Window::of(kind, window)).collect(),
+        }
+    }
+
+    /// What may still be spent from the wallet; `None` without one.
+    #[must_use]
+    pub fn spendable(&self) -> Option<NanoUsd> {
+        let held = self.held.unwrap_or_default();
+        self.balance.map(|balance| NanoUsd(balance.0.saturating_sub(held.0).max(0)))
+    }
+}
+
+/// The owner `id` of a kind.
+#[must_use]
+pub fn owner(kind: OwnerKind, id: &str) -> Owner {
+    Owner { kind, id: Arc::from(id) }
+}
