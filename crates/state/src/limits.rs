@@ -4,6 +4,8 @@
 //! requests are [leases](crate::lease) that return when [`Taken`] is dropped or not renewed. An owner
 //! takes about 200 bytes; idle ones are let go of when their shard is full (see [`MOST_OWNERS`]).
 
+mod terms;
+
 use foldhash::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,153 +18,22 @@ use crate::few::Few;
 use crate::lease::Lease;
 use crate::shards::Shards;
 
+pub use terms::{Demand, Dimension, Level, LimitOwner, ResolvedLimits, Violation, WindowState};
+
 /// Owners remembered at most, about 200 MB; with more, those not seen for longest are forgotten first.
 /// Owners with running requests are never forgotten: those requests are bounded elsewhere.
 pub const MOST_OWNERS: usize = 1 << 20;
 /// Of them, in one shard.
 const MOST_IN_SHARD: usize = MOST_OWNERS / 64;
-
-/// Whose limit. The order is the order of checking.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Level {
-    /// The caller's address.
-    Ip,
-    /// The caller's key.
-    Key,
-    /// The key's owner.
-    User,
-    /// The tenant.
-    Tenant,
-    /// The key's group.
-    Group,
-    /// The model asked for.
-    Model,
-    /// The whole gateway.
-    Global,
-}
-
-impl Level {
-    /// The name in messages and records.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ip => "ip",
-            Self::Key => "key",
-            Self::User => "user",
-            Self::Tenant => "tenant",
-            Self::Group => "group",
-            Self::Model => "model",
-            Self::Global => "global",
-        }
-    }
-}
-
-/// What is limited. The order is the order of checking within a level.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Dimension {
-    /// Requests per minute.
-    Rpm,
-    /// Tokens per minute.
-    Tpm,
-    /// Requests per UTC day.
-    Rpd,
-    /// Tokens per UTC day.
-    Tpd,
-    /// Requests in flight at one time.
-    Concurrent,
-    /// Requests within any one second.
-    Burst,
-}
-
-impl Dimension {
-    /// Every dimension, in the order of checking.
-    pub const ALL: [Self; 6] = [Self::Rpm, Self::Tpm, Self::Rpd, Self::Tpd, Self::Concurrent, Self::Burst];
-
-    /// The name in configuration, metrics and records.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Rpm => "rpm",
-            Self::Tpm => "tpm",
-            Self::Rpd => "rpd",
-            Self::Tpd => "tpd",
-            Self::Concurrent => "concurrent",
-            Self::Burst => "burst",
-        }
-    }
-}
-
-/// Limits with every default filled in; `None` is unlimited, 0 allows nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ResolvedLimits {
-    /// Requests per minute.
-    pub rpm: Option<u64>,
-    /// Tokens per minute.
-    pub tpm: Option<u64>,
-    /// Requests per UTC day.
-    pub rpd: Option<u64>,
-    /// Tokens per UTC day.
-    pub tpd: Option<u64>,
-    /// Requests in flight at one time.
-    pub concurrent: Option<u64>,
-    /// Requests within any one second.
-    pub burst: Option<u64>,
-}
-
-/// Who is limited.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LimitOwner {
-    /// At which level.
-    pub level: Level,
-    /// Which one of that level.
-    pub id: Arc<str>,
-}
-
-/// What one request asks of one owner's limits.
-#[derive(Clone, Debug)]
-pub struct Demand {
-    /// The owner; at most once in a request.
-    pub owner: LimitOwner,
-    /// Its limits.
-    pub rate: ResolvedLimits,
-    /// Tokens that the request is expected to use; corrected by [`Limits::settle_tokens`].
-    pub expected_tokens: u64,
-}
-
-/// The first limit that a request would exceed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// What is limited.
-    pub dimension: Dimension,
-    /// Whose limit.
-    pub level: Level,
-    /// The limit.
-    pub limit: u64,
-    /// What is used of it, rounded up.
-    pub used: u64,
-    /// Whole seconds after which the request would fit if nothing else came; at least 1.
-    pub retry_after_s: u64,
-    /// The same as a time, in seconds since the epoch.
-    pub reset_at_s: u64,
-}
-
-/// How a window stands after a request was taken, for the headers of its answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WindowState {
-    /// The limit.
-    pub limit: u64,
-    /// What is left of it.
-    pub remaining: u64,
-    /// When the present minute ends, in seconds since the epoch.
-    pub reset_at_s: u64,
-}
+/// Levels, and so owners that a request usually has at most; more are admitted, with an allocation.
+const LEVELS: usize = 6;
 
 /// What a request took. Dropping it gives its places among the running requests back.
 #[derive(Debug)]
 #[must_use = "dropping this gives the places among the running requests back"]
 pub struct Taken {
     owners: Arc<Owners>,
-    parts: Few<Part>,
+    parts: Few<Part, 1>,
     standing: Standing,
     settled: AtomicBool,
     released: AtomicBool,
@@ -204,7 +75,8 @@ impl Limits {
         Self::default()
     }
 
-    /// Takes from the limits of every owner, or from none.
+    /// Takes from the limits of every owner, or from none. Demands that come in the order of their levels
+    /// need not be sorted.
     ///
     /// # Errors
     /// The first violated limit, by level, then by dimension.
@@ -229,8 +101,8 @@ impl Limits {
         demand: &Demand,
         now_ms: EpochMs,
         standing: &mut Standing,
-    ) -> Result<Few<Part>, Violation> {
-        let mut parts = Few::default();
+    ) -> Result<Few<Part, 1>, Violation> {
+        let mut parts = Few::with_capacity(1);
         if is_limited(demand) {
             let asked = Asked { demand, place: self.0.place(&demand.owner) };
             let mut shard = self.0.at(asked.place);
@@ -253,22 +125,25 @@ impl Limits {
         demands: &[Demand],
         now_ms: EpochMs,
         standing: &mut Standing,
-    ) -> Result<Few<Part>, Violation> {
-        let limited = demands.iter().filter(|demand| is_limited(demand));
-        let mut asked: Vec<Asked<'_>> = Vec::with_capacity(demands.len());
-        asked.extend(limited.map(|demand| Asked { demand, place: self.0.place(&demand.owner) }));
-        if !asked.is_sorted_by_key(|asked| asked.demand.owner.level) {
-            asked.sort_by_key(|asked| asked.demand.owner.level);
+    ) -> Result<Few<Part, 1>, Violation> {
+        if !demands.is_sorted_by_key(|demand| demand.owner.level) {
+            let mut sorted = demands.to_vec();
+            sorted.sort_by_key(|demand| demand.owner.level);
+            return self.admit_all(&sorted, now_ms, standing);
         }
-        let mut locked = Locked::lock(&self.0, &asked);
-        for asked in &asked {
+        let mut asked: Few<Asked<'_>, LEVELS> = Few::with_capacity(demands.len());
+        for demand in demands.iter().filter(|demand| is_limited(demand)) {
+            asked.push(Asked { demand, place: self.0.place(&demand.owner) });
+        }
+        let mut locked = Locked::lock(&self.0, asked.iter().map(|asked| asked.place));
+        for asked in asked.iter() {
             match locked.shard(asked.place).get_mut(&asked.demand.owner) {
                 Some(counters) => check(counters, asked.demand, now_ms)?,
                 None => check(&mut Counters::default(), asked.demand, now_ms)?,
             }
         }
-        let mut parts = Few::with_capacity(asked.len());
-        for asked in &asked {
+        let mut parts = Few::with_capacity(demands.len());
+        for asked in asked.iter() {
             let counters = enter(locked.shard(asked.place), &asked.demand.owner, now_ms);
             parts.push(asked.take_from(counters, now_ms, standing));
         }
@@ -355,21 +230,28 @@ fn is_limited(demand: &Demand) -> bool {
 
 /// The shards of all owners of one request, locked together.
 struct Locked<'a> {
+    /// A bit for each place that is locked.
+    places: u64,
     /// By place, ascending: everybody locks in this order, so nobody waits in a circle.
-    shards: Vec<(usize, Shard<'a>)>,
+    shards: Few<Shard<'a>, LEVELS>,
 }
 
 impl<'a> Locked<'a> {
-    fn lock(owners: &'a Owners, demands: &[Asked<'_>]) -> Self {
-        let mut places: Vec<usize> = demands.iter().map(|asked| asked.place).collect();
-        places.sort_unstable();
-        places.dedup();
-        Self { shards: places.into_iter().map(|place| (place, owners.at(place))).collect() }
+    fn lock(owners: &'a Owners, places: impl Iterator<Item = usize>) -> Self {
+        let places = places.fold(0_u64, |places, place| places | 1 << place);
+        let mut shards = Few::with_capacity(places.count_ones() as usize);
+        let mut left = places;
+        while left > 0 {
+            shards.push(owners.at(left.trailing_zeros() as usize));
+            left &= left - 1;
+        }
+        Self { places, shards }
     }
 
     fn shard(&mut self, place: usize) -> &mut Shard<'a> {
-        let at = self.shards.iter().position(|(other, _)| *other == place);
-        &mut self.shards[at.expect("the shard of every demand was locked")].1
+        let before = self.places & ((1 << place) - 1);
+        let shard = self.shards.get_mut(before.count_ones() as usize);
+        shard.expect("the shard of every demand was locked")
     }
 }
 

@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, Hash};
 
 use parking_lot::{Mutex, MutexGuard};
 
-/// Shards of every map here; a power of two, well above the number of workers.
+/// Shards of every map here: well above the number of workers, and one for each bit of a `u64`.
 const SHARDS: usize = 64;
 
 /// A sharded map. A lock is held for the time of one look-up, some ten nanoseconds.
@@ -24,7 +24,7 @@ impl<K, V> Default for Shards<K, V> {
 }
 
 impl<K, V> Shards<K, V> {
-    /// The place of a key's shard.
+    /// The place of a key's shard, below 64.
     pub(crate) fn place(&self, key: &(impl Hash + ?Sized)) -> usize {
         // The top bits: the maps inside use the others.
         usize::try_from(self.hasher.hash_one(key) >> 58).unwrap_or(0)
