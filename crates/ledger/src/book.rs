@@ -136,17 +136,17 @@ impl Book {
     /// A violated invariant; the account is frozen, everything else is applied.
     pub fn apply(&mut self, event: &Event) -> Result<Outcome, Violation> {
         match event {
-            Event::Opened { opening, attempt, .. } => {
+            Event::Opened { opening, attempt, at } => {
                 let held = self.hold(opening);
                 let known = self.open.get_mut(&opening.facts.request);
-                let begun =
-                    known.map(|(_, course)| !course.is_begun() && course.attempt(attempt.clone()).is_ok());
+                let begun = known
+                    .map(|(_, course)| !course.is_begun() && course.attempt(attempt.clone(), *at).is_ok());
                 held?;
                 Ok(Outcome::of(begun == Some(true)))
             }
-            Event::Attempted { request, attempt, .. } => {
+            Event::Attempted { request, attempt, at } => {
                 let known = self.open.get_mut(request);
-                Ok(Outcome::of(known.is_some_and(|(_, course)| course.attempt(attempt.clone()).is_ok())))
+                Ok(Outcome::of(known.is_some_and(|(_, course)| course.attempt(attempt.clone(), *at).is_ok())))
             }
             Event::Checkpointed { request, progress, .. } => {
                 let known = self.open.get_mut(request);
@@ -197,6 +197,11 @@ impl Book {
         self.open.values().map(|(opening, course)| (opening, course.held()))
     }
 
+    /// Its accounts, and the requests that have not ended.
+    pub(crate) fn into_parts(self) -> Parts {
+        (self.accounts, self.open.into_values().collect())
+    }
+
     fn course(&self, request: RequestId) -> Result<&Course, Refused> {
         self.open.get(&request).map(|(_, course)| course).ok_or(Refused::Late)
     }
@@ -223,6 +228,9 @@ impl Book {
         Named { accounts: &mut self.accounts, payers }
     }
 }
+
+/// The accounts by owner, and the open requests with their courses.
+type Parts = (HashMap<Owner, Account>, Vec<(Arc<Opening>, Course)>);
 
 impl Outcome {
     fn of(applied: bool) -> Self {

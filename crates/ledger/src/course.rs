@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use model::clock::EpochMs;
 use model::entry::EntryState;
 use model::quota::Amounts;
 use model::{NanoUsd, Usage, UsageSource};
@@ -10,6 +11,10 @@ use crate::meter::{AttemptCharge, AttemptStart, Progress, Settlement};
 
 /// Attempts remembered of one request; dispatch makes far fewer.
 const MOST_ATTEMPTS: usize = 64;
+/// What a running answer has used is kept this often (reliability.md R5).
+const CHECKPOINT_MS: EpochMs = 5_000;
+/// Or after so many tokens: what a crash makes us guess of one request.
+const CHECKPOINT_TOKENS: u64 = 2_000;
 
 /// A step that does not fit the course: it has ended, or was never opened. Without effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +27,8 @@ pub struct Course {
     held: Amounts,
     attempts: Vec<AttemptStart>,
     progress: Option<Progress>,
+    /// When a checkpoint was last kept, and how many tokens it counted.
+    kept: (EpochMs, u64),
     ended: bool,
 }
 
@@ -44,13 +51,13 @@ impl Course {
     /// A request that holds `expected` and has reached no upstream.
     #[must_use]
     pub fn new(expected: Amounts) -> Self {
-        Self { held: expected, attempts: Vec::new(), progress: None, ended: false }
+        Self { held: expected, attempts: Vec::new(), progress: None, kept: (0, 0), ended: false }
     }
 
     /// A request that had begun when the process ended.
     #[must_use]
     pub fn restored(expected: Amounts, attempts: Vec<AttemptStart>, progress: Option<Progress>) -> Self {
-        Self { held: expected, attempts, progress, ended: false }
+        Self { held: expected, attempts, progress, kept: (0, 0), ended: false }
     }
 
     /// What is held.
@@ -69,8 +76,9 @@ impl Course {
     ///
     /// # Errors
     /// When it has ended.
-    pub fn attempt(&mut self, attempt: AttemptStart) -> Result<(), Late> {
+    pub fn attempt(&mut self, attempt: AttemptStart, at: EpochMs) -> Result<(), Late> {
         self.running()?;
+        self.kept.0 = self.kept.0.max(at);
         if self.attempts.len() < MOST_ATTEMPTS {
             self.attempts.push(attempt);
         }
@@ -95,6 +103,20 @@ impl Course {
         self.running()?;
         self.progress = Some(so_far);
         Ok(())
+    }
+
+    /// Whether what was used so far is worth keeping now; if so, the next time is later.
+    #[must_use]
+    pub fn checkpoint_is_due(&mut self, now: EpochMs) -> bool {
+        let Some(so_far) = self.progress.filter(|_| self.is_begun() && !self.ended) else { return false };
+        let tokens = so_far.usage.total();
+        let (at, counted) = self.kept;
+        let is_due =
+            now.saturating_sub(at) >= CHECKPOINT_MS || tokens.saturating_sub(counted) >= CHECKPOINT_TOKENS;
+        if is_due {
+            self.kept = (now, tokens);
+        }
+        is_due
     }
 
     /// It ends; whatever comes later is too late.

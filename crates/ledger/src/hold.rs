@@ -1,11 +1,14 @@
 //! The guard of what is held for one request, and what is remembered of it until it ends.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use model::clock::EpochMs;
 use model::quota::Amounts;
 use model::{NanoUsd, RequestId};
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::book::Account;
 use crate::course::Course;
 use crate::event::Opening;
 
@@ -24,22 +27,57 @@ pub(crate) trait Keeper: Send + Sync {
 }
 
 /// One request that has not ended: shared by its [`Hold`] and by who ends it when the hold does not.
+#[derive(Debug)]
 pub(crate) struct Open {
     /// What was opened.
     pub opening: Arc<Opening>,
+    /// The accounts of its payers, by their place.
+    pub accounts: Box<[Arc<Mutex<Account>>]>,
+    /// Where it is registered.
+    pub place: Place,
+    /// When it expires unless it gives another sign of life.
+    expires: AtomicU64,
     course: Mutex<Course>,
 }
 
+/// Where an open request is registered.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Place {
+    /// In which of the slabs that are used side by side.
+    pub slab: usize,
+    /// Where in it.
+    pub slot: usize,
+}
+
 impl Open {
-    /// A request that was opened just now.
-    pub fn new(opening: Arc<Opening>) -> Self {
-        let course = Mutex::new(Course::new(opening.expected));
-        Self { opening, course }
+    /// A request with this course; it pays from `accounts`.
+    pub fn new(opening: Arc<Opening>, accounts: Box<[Arc<Mutex<Account>>]>, course: Course) -> Self {
+        let expires = AtomicU64::new(opening.expires);
+        Self { opening, accounts, place: Place::default(), expires, course: Mutex::new(course) }
     }
 
     /// What has become of it. Taken before any account is locked.
     pub fn course(&self) -> MutexGuard<'_, Course> {
         self.course.lock()
+    }
+
+    /// It gave a sign of life at `now`.
+    pub fn seen(&self, now: EpochMs) {
+        self.expires.store(now.saturating_add(self.lifetime()), Ordering::Relaxed);
+    }
+
+    /// When it gave its last sign of life.
+    pub fn last_seen(&self) -> EpochMs {
+        self.expires.load(Ordering::Relaxed).saturating_sub(self.lifetime())
+    }
+
+    /// Whether it has expired.
+    pub fn is_expired(&self, now: EpochMs) -> bool {
+        now >= self.expires.load(Ordering::Relaxed)
+    }
+
+    fn lifetime(&self) -> EpochMs {
+        self.opening.expires.saturating_sub(self.opening.at)
     }
 }
 

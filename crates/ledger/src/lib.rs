@@ -7,15 +7,19 @@
 pub mod book;
 pub mod catalogue;
 mod course;
+pub mod engine;
 pub mod event;
 mod hold;
 pub mod journal;
 mod memory;
+mod memory_journal;
 pub mod meter;
 pub mod period;
 pub mod price;
 
 pub use catalogue::{Catalogue, PriceEntry};
+pub use engine::Ledger;
 pub use event::{Event, JournalFault, JournalWriter, Need, Written};
+pub use memory_journal::MemoryJournal;
 pub use meter::{Hold, MemoryMeter, Meter, Settlement};
 pub use price::{PriceLine, Priced, Prices, price};

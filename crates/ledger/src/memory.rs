@@ -8,7 +8,7 @@ use model::quota::Amounts;
 use model::{Code, Rejection};
 use parking_lot::Mutex;
 
-use crate::course::Late;
+use crate::course::{Course, Late};
 use crate::event::Opening;
 use crate::hold::{Hold, Keeper, Open};
 use crate::meter::{Asked, AttemptStart, Meter, Progress, Settlement, Written};
@@ -76,11 +76,12 @@ impl Meter for MemoryMeter {
         self.0.opened.fetch_add(1, Ordering::AcqRel);
         self.0.hold(expected);
         let opening = Opening { facts, payers, began: Box::default(), expected, at, expires: at };
-        Ok(Hold::new(Arc::new(Open::new(Arc::new(opening))), Arc::<Counts>::clone(&self.0)))
+        let open = Open::new(Arc::new(opening), Box::default(), Course::new(expected));
+        Ok(Hold::new(Arc::new(open), Arc::<Counts>::clone(&self.0)))
     }
 
-    fn begin(&self, hold: &mut Hold, attempt: AttemptStart, _: EpochMs) -> Result<Written, Rejection> {
-        hold.open().course().attempt(attempt).map_err(late)?;
+    fn begin(&self, hold: &mut Hold, attempt: AttemptStart, now: EpochMs) -> Result<Written, Rejection> {
+        hold.open().course().attempt(attempt, now).map_err(late)?;
         Ok(Written::done())
     }
 

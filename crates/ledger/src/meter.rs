@@ -79,8 +79,8 @@ pub struct Facts {
 pub struct Asked {
     /// Whose request.
     pub facts: Facts,
-    /// Who pays, in the order of checking: key, user, tenant, group. Empty when nobody does; the request
-    /// still leaves its entries.
+    /// Who pays, in the order of checking, which is that of [`Owner`]: key, user, tenant, group. Empty when
+    /// nobody does; the request still leaves its entries.
     pub payers: Arc<[Payer]>,
     /// What it is expected to use.
     pub expected: Amounts,

@@ -24,7 +24,7 @@ pub struct Window {
 /// The window of `period` at `now`, for an owner whose last one began at `began`.
 #[must_use]
 pub fn window_at(period: Period, now: EpochMs, began: Option<EpochMs>) -> Window {
-    let now = now.min(LATEST);
+    let (now, began) = (now.min(LATEST), began.map(|began| began.min(LATEST)));
     let fresh = match (period, began) {
         (Period::Never, _) => 0,
         (Period::Daily, _) => now - now % DAY_MS,
@@ -42,7 +42,7 @@ pub fn window_at(period: Period, now: EpochMs, began: Option<EpochMs>) -> Window
 pub fn ends(period: Period, began: EpochMs) -> Option<EpochMs> {
     match period {
         Period::Never => None,
-        Period::Monthly => Some(next_month(began / DAY_MS) * DAY_MS),
+        Period::Monthly => Some(next_month(began.min(LATEST) / DAY_MS) * DAY_MS),
         _ => Some(began.saturating_add(length_ms(period))),
     }
 }
