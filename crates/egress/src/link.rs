@@ -107,6 +107,9 @@ impl Link {
             if self.is_finished() {
                 return Poll::Ready(Err(None));
             }
+            if self.sent.bytes() > before {
+                telemetry::failpoint::pass("after_upstream");
+            }
             let deadline = self.head_deadline(first_byte, timers);
             self.poll_alarm(deadline.at).map(|()| Err(Some(deadline.timer)))
         })

@@ -11,6 +11,7 @@ use model::{Code, Rejection};
 use policy::choose::{Standing, weighted};
 use state::circuits::{CircuitDecision, CircuitState, Circuits};
 use state::in_flight::Slot;
+use telemetry::failpoint;
 
 use crate::attempt::{self, Outcome};
 use crate::catalog::{Model, Offer};
@@ -102,6 +103,7 @@ pub(crate) async fn call_upstream(
             Outcome::Stop(stopped) => return Err(stopped),
             Outcome::Switch(failure) => last = Some(after(last, failure)),
         }
+        failpoint::pass("before_retry");
     }
     Err(exhausted(exchange, &model, outbound.call.surface, last).into())
 }
