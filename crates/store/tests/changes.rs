@@ -7,9 +7,9 @@ mod scratch;
 use std::sync::Arc;
 
 use model::NanoUsd;
-use model::resource::{Configuration, PriceLines, PriceOverride};
-use scratch::{NOW, Scratch, account, id, key};
-use store::{Scope, Store};
+use model::resource::{Configuration, GatewayTerms, OwnerTerms, Party, PriceLines, PriceOverride, Role};
+use scratch::{NOW, Scratch, account, id, key, terms, user};
+use store::{PartyKind, Scope, Store, StoreError};
 
 /// What these tests change in a configuration, as text.
 fn shown(configuration: &Configuration) -> String {
@@ -29,9 +29,53 @@ fn price(n: u8, dollars: i64) -> PriceOverride {
     PriceOverride { model: format!("model-{n}"), lines, updated_at: NOW }
 }
 
-/// The change that the number `chance` stands for, to one of eight keys, accounts or prices. Changes that
-/// the store refuses (a key that exists) change nothing, which is a case as well.
+/// The change that the number `chance` stands for. Changes that the store refuses (a key that exists)
+/// change nothing, which is a case as well.
 async fn change(store: &Store, chance: u64) {
+    if (chance >> 40).is_multiple_of(2) {
+        return change_resource(store, chance).await;
+    }
+    change_terms(store, chance).await;
+}
+
+/// A change to one of eight users, tenants or groups, or to the gateway's terms.
+async fn change_terms(store: &Store, chance: u64) {
+    let scope = Scope::system();
+    let n = u8::try_from(chance / 16 % 8).unwrap();
+    let at = NOW + chance % 1_000;
+    let terms = || if chance.is_multiple_of(3) { OwnerTerms::default() } else { terms(n) };
+    let kind = if chance.is_multiple_of(2) { PartyKind::Tenant } else { PartyKind::Group };
+    let name = format!("party-{n}");
+    match chance / 2 % 8 {
+        0 | 1 => drop(store.insert_user(&scope, &user(n, Role::User), None).await),
+        2 | 3 => {
+            let edit = |user: &mut model::resource::User| {
+                (user.terms, user.enabled) = (terms(), !chance.is_multiple_of(5));
+                Ok(())
+            };
+            drop(store.update_user(&scope, &id(n), at, edit).await.unwrap());
+        }
+        4 => {
+            let party = Party { id: name.clone(), name, terms: terms(), created_at: at, updated_at: at };
+            drop(store.insert_party(&scope, kind, &party).await);
+        }
+        5 => {
+            let edit = |party: &mut Party| {
+                party.terms = terms();
+                Ok::<_, StoreError>(())
+            };
+            drop(store.update_party(&scope, (kind, &name), at, edit).await.unwrap());
+        }
+        6 => drop(store.delete_party(&scope, kind, &name).await.unwrap()),
+        _ => {
+            let gateway = GatewayTerms { ip: terms().rate_limit, ..GatewayTerms::default() };
+            store.set_gateway_terms(&scope, at, &gateway).await.unwrap();
+        }
+    }
+}
+
+/// A change to one of eight keys, accounts or prices.
+async fn change_resource(store: &Store, chance: u64) {
     let scope = Scope::system();
     let n = u8::try_from(chance / 16 % 8).unwrap();
     let at = NOW + chance % 1_000;
@@ -66,7 +110,7 @@ async fn any_sequence_of_changes_loads_as_if_from_the_start() {
     let store = directory.open().await;
     let mut known = store.configuration().await.unwrap();
     let mut chance = 0x9e37_79b9_7f4a_7c15_u64;
-    for _ in 0..300 {
+    for _ in 0..400 {
         // One to four changes between two loads (xorshift64).
         chance ^= chance << 13;
         chance ^= chance >> 7;
@@ -78,6 +122,8 @@ async fn any_sequence_of_changes_loads_as_if_from_the_start() {
         assert_eq!(shown(&known), shown(&store.configuration().await.unwrap()));
     }
     assert!(known.keys.len() == 8 && !known.accounts.is_empty() && !known.prices.is_empty());
+    assert!(!known.members.is_empty() && !known.tenants.is_empty() && !known.groups.is_empty());
+    assert!(*known.gateway != GatewayTerms::default());
 }
 
 #[tokio::test]
