@@ -42,6 +42,8 @@ pub struct Spans {
     pub(crate) model: Range<usize>,
     /// What `stream_options` is.
     pub(crate) stream_options: StreamOptions,
+    /// The raw value of the longest answer that is asked for.
+    pub(crate) max_output: Option<Range<usize>>,
 }
 
 /// What a request's `stream_options` is, and where.
@@ -162,6 +164,7 @@ impl<'a> Fields<'a> {
             first_member: body.len() - body.trim_ascii_start().len() + 1,
             model: range_within(body, raw_model),
             stream_options,
+            max_output: self.max_completion_tokens.or(self.max_tokens).map(|raw| range_within(body, raw)),
         };
         Ok(Call {
             surface,

@@ -5,7 +5,7 @@
 //! (`x-yumen-code`, `retry-after`) are the caller's.
 
 use model::clock::rfc3339;
-use model::{Code, Rejection, RequestId, TraceId};
+use model::{Code, Rejection, RequestId, TraceId, Usage};
 use serde::Serialize;
 
 use crate::surface::Envelope;
@@ -21,26 +21,39 @@ pub fn body(
     request_id: &RequestId,
     trace_id: &TraceId,
 ) -> (u16, Vec<u8>) {
+    dressed(envelope, rejection, (request_id, trace_id), None)
+}
+
+fn dressed(
+    envelope: Envelope,
+    rejection: &Rejection,
+    (request_id, trace_id): (&RequestId, &TraceId),
+    usage: Option<&Usage>,
+) -> (u16, Vec<u8>) {
     let info = rejection.code.info();
     match envelope {
-        Envelope::OpenAi => (info.http, openai(rejection)),
-        Envelope::Native => (info.http, native(rejection, trace_id)),
-        Envelope::Anthropic if upstreams_overloaded(rejection) => {
-            (ANTHROPIC_OVERLOADED, anthropic("overloaded_error", rejection, request_id))
+        Envelope::OpenAi => (info.http, openai(rejection, usage)),
+        Envelope::Native => (info.http, native(rejection, trace_id, usage)),
+        Envelope::Anthropic => {
+            let (status, kind) = match upstreams_overloaded(rejection) {
+                true => (ANTHROPIC_OVERLOADED, "overloaded_error"),
+                false => (info.http, info.anthropic_type),
+            };
+            (status, anthropic(kind, rejection, request_id, usage))
         }
-        Envelope::Anthropic => (info.http, anthropic(info.anthropic_type, rejection, request_id)),
     }
 }
 
-/// The event that ends a stream whose status is already sent. No terminal marker may follow it.
+/// The event that ends a stream whose status is already sent, with what was used of it where something
+/// was. No terminal marker may follow it.
 #[must_use]
 pub fn stream_event(
     envelope: Envelope,
     rejection: &Rejection,
-    request_id: &RequestId,
-    trace_id: &TraceId,
+    (request_id, trace_id): (&RequestId, &TraceId),
+    usage: Option<&Usage>,
 ) -> Vec<u8> {
-    let (_, json) = body(envelope, rejection, request_id, trace_id);
+    let (_, json) = dressed(envelope, rejection, (request_id, trace_id), usage);
     let prefix: &[u8] = match envelope {
         Envelope::OpenAi => b"data: ",
         Envelope::Anthropic | Envelope::Native => b"event: error\ndata: ",
@@ -58,7 +71,7 @@ fn upstreams_overloaded(rejection: &Rejection) -> bool {
         )
 }
 
-fn openai(rejection: &Rejection) -> Vec<u8> {
+fn openai(rejection: &Rejection, usage: Option<&Usage>) -> Vec<u8> {
     #[derive(Serialize)]
     struct Body<'a> {
         error: Error<'a>,
@@ -69,6 +82,14 @@ fn openai(rejection: &Rejection) -> Vec<u8> {
         r#type: &'a str,
         param: Option<&'a str>,
         code: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        usage: Option<Used>,
+    }
+    #[derive(Serialize)]
+    struct Used {
+        prompt_tokens: u64,
+        completion_tokens: u64,
+        total_tokens: u64,
     }
     json(&Body {
         error: Error {
@@ -76,11 +97,21 @@ fn openai(rejection: &Rejection) -> Vec<u8> {
             r#type: rejection.code.info().openai_type,
             param: rejection.param.as_deref(),
             code: rejection.code.name(),
+            usage: usage.map(|usage| Used {
+                prompt_tokens: usage.total_input(),
+                completion_tokens: usage.output,
+                total_tokens: usage.total(),
+            }),
         },
     })
 }
 
-fn anthropic(error_type: &str, rejection: &Rejection, request_id: &RequestId) -> Vec<u8> {
+fn anthropic(
+    error_type: &str,
+    rejection: &Rejection,
+    request_id: &RequestId,
+    usage: Option<&Usage>,
+) -> Vec<u8> {
     #[derive(Serialize)]
     struct Body<'a> {
         r#type: &'static str,
@@ -91,15 +122,23 @@ fn anthropic(error_type: &str, rejection: &Rejection, request_id: &RequestId) ->
     struct Error<'a> {
         r#type: &'a str,
         message: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        usage: Option<Used>,
     }
+    #[derive(Serialize)]
+    struct Used {
+        input_tokens: u64,
+        output_tokens: u64,
+    }
+    let usage = usage.map(|usage| Used { input_tokens: usage.total_input(), output_tokens: usage.output });
     json(&Body {
         r#type: "error",
-        error: Error { r#type: error_type, message: &rejection.message },
+        error: Error { r#type: error_type, message: &rejection.message, usage },
         request_id: request_id.to_string(),
     })
 }
 
-fn native(rejection: &Rejection, trace_id: &TraceId) -> Vec<u8> {
+fn native(rejection: &Rejection, trace_id: &TraceId, usage: Option<&Usage>) -> Vec<u8> {
     #[derive(Serialize)]
     struct Body<'a> {
         code: &'a str,
@@ -113,6 +152,8 @@ fn native(rejection: &Rejection, trace_id: &TraceId) -> Vec<u8> {
         hint: &'static str,
         #[serde(skip_serializing_if = "Option::is_none")]
         resets_at: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        usage: Option<&'a Usage>,
     }
     json(&Body {
         code: rejection.code.name(),
@@ -123,6 +164,7 @@ fn native(rejection: &Rejection, trace_id: &TraceId) -> Vec<u8> {
         upstream_code: rejection.upstream_code.as_deref(),
         hint: rejection.code.info().hint,
         resets_at: rejection.resets_at.map(rfc3339),
+        usage,
     })
 }
 
@@ -212,11 +254,29 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_that_ends_early_says_what_it_used() {
+        let (request, trace) = ids();
+        let usage = Usage { input: 3, cache_read: 2, output: 7, ..Usage::default() };
+        for (envelope, place, names) in [
+            (Envelope::OpenAi, "/error/usage", ["prompt_tokens", "completion_tokens"]),
+            (Envelope::Anthropic, "/error/usage", ["input_tokens", "output_tokens"]),
+        ] {
+            let rejection = Rejection::new(Code::QuotaTokenExceeded);
+            let event = stream_event(envelope, &rejection, (&request, &trace), Some(&usage));
+            let text = String::from_utf8(event).unwrap();
+            let event: Value = serde_json::from_str(text.split_once("data: ").unwrap().1).unwrap();
+            let used = event.pointer(place).unwrap();
+            assert_eq!(names.map(|name| used[name].as_u64()), [Some(5), Some(7)], "{text}");
+        }
+    }
+
+    #[test]
     fn stream_events_are_one_event_each_without_terminal_marker() {
         let (request, trace) = ids();
         for envelope in Envelope::ALL {
             for code in Code::ALL {
-                let event = stream_event(envelope, &Rejection::because(*code, "a\nb"), &request, &trace);
+                let event =
+                    stream_event(envelope, &Rejection::because(*code, "a\nb"), (&request, &trace), None);
                 let text = String::from_utf8(event).unwrap();
                 let event = text.strip_suffix("\n\n").unwrap();
                 let (name, data) = event.split_once("data: ").unwrap();

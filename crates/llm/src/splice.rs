@@ -15,6 +15,9 @@ pub struct Edits {
     pub model: Option<Box<str>>,
     /// Ask for usage in the stream where the caller did not.
     pub ask_usage: bool,
+    /// The most tokens to ask for in place of what the caller asked for, and what the provider calls that
+    /// where the caller did not ask.
+    pub max_output: Option<(u64, &'static str)>,
 }
 
 /// The body with `edits` made; the same bytes, uncopied, when there is nothing to change.
@@ -28,6 +31,9 @@ pub fn splice(call: &Call, body: &Bytes, edits: &Edits) -> Bytes {
     }
     if edits.ask_usage {
         changes.extend(usage_change(call));
+    }
+    if let Some((most, name)) = edits.max_output {
+        changes.push(max_change(call, most, name));
     }
     if changes.is_empty() {
         return body.clone();
@@ -50,6 +56,15 @@ fn usage_change(call: &Call) -> Option<(Range<usize>, String)> {
         StreamOptions::Object { include_usage: Some(range), .. } => Some((range.clone(), "true".to_owned())),
         StreamOptions::Object { inside, empty: true, .. } => at(*inside, r#""include_usage":true"#),
         StreamOptions::Object { inside, empty: false, .. } => at(*inside, r#""include_usage":true,"#),
+    }
+}
+
+/// The change that limits the answer of `call` to `most` tokens.
+fn max_change(call: &Call, most: u64, name: &str) -> (Range<usize>, String) {
+    match &call.spans.max_output {
+        Some(range) => (range.clone(), most.to_string()),
+        // The body has a model, so another member follows and the comma is right.
+        None => (call.spans.first_member..call.spans.first_member, format!("\"{name}\":{most},")),
     }
 }
 
@@ -78,7 +93,7 @@ mod tests {
         (splice(&call, &body, edits), body)
     }
 
-    const ASK: Edits = Edits { model: None, ask_usage: true };
+    const ASK: Edits = Edits { model: None, ask_usage: true, max_output: None };
 
     #[test]
     fn asks_for_usage_whatever_stream_options_was() {
@@ -116,8 +131,24 @@ mod tests {
     }
 
     #[test]
+    fn limits_the_answer_whatever_was_asked_for() {
+        let edits = Edits { max_output: Some((9, "max_tokens")), ..Edits::default() };
+        for (surface, before, after) in [
+            (Surface::Messages, r#"{"model":"m","max_tokens": 4096}"#, r#"{"model":"m","max_tokens": 9}"#),
+            (Surface::ChatCompletions, r#" {"model":"m"}"#, r#" {"max_tokens":9,"model":"m"}"#),
+            (
+                Surface::ChatCompletions,
+                r#"{"max_completion_tokens":null,"model":"m"}"#,
+                r#"{"max_completion_tokens":9,"model":"m"}"#,
+            ),
+        ] {
+            assert_eq!(spliced(surface, before, &edits).0, after);
+        }
+    }
+
+    #[test]
     fn copies_nothing_when_nothing_changes() {
-        let same = Edits { model: Some("m".into()), ask_usage: true };
+        let same = Edits { model: Some("m".into()), ..ASK };
         for (surface, body) in [
             (Surface::ChatCompletions, r#"{"model":"m"}"#),
             (Surface::Messages, r#"{"model":"m","stream":true}"#),
@@ -133,7 +164,7 @@ mod tests {
     fn replaces_the_model_and_touches_nothing_else() {
         let before = r#"{"model" : "pub\u006cic","messages":[{"content":"model \"public\" 1e400"}],"stream":true,"z":1.0}"#;
         let name = "ft:x/\"quoted\"\n";
-        let edits = Edits { model: Some(name.into()), ask_usage: true };
+        let edits = Edits { model: Some(name.into()), ..ASK };
         let (out, _) = spliced(Surface::ChatCompletions, before, &edits);
         let quoted = serde_json::to_string(name).unwrap();
         let expected = before.replacen(r#""pub\u006cic""#, &quoted, 1).replacen(
@@ -156,7 +187,7 @@ mod tests {
     #[test]
     fn parses_to_the_same_but_for_the_edit() {
         let before = r#"{"a":[1,{"model":"no"}],"model":"m","stream":true,"b":"ü"}"#;
-        let edits = Edits { model: Some("n".into()), ask_usage: true };
+        let edits = Edits { model: Some("n".into()), ..ASK };
         let (out, _) = spliced(Surface::ChatCompletions, before, &edits);
         let mut expected: Value = serde_json::from_str(before).unwrap();
         expected["model"] = json!("n");

@@ -225,7 +225,7 @@ mod recorded {
         let body = Bytes::from(serde_json::to_vec_pretty(&recording.request["body"]).unwrap());
         let call = llm::peek(surface, &body).unwrap_or_else(|r| panic!("{}: {}", recording.id, r.message));
         assert_eq!(recording.request["body"]["model"], *call.model, "{}", recording.id);
-        let edits = Edits { model: Some("another".into()), ask_usage: true };
+        let edits = Edits { model: Some("another".into()), ask_usage: true, max_output: None };
         let spliced: Value = serde_json::from_slice(&llm::splice(&call, &body, &edits)).unwrap();
         let mut expected = recording.request["body"].clone();
         expected["model"] = "another".into();

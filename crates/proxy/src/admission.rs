@@ -1,17 +1,15 @@
-//! Whether a call may go on: its model, the caller's limits, and a hold on the payer's money.
+//! Whether a call may go on: its model, and the limits of its caller and of everybody above.
 
 use std::sync::Arc;
 
-use llm::{Call, Surface};
-use model::{Code, NanoUsd, Rejection, Usage};
+use llm::Call;
+use model::{Code, Rejection, Usage};
 use policy::authorize;
-use state::limits::{Demand, Dimension, Violation, WindowState};
+use state::limits::{Demand, Dimension, Level, LimitOwner, Taken, Violation, WindowState};
+use state::outputs::UNKNOWN;
 
+use crate::catalog::Key;
 use crate::exchange::Exchange;
-use crate::price::price_of;
-
-/// Output tokens expected of an answer until enough of them are known (access contract, §5).
-const EXPECTED_OUTPUT_TOKENS: u64 = 256;
 
 /// Finds the model in the caller's group.
 ///
@@ -42,24 +40,29 @@ pub(crate) fn find_model(exchange: &mut Exchange, call: &Call) -> Result<(), Rej
     }
 }
 
-/// Checks the caller's limits and takes from them, all in one step.
+/// Checks the limits of all levels and takes from them, all in one step.
 ///
 /// # Errors
 /// `RATE_LIMIT_*` of the first limit that is exceeded, saying when to come back.
 pub(crate) fn admit(exchange: &mut Exchange, call: &Call) -> Result<(), Rejection> {
     let key = exchange.key.clone().ok_or_else(|| Rejection::new(Code::InternalError))?;
-    let demand = Demand {
-        owner: key.owner.clone(),
-        rate: key.limits,
-        expected_tokens: expected(exchange, call).total(),
+    exchange.expected = expected(exchange, &key, call);
+    if key.key.terms.is_whitelist {
+        return Ok(());
+    }
+    let tokens = exchange.expected.total();
+    let own = Demand { owner: key.owner.clone(), rate: key.limits, expected_tokens: tokens };
+    let limits = &exchange.worker.shared.limits;
+    let admitted = match others(exchange, &key, tokens) {
+        others if others.is_empty() => limits.admit(&[own], exchange.record.at),
+        mut all => {
+            all.push(own);
+            limits.admit(&all, exchange.record.at)
+        }
     };
-    let admitted = exchange.worker.shared.limits.admit(&[demand], exchange.record.at);
     match admitted {
         Ok(taken) => {
-            if let Some(window) = taken.requests() {
-                let used = window.limit.saturating_sub(window.remaining).saturating_sub(1);
-                exchange.checked("rpm", true, Some(window.limit), Some(used));
-            }
+            note_standing(exchange, &taken);
             exchange.permit = Some(taken);
             Ok(())
         }
@@ -70,6 +73,47 @@ pub(crate) fn admit(exchange: &mut Exchange, call: &Call) -> Result<(), Rejectio
                 Some(WindowState { limit: violation.limit, remaining: 0, reset_at_s: violation.reset_at_s });
             Err(refused(&violation))
         }
+    }
+}
+
+/// What a call is expected to use: its input, and a portion of output, not its maximum.
+fn expected(exchange: &Exchange, key: &Key, call: &Call) -> Usage {
+    let most = call.max_output.map(|most| most.saturating_mul(call.choices.into()));
+    let output = match &exchange.model {
+        _ if !call.surface.may_stream() => 0,
+        Some(model) if key.counts_tokens() => {
+            exchange.worker.shared.outputs.expect(&key.key.id, &model.name, most)
+        }
+        _ => UNKNOWN.min(most.unwrap_or(UNKNOWN)),
+    };
+    Usage { input: llm::estimate_tokens(exchange.record.bytes_in), output, ..Usage::default() }
+}
+
+/// The demands on all levels but the key's; most gateways configure none.
+fn others(exchange: &Exchange, key: &Key, expected_tokens: u64) -> Vec<Demand> {
+    let gateway = &exchange.catalog.gateway;
+    let model = exchange.model.as_ref().and_then(|model| model.limited.as_ref());
+    let limited = key.owners.limited.iter().chain(model).chain(&gateway.global);
+    let mut demands: Vec<Demand> = limited
+        .map(|limited| Demand { owner: limited.owner.clone(), rate: limited.rate, expected_tokens })
+        .collect();
+    if let (Some(rate), Some(client)) = (gateway.ip, exchange.record.client_ip) {
+        let owner = LimitOwner { level: Level::Ip, id: client.to_string().into() };
+        demands.push(Demand { owner, rate, expected_tokens });
+    }
+    demands
+}
+
+/// Writes down how the tightest levels stood before this request.
+fn note_standing(exchange: &mut Exchange, taken: &Taken) {
+    if let Some(window) = taken.requests() {
+        let used = window.limit.saturating_sub(window.remaining).saturating_sub(1);
+        exchange.checked("rpm", true, Some(window.limit), Some(used));
+    }
+    if let Some(window) = taken.tokens() {
+        let used = window.limit.saturating_sub(window.remaining);
+        let used = used.saturating_sub(exchange.expected.total());
+        exchange.checked("tpm", true, Some(window.limit), Some(used));
     }
 }
 
@@ -92,35 +136,4 @@ fn refused(violation: &Violation) -> Rejection {
     let mut rejection = Rejection::because(code, message).retry_after(violation.retry_after_s);
     rejection.resets_at = Some(violation.reset_at_s.saturating_mul(1_000));
     rejection
-}
-
-/// Holds what the call is expected to cost.
-///
-/// # Errors
-/// What the meter says when the payer cannot cover it.
-pub(crate) fn reserve(exchange: &mut Exchange, call: &Call) -> Result<(), Rejection> {
-    if call.surface == Surface::CountTokens {
-        // Nothing is charged for counting (accounts contract, §1).
-        return Ok(());
-    }
-    let usage = expected(exchange, call);
-    let model = exchange.model.clone();
-    let estimate = model
-        .as_deref()
-        .and_then(|model| price_of(&usage, model, model.offers.first()?))
-        .unwrap_or(NanoUsd::ZERO);
-    let hold = exchange.worker.shared.meter.hold(exchange.request_id(), estimate)?;
-    exchange.covered = usage.output;
-    exchange.hold = Some(hold);
-    Ok(())
-}
-
-/// What a call is expected to use: its input, and a portion of output, not its maximum.
-fn expected(exchange: &Exchange, call: &Call) -> Usage {
-    let output = if call.surface.may_stream() {
-        call.max_output.map_or(EXPECTED_OUTPUT_TOKENS, |max| max.min(EXPECTED_OUTPUT_TOKENS))
-    } else {
-        0
-    };
-    Usage { input: llm::estimate_tokens(exchange.record.bytes_in), output, ..Usage::default() }
 }

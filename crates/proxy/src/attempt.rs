@@ -10,6 +10,7 @@ use llm::{Edits, Scanner};
 use model::record::Attempt;
 use model::{Code, Rejection};
 use state::blocks::Punishment;
+use telemetry::failpoint;
 use tokio::time::Instant;
 
 use crate::catalog::{Model, Offer};
@@ -44,10 +45,16 @@ pub(crate) async fn run(
 ) -> Outcome {
     let offer = &model.offers[chosen.offer];
     open(exchange, offer, chosen);
-    let request = match write(offer, outbound) {
+    let request = match write(exchange, offer, outbound) {
         Ok(request) => request,
         Err(rejection) => return judged(exchange, offer, failure::refused(rejection)),
     };
+    if let Err(rejection) = journal(exchange, offer).await {
+        // No other account can be called either, and this one is not at fault.
+        exchange.end_attempt(Class::Refused.name(), rejection.cause.clone());
+        return Outcome::Stop(Stopped::Rejected(rejection));
+    }
+    failpoint::pass("before_upstream");
     let pool = std::rc::Rc::clone(&exchange.worker.pool);
     let timers = exchange.worker.shared.settings.upstream;
     // Should the caller leave from here on, the upstream may have begun to work.
@@ -61,6 +68,7 @@ pub(crate) async fn run(
     match answered {
         Err(error) => judged(exchange, offer, failure::of_send(&error)),
         Ok(response) => {
+            failpoint::pass("after_first_byte");
             note_head(exchange, &response, waited);
             if response.status().is_success() {
                 return begin(exchange, offer, outbound, response).await;
@@ -68,6 +76,12 @@ pub(crate) async fn run(
             refused(exchange, offer, outbound.call.surface, response).await
         }
     }
+}
+
+/// Keeps, as durably as is asked for, that this account is about to be called.
+async fn journal(exchange: &mut Exchange, offer: &Offer) -> Result<(), Rejection> {
+    let written = exchange.begin_attempt(&offer.upstream.name)?;
+    if written.is_done() { Ok(()) } else { written.wait().await }
 }
 
 fn open(exchange: &mut Exchange, offer: &Offer, chosen: Chosen) {
@@ -92,14 +106,25 @@ fn open(exchange: &mut Exchange, offer: &Offer, chosen: Chosen) {
 }
 
 /// The caller's request as this account is to receive it.
-fn write(offer: &Offer, outbound: &Outbound<'_>) -> Result<upstream::Request, Rejection> {
+fn write(
+    exchange: &Exchange,
+    offer: &Offer,
+    outbound: &Outbound<'_>,
+) -> Result<upstream::Request, Rejection> {
     let call = outbound.call;
     let mapped = *offer.upstream_model != *call.model;
     let edits = Edits {
         model: mapped.then(|| Box::from(&*offer.upstream_model)),
         ask_usage: asks_usage(offer, outbound),
+        max_output: exchange.clamp.map(|most| (most, max_name(offer, call.surface))),
     };
     upstream::request(offer, outbound, llm::splice(call, outbound.body, &edits))
+}
+
+/// What the longest answer is called by those who refuse its older name, and by everybody else.
+fn max_name(offer: &Offer, surface: llm::Surface) -> &'static str {
+    let newer = matches!(offer.upstream.preset.id.as_ref(), "openai" | "azure");
+    if newer && surface == llm::Surface::ChatCompletions { "max_completion_tokens" } else { "max_tokens" }
 }
 
 /// Whether the gateway asks for the usage that the caller did not ask for.

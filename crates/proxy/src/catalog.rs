@@ -16,6 +16,7 @@ use model::resource::{Account, ApiKey, Configuration, KeyKind, ModelEntry, Price
 use state::limits::{Level, LimitOwner, ResolvedLimits};
 
 use crate::settings::DefaultLimits;
+use crate::terms::{self, Directory, Gateway, Limited, Owners, Payers};
 
 /// One compiled revision of the configuration.
 pub struct Catalog {
@@ -25,6 +26,10 @@ pub struct Catalog {
     pub no_tenant: Arc<str>,
     /// The model of requests that named none; one text for all of them.
     pub no_model: Arc<str>,
+    /// What limits all callers together, or each address.
+    pub gateway: Gateway,
+    nobody: Arc<Payers>,
+    owners: Box<[Arc<Owners>]>,
     keys: HashMap<ResourceId, Arc<Key>>,
     groups: HashMap<String, HashMap<Arc<str>, Arc<Model>>>,
 }
@@ -41,6 +46,22 @@ pub struct Key {
     pub owner: LimitOwner,
     /// Its limits, with the channel's defaults filled in.
     pub limits: ResolvedLimits,
+    /// What its user, tenant and group say.
+    pub owners: Arc<Owners>,
+    /// Who pays for its requests.
+    pub payers: Arc<Payers>,
+}
+
+impl Key {
+    /// Whether the tokens of an answer are counted by anybody.
+    #[must_use]
+    pub fn counts_tokens(&self) -> bool {
+        let by = |rate: &ResolvedLimits| rate.tpm.is_some() || rate.tpd.is_some();
+        self.payers.tokens
+            || self.payers.money
+            || by(&self.limits)
+            || self.owners.limited.iter().any(|limited| by(&limited.rate))
+    }
 }
 
 /// A public model name within a group.
@@ -53,6 +74,8 @@ pub struct Model {
     pub created_ms: u64,
     /// The administrator's price, in place of the catalogue's.
     pub price_override: Option<PriceLines>,
+    /// Its limit, of all callers together.
+    pub limited: Option<Limited>,
 }
 
 /// One account's offer of one model.
@@ -97,20 +120,33 @@ impl Catalog {
     pub fn compile(configuration: &Configuration, defaults: &DefaultLimits, previous: Option<&Self>) -> Self {
         let no_tenant: Arc<str> =
             previous.map_or_else(|| DEFAULT_TENANT.into(), |known| Arc::clone(&known.no_tenant));
-        let unchanged = |key: &Arc<ApiKey>| {
-            let known = previous?.keys.get(&key.id)?;
-            Arc::ptr_eq(&known.key, key).then(|| Arc::clone(known))
-        };
-        let compiled =
-            |key| unchanged(key).unwrap_or_else(|| Arc::new(compile_key(key, defaults, &no_tenant)));
+        let mut directory = Directory::of(configuration, previous.map_or(&[], |previous| &previous.owners));
+        let nobody = previous.map_or_else(Arc::default, |known| Arc::clone(&known.nobody));
+        let usual = Usual { tenant: &no_tenant, nobody: &nobody, defaults };
         let mut keys = HashMap::with_capacity(configuration.keys.len());
-        keys.extend(configuration.keys.iter().map(|key| (key.id.clone(), compiled(key))));
+        for key in &configuration.keys {
+            let known = previous.and_then(|previous| previous.keys.get(&key.id));
+            let owners = directory.owners(key);
+            let unchanged =
+                known.filter(|known| Arc::ptr_eq(&known.key, key) && Arc::ptr_eq(&known.owners, &owners));
+            let compiled = unchanged.map_or_else(|| Arc::new(compile_key(key, owners, &usual)), Arc::clone);
+            keys.insert(key.id.clone(), compiled);
+        }
         let mut groups: HashMap<String, HashMap<Arc<str>, Arc<Model>>> = HashMap::new();
         for (group, models) in collect_models(configuration) {
             let models = models.into_iter().map(|(name, model)| (name, Arc::new(model))).collect();
             groups.insert(group, models);
         }
-        Self { revision: configuration.revision, no_tenant, no_model: "".into(), keys, groups }
+        Self {
+            revision: configuration.revision,
+            no_tenant,
+            no_model: "".into(),
+            gateway: Gateway::compile(&configuration.gateway),
+            nobody,
+            owners: directory.compiled(),
+            keys,
+            groups,
+        }
     }
 
     /// The key with this id.
@@ -146,18 +182,30 @@ impl Catalog {
     }
 }
 
-/// `usual` is the tenant's name that nearly all keys share.
-fn compile_key(key: &Arc<ApiKey>, defaults: &DefaultLimits, usual: &Arc<str>) -> Key {
+/// What nearly all keys have, shared by them, and the limits of those that have none of their own.
+struct Usual<'a> {
+    tenant: &'a Arc<str>,
+    nobody: &'a Arc<Payers>,
+    defaults: &'a DefaultLimits,
+}
+
+fn compile_key(key: &Arc<ApiKey>, owners: Arc<Owners>, usual: &Usual<'_>) -> Key {
+    let defaults = usual.defaults;
     let (rpm, tpm, concurrent) = match key.kind {
         KeyKind::Internal => (defaults.internal_rpm, defaults.internal_tpm, None),
         KeyKind::Standard => (defaults.open_rpm, defaults.open_tpm, defaults.open_concurrent),
         KeyKind::Trial => (None, None, None),
     };
+    let id: Arc<str> = key.id.as_str().into();
     let own = key.rate_limit;
     Key {
-        tenant: if key.tenant_id == **usual { Arc::clone(usual) } else { key.tenant_id.as_str().into() },
+        tenant: match usual.tenant {
+            usual if key.tenant_id == **usual => Arc::clone(usual),
+            _ => key.tenant_id.as_str().into(),
+        },
         networks: key.allowed_ips.iter().filter_map(|text| network(text)).collect(),
-        owner: LimitOwner { level: Level::Key, id: key.id.as_str().into() },
+        payers: Payers::of_key(key, &id, &owners, usual.nobody),
+        owner: LimitOwner { level: Level::Key, id },
         limits: ResolvedLimits {
             rpm: own.rpm.resolve(rpm),
             tpm: own.tpm.resolve(tpm),
@@ -166,6 +214,7 @@ fn compile_key(key: &Arc<ApiKey>, defaults: &DefaultLimits, usual: &Arc<str>) ->
             concurrent: own.concurrent.resolve(concurrent),
             burst: own.burst.resolve(None),
         },
+        owners,
         key: Arc::clone(key),
     }
 }
@@ -192,6 +241,7 @@ fn collect_models(configuration: &Configuration) -> ModelsByGroup {
             let name: Arc<str> = entry.public().into();
             let model = models.entry(Arc::clone(&name)).or_insert_with(|| Model {
                 price_override: price_override(configuration, &name),
+                limited: terms::limit_of_model(&configuration.gateway, &name),
                 created_ms: account.created_at,
                 offers: Vec::new(),
                 name,

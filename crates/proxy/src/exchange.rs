@@ -9,25 +9,22 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::HeaderMap;
-use ledger::meter::Hold;
 use llm::{Call, Envelope, Scanner, Surface};
 use model::record::{Attempt, Candidate, CandidateReason, Check, RequestRecord};
 use model::{Rejection, RequestId, TraceId, Usage};
+use state::capacity::Admitted;
 use state::limits::{Taken, WindowState};
 use tokio::time::Instant;
 
 use crate::catalog::{Catalog, Key, Model, Offer};
+use crate::charge::Charge;
 use crate::dispatch::Ticket;
 use crate::places::Place;
-use crate::price::price_of;
 use crate::replay::Keeping;
 use crate::worker::Worker;
 
 /// At most this many candidates, and as many attempts, are written into a record.
 const RECORDED_CANDIDATES: usize = 32;
-
-/// Output tokens by which a hold is extended at least.
-const COVERED_AT_ONCE: u64 = 256;
 
 /// One request. Dropping it settles it: the caller has left.
 pub(crate) struct Exchange(Option<Box<Belongings>>);
@@ -40,6 +37,8 @@ pub(crate) struct Belongings {
     pub catalog: Arc<Catalog>,
     /// How errors are dressed for this caller.
     pub envelope: Envelope,
+    /// The endpoint, of calls to models.
+    pub surface: Option<Surface>,
     /// When it was accepted.
     pub started: Instant,
     /// What will be kept of it.
@@ -52,8 +51,14 @@ pub(crate) struct Belongings {
     pub permit: Option<Taken>,
     /// The window of the limit that refused it.
     pub refused_by: Option<WindowState>,
-    /// What is held of the payer's money.
-    pub hold: Option<Hold>,
+    /// The room it takes among all requests.
+    pub room: Option<Admitted>,
+    /// What it is expected to use.
+    pub expected: Usage,
+    /// What is held for it, and how much of that is used.
+    pub charge: Option<Charge>,
+    /// The longest answer to ask an upstream for, in tokens, in place of what the caller asks for.
+    pub clamp: Option<u64>,
     /// Reads the answer as it passes.
     pub scanner: Option<Scanner>,
     /// What is to be kept of its answer, for a caller who may repeat it.
@@ -62,8 +67,6 @@ pub(crate) struct Belongings {
     pub serving: Option<Serving>,
     /// Whether an upstream may have done work for this request.
     pub upstream_may_have_worked: bool,
-    /// Output tokens that the hold covers.
-    pub covered: u64,
     /// Time spent waiting for upstreams.
     pub waited: std::time::Duration,
 }
@@ -108,17 +111,20 @@ impl Exchange {
             worker: Rc::clone(worker),
             catalog,
             envelope: Envelope::of_path(path, headers),
+            surface: None,
             started: Instant::now(),
             key: None,
             model: None,
             permit: None,
             refused_by: None,
-            hold: None,
+            room: None,
+            expected: Usage::default(),
+            charge: None,
+            clamp: None,
             scanner: None,
             keeping: None,
             serving: None,
             upstream_may_have_worked: false,
-            covered: 0,
             waited: std::time::Duration::ZERO,
         })))
     }
@@ -173,6 +179,7 @@ impl Belongings {
 
     /// Names the route that was matched.
     pub fn routed(&mut self, surface: Surface) {
+        self.surface = Some(surface);
         self.record.route = surface.route();
         self.record.surface = surface.name();
     }
@@ -207,6 +214,7 @@ impl Belongings {
 
     /// Notes that the first byte of the answer goes out now.
     pub fn answering(&mut self, status: u16) {
+        self.count();
         self.record.status = status;
         let elapsed = self.started.elapsed();
         self.record.first_byte_ms = Some(u32::try_from(elapsed.as_millis()).unwrap_or(u32::MAX));
@@ -214,28 +222,18 @@ impl Belongings {
         self.record.own_us = u32::try_from(own.as_micros()).unwrap_or(u32::MAX);
     }
 
-    /// Makes sure that what was relayed so far is covered by the hold.
-    ///
-    /// # Errors
-    /// What the meter says when the payer cannot cover more.
-    pub fn cover(&mut self) -> Result<(), Rejection> {
-        let Some(scanner) = self.scanner.as_ref() else {
-            return Ok(());
-        };
-        let relayed = llm::estimate_tokens(scanner.content_bytes());
-        if relayed <= self.covered {
-            return Ok(());
+    /// Gives the room for its body back: nobody will be sent it any more.
+    pub fn forget_body(&mut self) {
+        if let Some(room) = self.room.as_mut() {
+            room.forget_body();
         }
-        // In portions, so that a frame costs a comparison and not a call.
-        let portion = (relayed - self.covered).max(COVERED_AT_ONCE);
-        self.covered += portion;
-        let usage = Usage { output: portion, ..Usage::default() };
-        let amount =
-            self.model.as_deref().zip(self.offer()).and_then(|(model, offer)| price_of(&usage, model, offer));
-        let (Some(amount), Some(hold)) = (amount, self.hold.as_mut()) else {
-            return Ok(());
-        };
-        self.worker.shared.meter.extend(hold, amount)
+    }
+
+    /// The offer that was called last.
+    pub fn last_offer(&self) -> Option<&Offer> {
+        let model = self.model.as_ref()?;
+        let account = self.record.upstream.as_ref()?;
+        model.offers.iter().find(|offer| offer.upstream.name == *account)
     }
 
     /// Ends the attempt in progress: its class, its time, and the place at the account given back.

@@ -1,7 +1,7 @@
-//! Takes a request in: its head within limits, its body into one buffer, and a look at what it asks.
+//! Takes a request in: its head within limits, room for it among all others, its body into one buffer, and
+//! a look at what it asks.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::request::Parts;
@@ -11,8 +11,8 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use llm::{Call, Surface};
 use model::{Code, Rejection};
+use state::capacity::{Admitted, Busy, RETRY_AFTER_S};
 
-use crate::Shared;
 use crate::exchange::Exchange;
 use crate::settings::Sizes;
 
@@ -42,37 +42,39 @@ pub(crate) fn check_head(exchange: &Exchange, request: &Request<Incoming>) -> Re
     Ok(())
 }
 
-/// A request's body, held until the request has been sent on.
+/// Lets the request in beside all others, or says that there is no room, before any of its body is read.
+///
+/// # Errors
+/// `OVERLOADED`, saying when to come back.
+pub(crate) fn make_room(exchange: &mut Exchange) -> Result<(), Rejection> {
+    let capacity = &exchange.worker.shared.capacity;
+    match capacity.try_enter(&exchange.record.tenant_id, exchange.record.at) {
+        Ok(room) => {
+            exchange.room = Some(room);
+            Ok(())
+        }
+        Err(busy) => {
+            exchange.checked("capacity", false, None, None);
+            Err(overloaded(busy))
+        }
+    }
+}
+
+fn overloaded(busy: Busy) -> Rejection {
+    let message = match busy {
+        Busy::Requests => "The gateway serves as many requests as it can.",
+        Busy::Bytes => "The gateway holds as many request bodies as it has room for.",
+        Busy::Share => "This tenant has its share of the gateway, and little is left for others.",
+    };
+    Rejection::because(Code::Overloaded, message).retry_after(RETRY_AFTER_S)
+}
+
+/// A request that was read.
 pub(crate) struct Received {
     /// What it asks.
     pub call: Call,
     /// As it came.
     pub body: Bytes,
-    _room: Room,
-}
-
-/// A share of the memory that request bodies may take all together.
-struct Room {
-    shared: Arc<Shared>,
-    taken: usize,
-}
-
-impl Room {
-    fn grow(&mut self, bytes: usize) -> Result<(), Rejection> {
-        self.taken += bytes;
-        let before = self.shared.bodies.fetch_add(bytes, Ordering::Relaxed);
-        if before + bytes > self.shared.settings.sizes.bodies {
-            let message = "The gateway holds as many request bodies as it has room for.";
-            return Err(Rejection::because(Code::Overloaded, message).retry_after(1));
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        self.shared.bodies.fetch_sub(self.taken, Ordering::Relaxed);
-    }
 }
 
 /// Reads the body and looks at it. `unread` is taken only when reading begins.
@@ -95,11 +97,12 @@ pub(crate) async fn read_call(
     let Some(body) = unread.take() else {
         return Err(Rejection::new(Code::InternalError));
     };
-    let mut held = Room { shared: Arc::clone(&exchange.worker.shared), taken: 0 };
-    let body = read_body(&mut held, body, room).await?;
+    let idle = exchange.worker.shared.settings.client.body_idle;
+    let held = exchange.room.as_mut().ok_or_else(|| Rejection::new(Code::InternalError))?;
+    let body = Reading { held, sizes, idle }.read(body, room).await?;
     let call = llm::peek(surface, &body)?;
     exchange.called(&call, body.len());
-    Ok(Received { call, body, _room: held })
+    Ok(Received { call, body })
 }
 
 fn too_large(sizes: &Sizes) -> Rejection {
@@ -123,36 +126,44 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Rejection> {
     }
 }
 
-async fn read_body(held: &mut Room, mut body: Incoming, room: usize) -> Result<Bytes, Rejection> {
-    let sizes = held.shared.settings.sizes;
-    let idle = held.shared.settings.client.body_idle;
-    // What is declared beforehand is not reserved until it arrives: a header costs a caller nothing.
-    let mut first: Option<Bytes> = None;
-    let mut rest = BytesMut::new();
-    loop {
-        let Ok(next) = tokio::time::timeout(idle, body.frame()).await else {
-            let message = format!("The request body stopped arriving for {} s.", idle.as_secs());
-            return Err(Rejection::because(Code::InvalidRequest, message));
-        };
-        let Some(frame) = next else { break };
-        let frame = frame.map_err(|error| {
-            Rejection::because(Code::InvalidRequest, "The request body is not framed correctly.")
-                .caused_by(error)
-        })?;
-        let Ok(data) = frame.into_data() else { continue };
-        if first.as_ref().map_or(0, Bytes::len) + rest.len() + data.len() > sizes.body {
-            return Err(too_large(&sizes));
-        }
-        held.grow(data.len())?;
-        match first.take() {
-            None if rest.is_empty() => first = Some(data),
-            None => rest.extend_from_slice(&data),
-            Some(begun) => {
-                rest.reserve(room.max(begun.len() + data.len()));
-                rest.extend_from_slice(&begun);
-                rest.extend_from_slice(&data);
+/// A body that is being read.
+struct Reading<'a> {
+    held: &'a mut Admitted,
+    sizes: Sizes,
+    idle: Duration,
+}
+
+impl Reading<'_> {
+    async fn read(self, mut body: Incoming, room: usize) -> Result<Bytes, Rejection> {
+        let Self { held, sizes, idle } = self;
+        // What is declared beforehand is not reserved until it arrives: a header costs a caller nothing.
+        let mut first: Option<Bytes> = None;
+        let mut rest = BytesMut::new();
+        loop {
+            let Ok(next) = tokio::time::timeout(idle, body.frame()).await else {
+                let message = format!("The request body stopped arriving for {} s.", idle.as_secs());
+                return Err(Rejection::because(Code::InvalidRequest, message));
+            };
+            let Some(frame) = next else { break };
+            let frame = frame.map_err(|error| {
+                Rejection::because(Code::InvalidRequest, "The request body is not framed correctly.")
+                    .caused_by(error)
+            })?;
+            let Ok(data) = frame.into_data() else { continue };
+            if first.as_ref().map_or(0, Bytes::len) + rest.len() + data.len() > sizes.body {
+                return Err(too_large(&sizes));
+            }
+            held.grow(data.len() as u64).map_err(overloaded)?;
+            match first.take() {
+                None if rest.is_empty() => first = Some(data),
+                None => rest.extend_from_slice(&data),
+                Some(begun) => {
+                    rest.reserve(room.max(begun.len() + data.len()));
+                    rest.extend_from_slice(&begun);
+                    rest.extend_from_slice(&data);
+                }
             }
         }
+        Ok(first.unwrap_or_else(|| rest.freeze()))
     }
-    Ok(first.unwrap_or_else(|| rest.freeze()))
 }

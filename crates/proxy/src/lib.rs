@@ -9,9 +9,10 @@ mod admission;
 mod answer;
 mod attempt;
 mod body;
-mod calling;
 mod caller;
+mod calling;
 pub mod catalog;
+mod charge;
 mod connection;
 pub mod control_plane;
 mod dispatch;
@@ -31,6 +32,9 @@ mod request;
 mod route;
 pub mod settings;
 mod settle;
+pub mod terms;
+#[cfg(test)]
+mod tests;
 mod upstream;
 mod waiting;
 mod worker;
@@ -42,9 +46,11 @@ use ledger::meter::Meter;
 use model::Clock;
 use policy::identify::Pepper;
 use state::blocks::Blocks;
+use state::capacity::Capacity;
 use state::circuits::Circuits;
 use state::in_flight::InFlight;
 use state::limits::Limits;
+use state::outputs::Outputs;
 use state::replay::Replays;
 use telemetry::metric::Metrics;
 use telemetry::queue::RecordSender;
@@ -81,8 +87,10 @@ pub struct Shared {
     pub replays: Replays<KeptAnswer>,
     /// Where their answers are kept.
     pub answers: Arc<dyn AnswerShelf>,
-    /// Bytes of request bodies held at this moment.
-    pub bodies: std::sync::atomic::AtomicUsize,
+    /// How much of the gateway is in use, and by whom.
+    pub capacity: Capacity,
+    /// How long answers have been, by key and model.
+    pub outputs: Outputs,
     /// Holds and settles money.
     pub meter: Arc<dyn Meter>,
     /// Where finished requests are reported.

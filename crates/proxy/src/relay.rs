@@ -373,7 +373,10 @@ impl Relay {
                 // A client must not read the error as the end of a half-sent event.
                 event.extend_from_slice(b"\n\n");
             }
-            event.extend(llm::rejection::stream_event(exchange.envelope, rejection, &request_id, &trace_id));
+            // What a caller of a stream that ends early has to pay.
+            let usage = scanner.map(|_| exchange.usage_so_far());
+            let ids = (&request_id, &trace_id);
+            event.extend(llm::rejection::stream_event(exchange.envelope, rejection, ids, usage.as_ref()));
             self.held.push_back(event.into());
         }
         self.settle(&Ending::Failed(rejection, StatusCode::OK.as_u16()));

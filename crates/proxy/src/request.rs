@@ -21,7 +21,7 @@ use crate::exchange::Exchange;
 use crate::intake::Received;
 use crate::route::{Route, find_route};
 use crate::worker::Worker;
-use crate::{admission, answer, calling, handover, intake, linger, replay};
+use crate::{admission, answer, calling, charge, handover, intake, linger, replay};
 
 /// Serves one request, whatever it is.
 pub(crate) async fn serve(
@@ -80,8 +80,10 @@ async fn path(
     head: &Parts,
     unread: &mut Option<Incoming>,
 ) -> Result<Received, Rejection> {
-    // Before the body is read, so that a stranger cannot make us hold one.
+    // Before the body is read, so that a stranger cannot make us hold one, and nobody more than there is
+    // room for.
     identify::key_of(exchange, &head.headers, head.uri.query())?;
+    intake::make_room(exchange)?;
     let received = intake::read_call(exchange, surface, head, unread).await?;
     let call = &received.call;
     admission::find_model(exchange, call)?;
@@ -92,8 +94,10 @@ async fn path(
 /// The steps that follow, which may take long: they can go on behind a committed head, see `calling`.
 pub(crate) async fn onward(exchange: &mut Exchange, outbound: &Outbound<'_>) -> Result<Begun, Stopped> {
     replay::join(exchange, outbound).await?;
-    admission::reserve(exchange, outbound.call)?;
-    dispatch::call_upstream(exchange, outbound).await
+    charge::hold(exchange, outbound.call)?;
+    let begun = dispatch::call_upstream(exchange, outbound).await;
+    exchange.forget_body();
+    begun
 }
 
 /// What the dispatch loop sends, as the caller sent it.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use egress::Timers;
 use policy::identify::TrustedProxies;
+use state::capacity::Most;
 
 /// Everything that the data plane is told at start.
 pub struct Settings {
@@ -65,8 +66,8 @@ pub struct Sizes {
     pub uri: usize,
     /// Connections open at one time; further ones wait in the kernel's queue.
     pub connections: usize,
-    /// Bytes of request bodies held at one time by all requests together.
-    pub bodies: usize,
+    /// What all requests together may take at one time.
+    pub most: Most,
 }
 
 impl Sizes {
@@ -79,7 +80,9 @@ impl Sizes {
             header_count: 100,
             uri: 8 << 10,
             connections: 16_384,
-            bodies: 1 << 30,
+            // Each takes a connection, and more of those may wait or be idle; 1 GiB is what 32 of the largest
+            // bodies take.
+            most: Most { requests: 16_384, body_bytes: 1 << 30 },
         }
     }
 }

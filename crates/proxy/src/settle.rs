@@ -1,11 +1,16 @@
 //! The end of an exchange: what was used, what it costs, and everything given back.
 
-use ledger::meter::Settlement;
-use llm::{Scanner, Surface};
-use model::{Code, NanoUsd, Usage, UsageSource};
+use std::sync::Arc;
 
+use ledger::meter::{AttemptCharge, Settlement};
+use llm::Surface;
+use model::{Blame, Code, NanoUsd, Usage, UsageSource};
+use telemetry::failpoint;
+
+use crate::charge::Charge;
 use crate::exchange::{Belongings, Ending};
-use crate::price::price_of;
+use crate::failure::Class;
+use crate::price::cost_to_us;
 
 impl Belongings {
     /// Settles everything and hands the record over.
@@ -13,7 +18,8 @@ impl Belongings {
         self.note_ending(ending);
         self.record.usage = self.usage();
         self.record.cost = self.cost();
-        self.settle_hold();
+        self.note_output(ending);
+        self.settle_charge();
         self.settle_permit();
         self.record.latency_ms = self.elapsed_ms();
         if self.record.first_byte_ms.is_none() {
@@ -63,7 +69,8 @@ impl Belongings {
             }
             Ending::Failed(rejection, _) => {
                 if let Some(ticket) = ticket {
-                    ticket.report(false, now_ms);
+                    // A stream whose payer has nothing left is no fault of the upstream.
+                    ticket.report(rejection.blame != Blame::Upstream, now_ms);
                 }
                 self.end_attempt("begun", Some(rejection.message.to_string()));
             }
@@ -71,51 +78,61 @@ impl Belongings {
         }
     }
 
-    /// What was used: as the upstream stated it, else estimated where an upstream may have worked.
+    /// What was used: as the upstream stated it, else estimated; nothing where no upstream worked.
     fn usage(&self) -> Usage {
-        if self.record.surface == Surface::CountTokens.name() {
+        if self.surface == Some(Surface::CountTokens) || !self.upstream_worked() {
             return Usage::default();
         }
-        let scanner = self.scanner.as_ref();
-        if let Some(usage) = scanner.and_then(Scanner::usage) {
-            return usage;
-        }
-        if !self.upstream_may_have_worked {
-            return Usage::default();
-        }
-        Usage {
-            input: llm::estimate_tokens(self.record.bytes_in),
-            output: llm::estimate_tokens(scanner.map_or(0, Scanner::content_bytes)),
-            source: UsageSource::Estimated,
-            ..Usage::default()
-        }
+        self.usage_so_far()
+    }
+
+    /// Whether an upstream may have done work for the request. Every attempt but the last one was refused,
+    /// else there would be no other.
+    fn upstream_worked(&self) -> bool {
+        let refused = [Class::Refused.name(), Class::Caller.name()];
+        self.upstream_may_have_worked
+            && self.record.attempts.last().is_some_and(|attempt| !refused.contains(&attempt.class))
     }
 
     fn cost(&self) -> Option<NanoUsd> {
-        if self.record.usage.source == UsageSource::None {
-            return Some(NanoUsd::ZERO);
+        match self.record.usage.source {
+            UsageSource::None => Some(NanoUsd::ZERO),
+            UsageSource::Measured | UsageSource::Estimated => self.cost_of(&self.record.usage),
         }
-        let model = self.model.as_ref()?;
-        let account = self.record.upstream.as_deref()?;
-        let offer = model.offers.iter().find(|offer| *offer.upstream.name == *account)?;
-        price_of(&self.record.usage, model, offer)
     }
 
-    fn settle_hold(&mut self) {
-        let Some(hold) = self.hold.take() else { return };
-        let meter = &self.worker.shared.meter;
-        if self.record.usage.source == UsageSource::None {
-            meter.void(hold, "no upstream worked");
-            return;
+    /// Remembers how long a whole answer was, for what is held of the next ones.
+    fn note_output(&self, ending: &Ending<'_>) {
+        if let (Ending::Complete, Some(key), Some(model)) = (ending, &self.key, &self.model)
+            && self.surface.is_some_and(Surface::may_stream)
+            && key.counts_tokens()
+            && self.record.usage.source != UsageSource::None
+        {
+            self.worker.shared.outputs.note(&key.key.id, &model.name, self.record.usage.output);
         }
-        meter.settle(
-            hold,
-            Settlement {
-                usage: self.record.usage,
-                amount: self.record.cost.unwrap_or(NanoUsd::ZERO),
-                at: self.now_ms(),
-            },
-        );
+    }
+
+    fn settle_charge(&mut self) {
+        let Some(hold) = self.charge.take().map(Charge::close) else { return };
+        let (meter, at) = (&self.worker.shared.meter, self.now_ms());
+        let usage = self.record.usage;
+        if usage.source == UsageSource::None {
+            failpoint::pass("before_void");
+            return meter.void(hold, self.record.code.map_or("no upstream worked", Code::name), at);
+        }
+        failpoint::pass("before_settle");
+        meter.settle(hold, Settlement { usage, cost: self.record.cost, at, attempts: self.attempts(usage) });
+        failpoint::pass("after_settle");
+    }
+
+    /// What the attempt cost us that used something: the last one.
+    fn attempts(&self, usage: Usage) -> Vec<AttemptCharge> {
+        let (Some(last), Some(offer)) = (self.record.attempts.last(), self.last_offer()) else {
+            return Vec::new();
+        };
+        let number = u8::try_from(self.record.attempts.len()).unwrap_or(u8::MAX);
+        let cost = cost_to_us(&usage, offer);
+        vec![AttemptCharge { number, account: Arc::clone(&last.account), usage, cost }]
     }
 
     fn settle_permit(&mut self) {

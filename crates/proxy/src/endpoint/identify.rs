@@ -30,7 +30,7 @@ pub(crate) fn key_of(
     exchange.record.user_id = key.key.user_id.clone();
     exchange.record.tenant_id = Arc::clone(&key.tenant);
     exchange.key = Some(Arc::clone(&key));
-    let works = authorize::check_key_works(&key.key, exchange.record.at);
+    let works = authorize::check_key_works(&key.key, exchange.record.at).and_then(|()| owner_works(&key));
     exchange.checked("key", works.is_ok(), None, None);
     works?;
     if let (false, Some(client)) = (key.networks.is_empty(), exchange.record.client_ip) {
@@ -39,6 +39,13 @@ pub(crate) fn key_of(
         allowed?;
     }
     Ok(key)
+}
+
+fn owner_works(key: &Key) -> Result<(), Rejection> {
+    if key.owners.disabled {
+        return Err(Rejection::because(Code::ApiKeyRevoked, "The user of the API key is disabled."));
+    }
+    Ok(())
 }
 
 fn unknown() -> Rejection {

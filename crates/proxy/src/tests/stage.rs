@@ -22,7 +22,9 @@ use model::resource::key::{DEFAULT_GROUP, DEFAULT_TENANT, KeyStatus};
 use model::resource::{Account, ApiKey, Configuration, KeyKind, KeyTerms, ModelEntry, RateLimit};
 use model::{Clock, ResourceId, key_text};
 use policy::identify::{Pepper, TrustedProxies};
+use state::capacity::Capacity;
 use state::limits::Limits;
+use state::outputs::Outputs;
 use state::replay::Replays;
 use state::{Blocks, Circuits, InFlight};
 use telemetry::metric::Metrics;
@@ -244,7 +246,6 @@ impl Stage {
         let shelf = Arc::new(Shelf::default());
         let shared = Arc::new(Shared {
             catalog: ArcSwap::from_pointee(catalog),
-            settings,
             clock,
             pepper: Pepper::new(&PEPPER),
             egress: Arc::new(egress),
@@ -254,7 +255,9 @@ impl Stage {
             in_flight: Arc::new(InFlight::new()),
             replays: Replays::new(),
             answers: Arc::clone(&shelf) as Arc<dyn AnswerShelf>,
-            bodies: AtomicUsize::new(0),
+            capacity: Capacity::new(settings.sizes.most),
+            outputs: Outputs::new(),
+            settings,
             meter: Arc::new(MemoryMeter::default()),
             records: sender,
             metrics: Arc::new(Metrics::new()),

@@ -1,0 +1,363 @@
+//! What a request may use and has used so far, as its payers see it: held before an upstream is called,
+//! extended before a frame is forwarded that the hold would not cover, kept in step with what is relayed.
+//!
+//! Where nothing but requests is limited, a frame costs two comparisons here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ledger::meter::{Asked, AttemptStart, Facts, Hold, Meter, Progress, Written};
+use llm::{Call, Family, Scanner, Surface};
+use model::clock::EpochMs;
+use model::quota::Amounts;
+use model::resource::terms::{StrictUnary, WhenExhausted};
+use model::{Code, NanoUsd, Rejection, Usage, UsageSource};
+use telemetry::failpoint;
+use tokio::time::Instant;
+
+use crate::catalog::{Key, Model};
+use crate::exchange::{Belongings, Exchange};
+use crate::price::{Otherwise, most_of, price_of};
+
+/// Output tokens by which a hold is extended beyond what is needed: a frame then rarely costs a call.
+const AHEAD: u64 = 256;
+
+/// Output tokens after which the meter is told again: a quarter of those after which it keeps them.
+const TOLD_TOKENS: u64 = 500;
+
+/// Time after which the meter is told again: a fifth of that after which it keeps it.
+const TOLD_TIME: Duration = Duration::from_secs(1);
+
+/// The longest answer that a clamped request may have where neither its caller nor the catalogue names one.
+const UNSTATED_MAX: u64 = 8_192;
+
+/// What is held for a request, and how much of it is used.
+pub(crate) struct Charge {
+    hold: Hold,
+    /// What it costs where there is no price.
+    otherwise: Otherwise,
+    held: Amounts,
+    /// Output tokens that are paid for.
+    covered: u64,
+    /// Output tokens that were relayed, by estimate.
+    relayed: u64,
+    /// Bytes of content that are counted in `relayed`.
+    counted: u64,
+    /// Whether what came after that is not forwarded any more.
+    is_cut: bool,
+    told: u64,
+    told_at: Instant,
+}
+
+/// Who is asked for more, what it costs, and when.
+struct Purse<'a> {
+    meter: &'a dyn Meter,
+    price: &'a dyn Fn(&Usage) -> Option<NanoUsd>,
+    now: EpochMs,
+}
+
+/// Holds what the call is expected to use: one request, its input, and a portion of output.
+///
+/// # Errors
+/// `MODEL_NOT_PRICED`, or what the meter says when a payer cannot cover it.
+pub(crate) fn hold(exchange: &mut Exchange, call: &Call) -> Result<(), Rejection> {
+    if call.surface == Surface::CountTokens {
+        // Nothing is charged for counting (accounts contract, §1).
+        return Ok(());
+    }
+    let (Some(key), Some(model)) = (exchange.key.clone(), exchange.model.clone()) else {
+        return Err(Rejection::new(Code::InternalError));
+    };
+    let otherwise = otherwise(exchange, &key, &model)?;
+    let clamped = clamps(&key, call);
+    let mut expected = exchange.expected;
+    if clamped {
+        expected.output = u64::from(call.choices);
+    }
+    let quote = |usage: &Usage| quote(usage, &key, &model, otherwise);
+    let asked = Asked {
+        facts: facts(exchange, &key, &model),
+        payers: Arc::clone(&key.payers.list),
+        expected: amounts(1, &expected, quote(&expected)),
+        at: exchange.now_ms(),
+    };
+    let held = asked.expected;
+    let worker = std::rc::Rc::clone(&exchange.worker);
+    let meter = &*worker.shared.meter;
+    let hold = meter.hold(asked).inspect_err(|_| exchange.checked("hold", false, None, None))?;
+    let mut charge = Charge::new(hold, otherwise, held, &expected, exchange.started);
+    if !key.payers.money && !key.payers.tokens {
+        charge.covered = u64::MAX;
+    }
+    if clamped {
+        let purse = Purse { meter, price: &quote, now: exchange.now_ms() };
+        exchange.clamp = clamp(&mut charge, &purse, &expected, call, &model);
+    }
+    exchange.charge = Some(charge);
+    Ok(())
+}
+
+fn otherwise(exchange: &mut Exchange, key: &Key, model: &Model) -> Result<Otherwise, Rejection> {
+    if !key.payers.money {
+        return Ok(Otherwise::Unknown);
+    }
+    let unpriced = exchange.catalog.gateway.unpriced;
+    Otherwise::of_paid(model, unpriced).inspect_err(|_| exchange.checked("price", false, None, None))
+}
+
+fn facts(exchange: &Exchange, key: &Key, model: &Model) -> Facts {
+    Facts {
+        request: exchange.request_id(),
+        key: Some(key.key.id.clone()),
+        user: key.key.user_id.clone(),
+        tenant: Arc::clone(&key.tenant),
+        model: Arc::clone(&model.name),
+    }
+}
+
+/// What `usage` will cost before it is known who serves it: the most where money pays.
+fn quote(usage: &Usage, key: &Key, model: &Model, otherwise: Otherwise) -> Option<NanoUsd> {
+    if key.payers.money {
+        return most_of(usage, model, otherwise);
+    }
+    price_of(usage, model, model.offers.first()?, otherwise)
+}
+
+fn amounts(requests: i64, usage: &Usage, cost: Option<NanoUsd>) -> Amounts {
+    let tokens = i64::try_from(usage.total()).unwrap_or(i64::MAX);
+    Amounts { requests, tokens, cost: cost.unwrap_or(NanoUsd::ZERO) }
+}
+
+/// Whether the answer must not cost more than is held for it.
+fn clamps(key: &Key, call: &Call) -> bool {
+    key.key.terms.strict_unary == StrictUnary::Clamp
+        && !call.stream
+        && call.surface.may_stream()
+        && (key.payers.money || key.payers.tokens)
+}
+
+/// Holds as long an answer as the caller wants and its payers can cover. The longest answer to ask the
+/// upstream for, where that is not what the caller asks for.
+fn clamp(charge: &mut Charge, purse: &Purse<'_>, least: &Usage, call: &Call, model: &Model) -> Option<u64> {
+    let listed = || model.offers.iter().filter_map(|offer| offer.price?.max_output).max();
+    let known = call.max_output.or_else(listed);
+    let choices = u64::from(call.choices);
+    let wanted = known.unwrap_or(UNSTATED_MAX).max(1).saturating_mul(choices);
+    let covered = charge.stretch(purse, least, wanted);
+    let affordable = covered / choices;
+    (known.is_none_or(|most| affordable < most)).then_some(affordable)
+}
+
+impl Charge {
+    fn new(hold: Hold, otherwise: Otherwise, held: Amounts, expected: &Usage, now: Instant) -> Self {
+        let covered = expected.output;
+        Self { hold, otherwise, held, covered, relayed: 0, counted: 0, is_cut: false, told: 0, told_at: now }
+    }
+
+    /// Counts content that is about to be forwarded: each piece for a token at least.
+    fn count(&mut self, content_bytes: u64) {
+        self.relayed += llm::estimate_tokens(content_bytes.saturating_sub(self.counted));
+        self.counted = content_bytes;
+    }
+
+    /// Output tokens that went to the caller, by estimate.
+    fn produced(&self, content_bytes: u64) -> u64 {
+        if self.is_cut {
+            return self.relayed;
+        }
+        self.relayed + llm::estimate_tokens(content_bytes.saturating_sub(self.counted))
+    }
+
+    /// Holds as much as `usage` takes, or nothing more than before.
+    fn raise(&mut self, purse: &Purse<'_>, usage: &Usage) -> Result<(), Rejection> {
+        let to = amounts(1, usage, (purse.price)(usage));
+        let more = Amounts {
+            requests: 0,
+            tokens: (to.tokens - self.held.tokens).max(0),
+            cost: NanoUsd((to.cost.0 - self.held.cost.0).max(0)),
+        };
+        if more == Amounts::default() {
+            return Ok(());
+        }
+        purse.meter.extend(&mut self.hold, more, purse.now)?;
+        self.held = self.held.plus(&more);
+        Ok(())
+    }
+
+    /// Holds more of an answer, some tokens ahead of it if they are to be had, else just what there is.
+    fn extend(&mut self, purse: &Purse<'_>, so_far: &Usage) -> Result<(), Rejection> {
+        let ahead = Usage { output: so_far.output.saturating_add(AHEAD), ..*so_far };
+        if self.raise(purse, &ahead).is_ok() {
+            self.covered = self.relayed.saturating_add(AHEAD);
+            return Ok(());
+        }
+        self.raise(purse, so_far)?;
+        self.covered = self.relayed;
+        Ok(())
+    }
+
+    /// Holds up to `wanted` output tokens beside the input of `least`, as many as can be had; how many.
+    fn stretch(&mut self, purse: &Purse<'_>, least: &Usage, wanted: u64) -> u64 {
+        let mut output = least.output;
+        let mut step = wanted.saturating_sub(output);
+        // Halving steps: the sum of those that fit is the most that fits.
+        while step > 0 {
+            let longer = Usage { output: output + step, ..*least };
+            if self.raise(purse, &longer).is_ok() {
+                output += step;
+            }
+            step = (step / 2).min(wanted - output);
+        }
+        self.covered = output;
+        output
+    }
+
+    /// Whether it is time to tell the meter how far the answer is.
+    fn is_news(&self, now: Instant) -> bool {
+        self.relayed - self.told >= TOLD_TOKENS
+            || (self.relayed > self.told && now.duration_since(self.told_at) >= TOLD_TIME)
+    }
+
+    /// Ends it: the hold, for who settles or voids it.
+    pub fn close(self) -> Hold {
+        self.hold
+    }
+}
+
+impl Belongings {
+    /// Journals that the request is about to reach `account`. No byte may go upstream before what is
+    /// returned has been waited for.
+    ///
+    /// # Errors
+    /// `SERVICE_DEGRADED` when that cannot be kept: the upstream must not be called then.
+    pub fn begin_attempt(&mut self, account: &Arc<str>) -> Result<Written, Rejection> {
+        let (number, now) = (self.record.attempts.len(), self.now_ms());
+        let Some(charge) = self.charge.as_mut() else {
+            return Ok(Written::done());
+        };
+        failpoint::pass("before_intent");
+        let number = u8::try_from(number).unwrap_or(u8::MAX);
+        let attempt = AttemptStart { number, account: Arc::clone(account) };
+        let written = self.worker.shared.meter.begin(&mut charge.hold, attempt, now)?;
+        failpoint::pass("after_intent");
+        Ok(written)
+    }
+
+    /// Makes sure that all of the answer that was read is covered by the hold, before it is forwarded.
+    ///
+    /// # Errors
+    /// What the meter says when a payer cannot cover more: the answer must end here.
+    pub fn cover(&mut self) -> Result<(), Rejection> {
+        if !self.record.stream {
+            // It settles at its real cost.
+            return Ok(());
+        }
+        let Some(before) = self.charge.as_ref().map(|charge| (charge.relayed, charge.counted)) else {
+            return Ok(());
+        };
+        self.count();
+        if self.charge.as_ref().is_some_and(|charge| charge.relayed > charge.covered)
+            && let Err(refusal) = self.extend()
+        {
+            return self.exhausted(before, refusal);
+        }
+        self.progress();
+        Ok(())
+    }
+
+    /// Counts what was read of a stream's content so far.
+    pub fn count(&mut self) {
+        if let (true, Some(charge), Some(scanner)) =
+            (self.record.stream, self.charge.as_mut(), self.scanner.as_ref())
+        {
+            charge.count(scanner.content_bytes());
+        }
+    }
+
+    fn extend(&mut self) -> Result<(), Rejection> {
+        let (so_far, now, otherwise) = (self.usage_so_far(), self.now_ms(), self.otherwise());
+        let worker = std::rc::Rc::clone(&self.worker);
+        let model = self.model.clone();
+        let offer = self.serving.as_ref().map(|serving| serving.offer);
+        let price = |usage: &Usage| {
+            let model = model.as_deref()?;
+            price_of(usage, model, model.offers.get(offer?)?, otherwise)
+        };
+        match self.charge.as_mut() {
+            Some(charge) => {
+                charge.extend(&Purse { meter: &*worker.shared.meter, price: &price, now }, &so_far)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Nothing is left to pay the last piece with: the stream ends before it, or finishes uncovered.
+    fn exhausted(&mut self, before: (u64, u64), refusal: Rejection) -> Result<(), Rejection> {
+        self.checked("hold", false, None, None);
+        let terms = self.key.as_ref().map(|key| key.key.terms.when_exhausted).unwrap_or_default();
+        let Some(charge) = self.charge.as_mut() else {
+            return Err(refusal);
+        };
+        match terms {
+            WhenExhausted::Finish => {
+                charge.covered = u64::MAX;
+                Ok(())
+            }
+            WhenExhausted::Cut => {
+                // The piece is not forwarded, so it is not charged.
+                (charge.relayed, charge.counted) = before;
+                charge.is_cut = true;
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Tells the meter from time to time how far the answer is: what is charged if this process dies.
+    fn progress(&mut self) {
+        let now = Instant::now();
+        if !self.charge.as_ref().is_some_and(|charge| charge.is_news(now)) {
+            return;
+        }
+        let usage = self.usage_so_far();
+        let so_far = Progress { usage, cost: self.cost_of(&usage) };
+        let (worker, now_ms) = (std::rc::Rc::clone(&self.worker), self.now_ms());
+        if let Some(charge) = self.charge.as_mut() {
+            worker.shared.meter.checkpoint(&mut charge.hold, &so_far, now_ms);
+            (charge.told, charge.told_at) = (charge.relayed, now);
+        }
+    }
+
+    /// What the request has used so far, if an upstream works for it: as stated, else estimated.
+    pub fn usage_so_far(&self) -> Usage {
+        let stated = self.scanner.as_ref().and_then(Scanner::usage);
+        if let Some(usage) = stated
+            && self.is_final()
+        {
+            return usage;
+        }
+        let content_bytes = self.scanner.as_ref().map_or(0, Scanner::content_bytes);
+        let produced = match &self.charge {
+            Some(charge) => charge.produced(content_bytes),
+            None => llm::estimate_tokens(content_bytes),
+        };
+        let usage =
+            stated.unwrap_or(Usage { input: llm::estimate_tokens(self.record.bytes_in), ..Usage::default() });
+        Usage { output: usage.output.max(produced), source: UsageSource::Estimated, ..usage }
+    }
+
+    /// Whether usage that was stated is the last word. Messages state some as they begin, too.
+    fn is_final(&self) -> bool {
+        let openai = self.surface.is_some_and(|surface| surface.family() == Family::OpenAi);
+        openai || self.scanner.as_ref().is_some_and(Scanner::is_complete)
+    }
+
+    /// What `usage` costs the caller at the account that was called last; `None` when nobody knows.
+    pub fn cost_of(&self, usage: &Usage) -> Option<NanoUsd> {
+        let model = self.model.as_deref()?;
+        price_of(usage, model, self.last_offer()?, self.otherwise())
+    }
+
+    fn otherwise(&self) -> Otherwise {
+        self.charge.as_ref().map(|charge| charge.otherwise).unwrap_or_default()
+    }
+}
