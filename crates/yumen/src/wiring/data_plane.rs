@@ -1,7 +1,6 @@
 //! The data plane's parts, from the settings.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::thread::available_parallelism;
 
 use arc_swap::ArcSwap;
@@ -13,9 +12,11 @@ use policy::identify::{Pepper, TrustedProxies};
 use proxy::settings::{ClientTimers, DefaultLimits, Sizes};
 use proxy::{Catalog, ControlPlane, Shared};
 use state::blocks::Blocks;
+use state::capacity::Capacity;
 use state::circuits::Circuits;
 use state::in_flight::InFlight;
 use state::limits::Limits;
+use state::outputs::Outputs;
 use store::Store;
 use telemetry::metric::Metrics;
 use telemetry::queue::RecordSender;
@@ -57,6 +58,7 @@ pub fn shared(settings: &Settings, parts: Parts<'_>, first: &Configuration) -> A
         .with_in_process(demo::NAME, Arc::new(Demo::on(tokio::runtime::Handle::current())));
     let catalog = Catalog::compile(first, &settings.default_limits, None);
     parts.metrics.config_applied(first.revision, parts.clock.now_ms());
+    let capacity = Capacity::new(settings.sizes.most);
     Arc::new(Shared {
         catalog: ArcSwap::from_pointee(catalog),
         settings,
@@ -67,7 +69,8 @@ pub fn shared(settings: &Settings, parts: Parts<'_>, first: &Configuration) -> A
         blocks: parts.memory.blocks,
         limits: Arc::new(Limits::new()),
         in_flight: Arc::new(InFlight::new()),
-        bodies: AtomicUsize::new(0),
+        capacity,
+        outputs: Outputs::new(),
         meter: Arc::new(MemoryMeter::default()),
         records: parts.records,
         metrics: parts.metrics,
