@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use telemetry::failpoint;
 
 use super::shard::{Due, Shard};
@@ -63,31 +64,27 @@ impl Journal {
             };
             if let Some(due) = due {
                 worked = true;
-                self.sync(shard, due);
+                self.sync(shard, &due);
             }
         }
         worked
     }
 
-    fn sync(&self, shard: &parking_lot::Mutex<Shard>, due: Due) {
+    fn sync(&self, shard: &Mutex<Shard>, due: &Due) {
         failpoint::pass("journal_before_sync");
-        let outcome = self.sync_files(&due);
+        let outcome = self.sync_files(due);
         failpoint::pass("journal_after_sync");
-        let told = match outcome {
-            Ok(()) => {
-                shard.lock().synced(due.active);
-                Ok(())
-            }
+        let (told, answer) = match outcome {
+            Ok(()) => (shard.lock().synced(due), Ok(())),
             Err(error) => {
-                shard.lock().lost(due.active);
                 let fault = JournalFault(Arc::from(format!("cannot sync: {}", describe(&error))));
                 self.fail(fault.clone());
-                Err(fault)
+                (shard.lock().lost(), Err(fault))
             }
         };
-        for waiting in due.waiting {
+        for waiting in told {
             // Whoever has stopped waiting does not want to know.
-            let _ = waiting.send(told.clone());
+            let _ = waiting.send(answer.clone());
         }
     }
 
@@ -113,11 +110,11 @@ impl Journal {
         }
     }
 
-    fn try_shard(&self, shard: &parking_lot::Mutex<Shard>) -> io::Result<()> {
+    fn try_shard(&self, shard: &Mutex<Shard>) -> io::Result<()> {
         let on_trial = {
             let mut shard = shard.lock();
-            shard.flush(self.place())?;
-            shard.on_trial(self.place())?
+            shard.flush(self.ground())?;
+            shard.on_trial(self.ground())?
         };
         let Some(file) = on_trial else {
             return Ok(());

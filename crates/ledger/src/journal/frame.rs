@@ -7,30 +7,51 @@ static CRC: crc::Crc<u32, crc::Table<16>> = crc::Crc::<u32, crc::Table<16>>::new
 
 /// What a segment begins with; its last two characters are the version of the form.
 const MAGIC: &[u8; 8] = b"YUMENJ01";
-/// Bytes of a segment's header: magic, shard, segment, CRC.
-pub const HEADER: usize = 24;
+/// Bytes of a segment's header: magic, shard, segment, where the segments before it end, CRC.
+pub const HEADER: usize = 40;
 /// Bytes before a record's content: length and CRC.
 pub const PREFIX: usize = 8;
 /// No record is larger: an event with eight payers of ten quotas each, 64 attempts and the longest allowed
 /// texts stays below. A length beyond it is damage, and never allocated.
 pub const MOST_CONTENT: usize = 256 * 1024;
 
-/// The header of a segment.
-#[must_use]
-pub fn header(shard: u32, segment: u64) -> [u8; HEADER] {
-    let mut bytes = [0; HEADER];
-    bytes[..8].copy_from_slice(MAGIC);
-    bytes[8..12].copy_from_slice(&shard.to_le_bytes());
-    bytes[12..20].copy_from_slice(&segment.to_le_bytes());
-    let check = CRC.checksum(&bytes[..20]);
-    bytes[20..].copy_from_slice(&check.to_le_bytes());
-    bytes
+/// What a segment says of itself and of those before it in its shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Which of the shards that are written side by side.
+    pub shard: u32,
+    /// Which segment of it.
+    pub segment: u64,
+    /// Where the shard ended when this segment was begun, as segment and bytes, if not where its files do:
+    /// whatever stands between there and here could not be trusted to the disk and is void, because what
+    /// was to last of it is written again from here on.
+    pub void_from: Option<(u64, u64)>,
 }
 
-/// Whether `bytes` begin with the header of that segment.
-#[must_use]
-pub fn is_headed(bytes: &[u8], shard: u32, segment: u64) -> bool {
-    bytes.get(..HEADER) == Some(&header(shard, segment)[..])
+impl Header {
+    /// As it stands in the file.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; HEADER] {
+        let mut bytes = [0; HEADER];
+        let (segment, offset) = self.void_from.unwrap_or_default();
+        bytes[..8].copy_from_slice(MAGIC);
+        bytes[8..12].copy_from_slice(&self.shard.to_le_bytes());
+        bytes[12..20].copy_from_slice(&self.segment.to_le_bytes());
+        bytes[20..28].copy_from_slice(&segment.to_le_bytes());
+        bytes[28..36].copy_from_slice(&offset.to_le_bytes());
+        let check = CRC.checksum(&bytes[..36]);
+        bytes[36..].copy_from_slice(&check.to_le_bytes());
+        bytes
+    }
+
+    /// The header at the beginning of `bytes`; `None` when there is no sound one.
+    #[must_use]
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let long = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+        let void_from = Some((long(20)?, long(28)?)).filter(|(segment, _)| *segment > 0);
+        let header = Self { shard: number(bytes, 8)?, segment: long(12)?, void_from };
+        (bytes.get(..HEADER)? == header.to_bytes()).then_some(header)
+    }
 }
 
 /// Appends a record whose content `write` appends; returns its bytes, or `None`, leaving `to` as it was,
@@ -124,9 +145,17 @@ mod tests {
     }
 
     #[test]
-    fn a_header_names_its_segment() {
-        let bytes = header(3, 9);
-        assert!(is_headed(&bytes, 3, 9));
-        assert!(!is_headed(&bytes, 3, 8) && !is_headed(&bytes, 2, 9) && !is_headed(&bytes[..20], 3, 9));
+    fn a_header_is_read_back_and_a_damaged_one_is_none() {
+        for void_from in [None, Some((7, 4_711))] {
+            let header = Header { shard: 3, segment: 9, void_from };
+            let bytes = header.to_bytes();
+            assert_eq!(Header::read(&bytes), Some(header));
+            assert_eq!(Header::read(&bytes[..HEADER - 1]), None);
+            for bit in 0..HEADER * 8 {
+                let mut flipped = bytes;
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                assert_eq!(Header::read(&flipped), None, "bit {bit}");
+            }
+        }
     }
 }

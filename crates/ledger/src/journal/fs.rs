@@ -54,6 +54,12 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// The system's.
     fn list(&self, directory: &Path) -> io::Result<Vec<(String, u64)>>;
 
+    /// Returns when a file that nobody writes to survives a power cut, its name excepted.
+    ///
+    /// # Errors
+    /// The system's.
+    fn sync(&self, path: &Path) -> io::Result<()>;
+
     /// Gives a file another name, in place of whatever has it.
     ///
     /// # Errors
@@ -123,6 +129,10 @@ impl Fs for RealFs {
             }
         }
         Ok(files)
+    }
+
+    fn sync(&self, path: &Path) -> io::Result<()> {
+        fs::File::open(path)?.sync_data()
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -15,8 +15,9 @@
 //!
 //! **What the disk has.** One thread ([`commit`]) syncs what was written, all shards together: at most
 //! 10 ms later (`process`), or at once while somebody waits for it (`power`). A sync that fails is never
-//! repeated in the hope of a better answer, because kernels forget what they could not write: the segment is
-//! left, whoever waited is told, and nothing new is accepted until another segment was synced.
+//! repeated in the hope of a better answer, because kernels forget what they could not write: whatever was
+//! to be synced is declared void by the header of another segment and written again there, except what
+//! somebody waits for, who is told that it will never be; nothing new is accepted until a sync has worked.
 //!
 //! **When the disk is full,** intents are refused. Ends are not: a [`reserve`] is given up for them, and
 //! what it cannot take stays in memory. Once the reserve could be made again, intents are accepted again.
@@ -50,7 +51,7 @@ pub use sim_fs::SimFs;
 
 use crate::event::{Event, JournalFault, JournalWriter, Need, Written};
 use commit::Bell;
-use shard::{Place, Shard};
+use shard::{Ground, Shard};
 
 /// What an intent survives when [`JournalWriter::append`] has returned and its [`Written`] was waited for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,7 +109,7 @@ impl Journal {
         fs.make_directory(&options.directory)?;
         let mut next: HashMap<u32, u64> = HashMap::new();
         let listed = segment::list(&*fs, &options.directory)?;
-        let listed = listed.into_iter().map(|(id, _)| (id.shard, id.segment));
+        let listed = listed.into_iter().map(|segment| (segment.id.shard, segment.id.segment));
         for (shard, segment) in listed.chain(known.iter().map(|at| (at.shard, at.segment))) {
             let next = next.entry(shard).or_insert(1);
             *next = (*next).max(segment + 1);
@@ -132,28 +133,28 @@ impl Journal {
         &self.options.directory
     }
 
-    /// What may be read of each shard. Ask for this before listing segments: one that was made since then
-    /// is not finished.
+    /// What may be read of each shard: what the disk has. Who reads more could show the database what a
+    /// power cut then takes out of the journal.
     #[must_use]
     pub fn extents(&self) -> Vec<Extent> {
         self.shards.iter().map(|shard| shard.lock().extent()).collect()
     }
 
-    fn place(&self) -> Place<'_> {
+    fn ground(&self) -> Ground<'_> {
         let Options { directory, segment_bytes, .. } = &self.options;
-        Place { fs: &*self.fs, directory, segment_bytes: *segment_bytes }
+        Ground { fs: &*self.fs, directory, segment_bytes: *segment_bytes }
     }
 
     /// Writes what a shard has gathered; for what already runs, with the room of the reserve if need be.
     fn write(&self, shard: &mut Shard, may_use_reserve: bool) -> Result<(), JournalFault> {
-        let mut outcome = shard.flush(self.place());
+        let mut outcome = shard.flush(self.ground());
         if outcome.as_ref().is_err_and(is_full) && may_use_reserve {
             let given_up = reserve::give_up(&*self.fs, &self.options.directory);
             if given_up {
                 failpoint::pass("journal_reserve_freed");
                 let cause = JournalFault(Arc::from("the disk is full, the reserve is in use"));
                 self.fail(cause);
-                outcome = shard.flush(self.place());
+                outcome = shard.flush(self.ground());
             }
         }
         outcome.map_err(|error| {
@@ -178,20 +179,25 @@ impl Journal {
     }
 }
 
-impl JournalWriter for Journal {
-    fn append(&self, event: &Event, need: Need) -> Result<Written, JournalFault> {
+impl Journal {
+    /// Does what [`JournalWriter::append`] does, as the thread with that number.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn append_as(&self, thread: usize, event: &Event, need: Need) -> Result<Written, JournalFault> {
         let runs_already = event.may_use_reserve();
         if !runs_already && let Some(fault) = self.trouble() {
             return Err(fault);
         }
         let is_awaited =
             need == Need::Power || (self.options.durability == Durability::Power && !runs_already);
-        let mut shard = self.shards[own_place() % self.shards.len()].lock();
+        let mut shard = self.shards[thread % self.shards.len()].lock();
         let Some(before) = shard.gather(|to| codec::write(event, to)) else {
             return Err(JournalFault(Arc::from(
                 "the record is too large, or too much waits for a full disk",
             )));
         };
+        let bytes = shard.gathered() - before;
         if runs_already && !is_awaited {
             if shard.gathered() >= shard::WORTH_WRITING {
                 // What cannot be written stays gathered, and is tried again until it can.
@@ -207,10 +213,16 @@ impl JournalWriter for Journal {
             self.bell.ring(false);
             return Err(fault);
         }
-        let written = if is_awaited { wait(&mut shard) } else { Written::done() };
+        let written = if is_awaited { wait(&mut shard, bytes) } else { Written::done() };
         drop(shard);
         self.bell.ring(is_awaited);
         Ok(written)
+    }
+}
+
+impl JournalWriter for Journal {
+    fn append(&self, event: &Event, need: Need) -> Result<Written, JournalFault> {
+        self.append_as(own_place(), event, need)
     }
 
     fn fault(&self) -> Option<String> {
@@ -218,9 +230,10 @@ impl JournalWriter for Journal {
     }
 }
 
-fn wait(shard: &mut Shard) -> Written {
+/// Waits for the last record that was written, of so many bytes.
+fn wait(shard: &mut Shard, bytes: usize) -> Written {
     let (waiting, told) = oneshot::channel();
-    shard.wait(waiting);
+    shard.wait(bytes, waiting);
     Written::after(async move {
         told.await.unwrap_or_else(|_| Err(JournalFault(Arc::from("the journal was closed"))))
     })

@@ -1,10 +1,10 @@
-//! Segments: their names, which there are, and reading the records of one.
+//! Segments: their names, which there are, how far each one counts, and reading the records of one.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::frame::{self, Found};
+use super::frame::{self, Found, HEADER, Header};
 use super::fs::Fs;
 
 /// Bytes that are read at once: large enough that calls to the system do not count, small enough that
@@ -33,19 +33,45 @@ impl SegmentId {
         let (shard, segment) = name.strip_suffix(".log")?.split_once('-')?;
         let id = Self { shard: shard.parse().ok()?, segment: segment.parse().ok()? };
         // `+1` and `01` are read as numbers too, and are not what we write.
-        (format!("{}-{}.log", id.shard, id.segment) == name).then_some(id)
+        (format!("{}-{}.log", id.shard, id.segment) == name && id.segment > 0).then_some(id)
     }
 }
 
-/// Every segment that there is, in order, with its length in bytes.
+/// A segment that there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Which one.
+    pub id: SegmentId,
+    /// Bytes of its file.
+    pub bytes: u64,
+    /// Bytes of it that count: later segments may have declared the rest void.
+    pub until: u64,
+}
+
+/// Every segment that there is, by shard and number.
 ///
 /// # Errors
 /// The system's.
-pub fn list(fs: &dyn Fs, directory: &Path) -> io::Result<Vec<(SegmentId, u64)>> {
+pub fn list(fs: &dyn Fs, directory: &Path) -> io::Result<Vec<Listed>> {
     let files = fs.list(directory)?;
     let named = files.into_iter().filter_map(|(name, bytes)| Some((SegmentId::named(&name)?, bytes)));
-    let mut segments: Vec<_> = named.collect();
-    segments.sort_unstable();
+    let mut segments: Vec<_> = named.map(|(id, bytes)| Listed { id, bytes, until: bytes }).collect();
+    segments.sort_unstable_by_key(|segment| segment.id);
+    for at in 0..segments.len() {
+        let id = segments[at].id;
+        let head = fs.read(&id.path(directory), 0, HEADER)?;
+        let header =
+            Header::read(&head).filter(|header| (header.shard, header.segment) == (id.shard, id.segment));
+        if let Some((first, offset)) = header.and_then(|header| header.void_from) {
+            for earlier in segments[..at].iter_mut().filter(|earlier| earlier.id.shard == id.shard) {
+                match earlier.id.segment {
+                    segment if segment == first => earlier.until = earlier.until.min(offset),
+                    segment if segment > first => earlier.until = 0,
+                    _ => {}
+                }
+            }
+        }
+    }
     Ok(segments)
 }
 
@@ -91,11 +117,13 @@ impl Records {
     /// The system's. Nothing is skipped: the same record comes next.
     pub fn read(&mut self) -> io::Result<Option<&[u8]>> {
         if !self.headed {
-            self.fill(frame::HEADER)?;
-            if !frame::is_headed(&self.buffer, self.id.shard, self.id.segment) {
+            self.fill(HEADER)?;
+            let header = Header::read(&self.buffer);
+            if header.is_none_or(|header| (header.shard, header.segment) != (self.id.shard, self.id.segment))
+            {
                 return Ok(None);
             }
-            self.used = frame::HEADER;
+            self.used = HEADER;
             self.headed = true;
         }
         let mut needed = frame::PREFIX;
@@ -125,8 +153,11 @@ impl Records {
         self.used = 0;
         let at = self.base + u64::try_from(self.buffer.len()).unwrap_or(0);
         let left = usize::try_from(self.until.saturating_sub(at)).unwrap_or(usize::MAX);
-        let piece = self.fs.read(&self.path, at, PIECE.max(needed).min(left))?;
-        self.buffer.extend_from_slice(&piece);
+        let most = PIECE.max(needed).min(left);
+        if most > 0 {
+            let piece = self.fs.read(&self.path, at, most)?;
+            self.buffer.extend_from_slice(&piece);
+        }
         Ok(self.buffer.len() >= needed)
     }
 }
@@ -142,7 +173,7 @@ mod tests {
         assert_eq!(path, Path::new("journal/2-17.log"));
         assert_eq!(SegmentId::named("2-17.log"), Some(id));
         for other in
-            ["2-17", "02-17.log", "2-+17.log", "-17.log", "2-.log", "reserve", "open.log", "1-2-3.log"]
+            ["2-17", "02-17.log", "2-+17.log", "2-0.log", "-17.log", "2-.log", "reserve", "1-2-3.log"]
         {
             assert_eq!(SegmentId::named(other), None, "{other}");
         }

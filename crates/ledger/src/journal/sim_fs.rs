@@ -70,6 +70,20 @@ impl Disk {
         usize::try_from(self.chance() % n).unwrap_or(0)
     }
 
+    fn sync(&mut self, file: &Shared) -> io::Result<()> {
+        let mut content = file.lock();
+        if self.good_syncs == Some(0) {
+            self.good_syncs = None;
+            content.broken = true;
+            return Err(io::Error::other("input/output error"));
+        }
+        self.good_syncs = self.good_syncs.map(|good| good - 1);
+        if !content.broken {
+            content.synced = content.bytes.len();
+        }
+        Ok(())
+    }
+
     fn find(&self, path: &Path) -> io::Result<Shared> {
         self.names.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
@@ -185,18 +199,7 @@ impl File for SimFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let mut disk = self.disk.lock();
-        let mut content = self.content.lock();
-        if disk.good_syncs == Some(0) {
-            disk.good_syncs = None;
-            content.broken = true;
-            return Err(io::Error::other("input/output error"));
-        }
-        disk.good_syncs = disk.good_syncs.map(|good| good - 1);
-        if !content.broken {
-            content.synced = content.bytes.len();
-        }
-        Ok(())
+        self.disk.lock().sync(&self.content)
     }
 }
 
@@ -231,6 +234,12 @@ impl Fs for SimFs {
             Some((name, u64::try_from(file.lock().bytes.len()).ok()?))
         });
         Ok(named.collect())
+    }
+
+    fn sync(&self, path: &Path) -> io::Result<()> {
+        let mut disk = self.0.lock();
+        let file = disk.find(path)?;
+        disk.sync(&file)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -1,0 +1,7 @@
+//! The journal on a simulated disk: what is damaged, torn, full, failing or without power gives back what
+//! was promised, and never anything else.
+
+mod damage;
+mod disk;
+mod events;
+mod power;
