@@ -135,6 +135,9 @@ pub fn preset(id: &str) -> Option<&'static Preset> {
     presets().iter().find(|preset| preset.id == id)
 }
 
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const API_KEY: HeaderName = HeaderName::from_static("api-key");
+
 /// The header that carries `key` to the provider, marked so that it is not printed. `None` when the
 /// provider takes no credential, or the key has bytes that no header can carry.
 #[must_use]
@@ -142,8 +145,8 @@ pub fn authorize(preset: &Preset, key: &str) -> Option<(HeaderName, HeaderValue)
     let (name, text) = match preset.auth {
         AuthStyle::None => return None,
         AuthStyle::Bearer => (AUTHORIZATION, format!("Bearer {key}")),
-        AuthStyle::XApiKey => (HeaderName::from_static("x-api-key"), key.to_owned()),
-        AuthStyle::ApiKey => (HeaderName::from_static("api-key"), key.to_owned()),
+        AuthStyle::XApiKey => (X_API_KEY, key.to_owned()),
+        AuthStyle::ApiKey => (API_KEY, key.to_owned()),
     };
     let mut value = HeaderValue::try_from(text).ok()?;
     value.set_sensitive(true);
