@@ -17,6 +17,7 @@ use state::circuits::Circuits;
 use state::in_flight::InFlight;
 use state::limits::Limits;
 use state::outputs::Outputs;
+use state::replay::Replays;
 use store::Store;
 use telemetry::metric::Metrics;
 use telemetry::queue::RecordSender;
@@ -24,6 +25,7 @@ use telemetry::queue::RecordSender;
 use crate::config::Settings;
 use crate::demo::Demo;
 use crate::entropy::random_bytes;
+use crate::wiring::answers::StoredAnswers;
 use crate::wiring::demo;
 
 /// What the process remembers of its upstreams and callers, shared by both planes.
@@ -39,8 +41,8 @@ pub struct Memory {
 pub struct Parts<'a> {
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
-    /// Holds the pepper.
-    pub store: &'a Store,
+    /// Holds the pepper, and answers that may be asked for again.
+    pub store: &'a Arc<Store>,
     /// What the process remembers.
     pub memory: Memory,
     /// Where finished requests are reported.
@@ -56,6 +58,8 @@ pub fn shared(settings: &Settings, parts: Parts<'_>, first: &Configuration) -> A
     let settings = plane_settings(settings);
     let egress = Egress::new(Arc::new(egress::SystemResolver))
         .with_in_process(demo::NAME, Arc::new(Demo::on(tokio::runtime::Handle::current())));
+    let clock = Arc::clone(&parts.clock);
+    let answers = StoredAnswers::new(Arc::clone(parts.store), clock, tokio::runtime::Handle::current());
     let catalog = Catalog::compile(first, &settings.default_limits, None);
     parts.metrics.config_applied(first.revision, parts.clock.now_ms());
     let capacity = Capacity::new(settings.sizes.most);
@@ -71,6 +75,8 @@ pub fn shared(settings: &Settings, parts: Parts<'_>, first: &Configuration) -> A
         in_flight: Arc::new(InFlight::new()),
         capacity,
         outputs: Outputs::new(),
+        replays: Replays::new(),
+        answers: Arc::new(answers),
         meter: Arc::new(MemoryMeter::default()),
         records: parts.records,
         metrics: parts.metrics,
