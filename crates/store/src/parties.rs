@@ -27,12 +27,14 @@ const UPDATE: &str = "UPDATE party SET name = $4, terms = $5, updated_at = $6, r
 const DELETE: &str = "DELETE FROM party WHERE tenant_id = $1 AND kind = $2 AND id = $3";
 /// Revoked keys are kept for good and do not count.
 const REFERS_TO_TENANT: &str = "SELECT \
-     (SELECT COUNT(*) FROM api_key WHERE tenant_id = $1 AND status <> 'revoked') + (SELECT COUNT(*) FROM account WHERE tenant_id = $1) \
+     (SELECT COUNT(*) FROM api_key WHERE tenant_id = $1 AND status <> 'revoked') \
+     + (SELECT COUNT(*) FROM account WHERE tenant_id = $1) \
      + (SELECT COUNT(*) FROM user_account WHERE tenant_id = $1)";
 /// A key's group stands in its JSON, so `$2` is the pattern that finds it there: names within the text have
 /// their quotes escaped and cannot look like it.
 const REFERS_TO_GROUP: &str = "SELECT \
-     (SELECT COUNT(*) FROM api_key WHERE detail LIKE $2 ESCAPE '!' AND status <> 'revoked') + (SELECT COUNT(*) FROM account WHERE group_id = $1)";
+     (SELECT COUNT(*) FROM api_key WHERE detail LIKE $2 ESCAPE '!' AND status <> 'revoked') \
+     + (SELECT COUNT(*) FROM account WHERE group_id = $1)";
 
 /// Of all tenants, those of a kind that a revision after the given one made or changed.
 pub(crate) const CHANGED: &str = "SELECT * FROM party WHERE kind = $1 AND revision > $2";

@@ -18,17 +18,17 @@ CREATE TABLE journal_position (
 -- Blocks of one projection overlap in at most one request; entries without a request have blocks of their
 -- own, with '' in place of the ids.
 CREATE TABLE ledger_block (
+    tenant_id TEXT NOT NULL,
     batch BIGINT NOT NULL,
     part BIGINT NOT NULL,
-    tenant_id TEXT NOT NULL,
     first_request TEXT NOT NULL,
     last_request TEXT NOT NULL,
     entries BIGINT NOT NULL,
     lines TEXT NOT NULL,
-    PRIMARY KEY (batch, part)
+    PRIMARY KEY (tenant_id, batch, part)
 );
 -- Holds all that a search by request reads of blocks which it does not want.
-CREATE INDEX ledger_block_by_request ON ledger_block (tenant_id, last_request, first_request, batch);
+CREATE INDEX ledger_block_by_request ON ledger_block (tenant_id, last_request, first_request, batch, part);
 
 -- Which projections have entries about which key or user: a number made from the end of its id, so two may
 -- share one and readers look again.

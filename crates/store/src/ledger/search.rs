@@ -13,22 +13,19 @@ use crate::page::{Cursor, Page, PageRequest};
 use crate::scope::Scope;
 use crate::store::Store;
 
-/// Projections with blocks that may hold the request. One that began long ago makes this read a number for
-/// each block since then, but no block that cannot hold it.
-const OF_REQUEST: &str = "SELECT DISTINCT batch FROM ledger_block WHERE tenant_id = $1 \
+/// Blocks that may hold the request. One that began long ago makes this read a few numbers for each block since
+/// then, but no block that cannot hold it.
+const OF_REQUEST: &str = "SELECT batch, part FROM ledger_block WHERE tenant_id = $1 \
      AND last_request >= $2 AND first_request <= $2";
 const OF_SUBJECT: &str = "SELECT batch FROM ledger_subject WHERE subject = $1 AND batch <= $2 \
      ORDER BY batch DESC LIMIT $3";
 const NEWEST: &str = "SELECT DISTINCT batch FROM ledger_block WHERE tenant_id = $1 AND batch <= $2 \
      ORDER BY batch DESC LIMIT $3";
-/// The blocks of a projection which may hold a request within `$3` and `$4`.
-const LINES: &str = "SELECT lines FROM ledger_block WHERE tenant_id = $1 AND batch = $2 \
-     AND last_request >= $3 AND first_request <= $4";
+const BLOCK: &str = "SELECT lines FROM ledger_block WHERE tenant_id = $1 AND batch = $2 AND part = $3";
+const BLOCKS: &str = "SELECT lines FROM ledger_block WHERE tenant_id = $1 AND batch = $2";
 
-pub(super) const STATEMENTS: [&str; 4] = [OF_REQUEST, OF_SUBJECT, NEWEST, LINES];
+pub(super) const STATEMENTS: [&str; 5] = [OF_REQUEST, OF_SUBJECT, NEWEST, BLOCK, BLOCKS];
 
-/// Sorts after every request id, in any collation.
-const AFTER_ALL: &str = "s";
 /// Projections looked up at one time.
 const STEP: i64 = 16;
 
@@ -45,6 +42,9 @@ pub struct LedgerFilter {
 
 /// Where an entry stands: the projection that brought it, and its number therein.
 type Position = (i64, u32);
+
+/// A block, or all blocks, of a projection.
+type Place = (i64, Option<i64>);
 
 struct Found {
     position: Position,
@@ -83,15 +83,16 @@ impl Store {
         let mut found: Vec<Found> = Vec::new();
         let mut newest = search.below.0;
         loop {
-            let batches = search.batches(&mut connection, newest).await?;
-            for batch in &batches {
-                search.add(&mut connection, *batch, &mut found).await?;
+            let places = search.places(&mut connection, newest).await?;
+            for place in &places {
+                search.add(&mut connection, *place, &mut found).await?;
                 if found.len() >= search.most {
                     return Ok(cut(found, page));
                 }
             }
-            match batches.last() {
-                Some(oldest) if filter.request_id.is_none() => newest = oldest - 1,
+            match places.last() {
+                Some((oldest, None)) => newest = oldest - 1,
+                // All blocks of a request were among them.
                 _ => return Ok(cut(found, page)),
             }
         }
@@ -108,42 +109,37 @@ fn cut(found: Vec<Found>, page: &PageRequest) -> Page<LedgerEntry> {
 }
 
 impl Search<'_> {
-    /// Projections up to `newest` that may hold what is wanted, newest first: all of them for a request,
-    /// else the next few.
-    async fn batches(&self, connection: &mut SqliteConnection, newest: i64) -> Result<Vec<i64>, StoreError> {
+    /// Where, in projections up to `newest`, what is wanted may stand, newest first: all such places for a
+    /// request, else the next few.
+    async fn places(&self, connection: &mut SqliteConnection, newest: i64) -> Result<Vec<Place>, StoreError> {
         let filter = self.filter;
         if let Some(request) = &filter.request_id {
-            let query = sqlx::query_scalar(OF_REQUEST).bind(&**self.tenant_id).bind(request);
-            let mut batches: Vec<i64> = query.fetch_all(connection).await?;
-            batches.retain(|batch| *batch <= newest);
-            batches.sort_unstable_by(|one, other| other.cmp(one));
-            return Ok(batches);
+            let query = sqlx::query_as(OF_REQUEST).bind(&**self.tenant_id).bind(request);
+            let mut blocks: Vec<(i64, i64)> = query.fetch_all(connection).await?;
+            blocks.retain(|(batch, _)| *batch <= newest);
+            blocks.sort_unstable_by(|one, other| other.cmp(one));
+            return Ok(blocks.into_iter().map(|(batch, part)| (batch, Some(part))).collect());
         }
         let query = match filter.key_id.as_ref().or(filter.user_id.as_ref()) {
             Some(id) => sqlx::query_scalar(OF_SUBJECT).bind(subject(id)),
             None => sqlx::query_scalar(NEWEST).bind(&**self.tenant_id),
         };
-        Ok(query.bind(newest).bind(STEP).fetch_all(connection).await?)
+        let batches: Vec<i64> = query.bind(newest).bind(STEP).fetch_all(connection).await?;
+        Ok(batches.into_iter().map(|batch| (batch, None)).collect())
     }
 
-    /// Puts what is wanted of one projection behind what was found, newest first.
+    /// Puts what is wanted of one place behind what was found, newest first.
     async fn add(
         &self,
         connection: &mut SqliteConnection,
-        batch: i64,
+        (batch, part): Place,
         found: &mut Vec<Found>,
     ) -> Result<(), StoreError> {
-        let (from, to) = match &self.filter.request_id {
-            Some(id) => (id.as_str(), id.as_str()),
-            None => ("", AFTER_ALL),
+        let query = match part {
+            Some(part) => sqlx::query_scalar(BLOCK).bind(&**self.tenant_id).bind(batch).bind(part),
+            None => sqlx::query_scalar(BLOCKS).bind(&**self.tenant_id).bind(batch),
         };
-        let blocks: Vec<String> = sqlx::query_scalar(LINES)
-            .bind(&**self.tenant_id)
-            .bind(batch)
-            .bind(from)
-            .bind(to)
-            .fetch_all(connection)
-            .await?;
+        let blocks: Vec<String> = query.fetch_all(connection).await?;
         let before = found.len();
         for text in blocks.iter().flat_map(|block| block.lines()).filter(|text| self.may_want(text)) {
             let (number, entry) = line::read(text, self.tenant_id)?;
