@@ -114,6 +114,8 @@ struct Template {
     folder: Folder,
     payer: Arc<Payer>,
     user: String,
+    /// Keeps the test's turn.
+    _stage: Stage,
 }
 
 async fn offer_all(stage: &Stage, world: &World) -> Result<()> {
@@ -151,7 +153,7 @@ async fn template(world: &World) -> Result<Template> {
     world.good.wait_for(before + 1).await?;
     stage.gateway.signal("KILL").await?;
     stage.gateway.ended(wait::PATIENCE).await?;
-    Ok(Template { folder, payer: Arc::new(payer), user })
+    Ok(Template { folder, payer: Arc::new(payer), user, _stage: stage })
 }
 
 /// One point met by one dialect.
