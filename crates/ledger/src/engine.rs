@@ -26,7 +26,7 @@ use crate::course::Course;
 use crate::event::{Ending, Event, JournalWriter, Need, Opening, Written};
 use crate::hold::{Hold, Keeper, Open};
 use crate::memory::late;
-use crate::meter::{Asked, AttemptStart, Meter, Progress, Settlement};
+use crate::meter::{Asked, AttemptStart, Meter, Payer, Progress, Settlement};
 use accounts::{AllAccounts, Locked, Shared};
 use registry::{Registry, Way};
 
@@ -105,6 +105,10 @@ impl Meter for Ledger {
     fn hold(&self, asked: Asked) -> Result<Hold, Rejection> {
         let open = self.0.hold(asked)?;
         Ok(Hold::new(open, Arc::<Inner>::clone(&self.0)))
+    }
+
+    fn standing(&self, payer: &Payer, now: EpochMs) -> Standing {
+        Self::standing(self, &payer.owner, &payer.quotas, payer.wallet, now)
     }
 
     fn begin(&self, hold: &mut Hold, attempt: AttemptStart, now: EpochMs) -> Result<Written, Rejection> {

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use crate::course::{Course, Late};
 use crate::event::Opening;
 use crate::hold::{Hold, Keeper, Open};
-use crate::meter::{Asked, AttemptStart, Meter, Progress, Settlement, Written};
+use crate::meter::{Asked, AttemptStart, Meter, Payer, Progress, Settlement, Standing, Written};
 
 /// A meter that covers everything and only counts.
 #[derive(Clone, Debug, Default)]
@@ -78,6 +78,10 @@ impl Meter for MemoryMeter {
         let opening = Opening { facts, payers, began: Box::default(), expected, at, expires: at };
         let open = Open::new(Arc::new(opening), Box::default(), Course::new(expected));
         Ok(Hold::new(Arc::new(open), Arc::<Counts>::clone(&self.0)))
+    }
+
+    fn standing(&self, _: &Payer, _: EpochMs) -> Standing {
+        Standing::default()
     }
 
     fn begin(&self, hold: &mut Hold, attempt: AttemptStart, now: EpochMs) -> Result<Written, Rejection> {

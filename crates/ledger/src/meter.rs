@@ -9,6 +9,7 @@ use model::clock::EpochMs;
 use model::quota::{Amounts, Owner, Quota};
 use model::{NanoUsd, Rejection, RequestId, ResourceId, Usage};
 
+pub use crate::engine::{Standing, WindowStanding};
 pub use crate::event::Written;
 pub use crate::hold::Hold;
 pub use crate::memory::{MemoryMeter, MeterCounts};
@@ -23,6 +24,9 @@ pub trait Meter: Send + Sync {
     /// The code of the first quota that does not cover it, `INSUFFICIENT_BALANCE`, or `SERVICE_DEGRADED`
     /// when a payer is frozen.
     fn hold(&self, asked: Asked) -> Result<Hold, Rejection>;
+
+    /// How a payer stands at `now`, for the record of a request.
+    fn standing(&self, payer: &Payer, now: EpochMs) -> Standing;
 
     /// Says that the request is about to reach an upstream; to be called, and waited for, before the
     /// first byte of each attempt.

@@ -5,11 +5,36 @@ use std::sync::Arc;
 use llm::Call;
 use model::{Code, Rejection, Usage};
 use policy::authorize;
-use state::limits::{Demand, Dimension, Level, LimitOwner, Taken, Violation, WindowState};
+use state::limits::{Demand, Dimension, Level, LimitOwner, Limits, Taken, Violation, WindowState};
 use state::outputs::UNKNOWN;
 
 use crate::catalog::Key;
 use crate::exchange::Exchange;
+use crate::places::Place;
+
+/// What was taken from the limits, kept while the request runs.
+pub(crate) struct Permit {
+    taken: Place<Taken>,
+    /// The requests per minute of the tightest level.
+    pub requests: Option<WindowState>,
+    /// The tokens per minute of the tightest level.
+    pub tokens: Option<WindowState>,
+}
+
+impl Permit {
+    fn keep(exchange: &Exchange, taken: Taken) -> Self {
+        let (requests, tokens) = (taken.requests(), taken.tokens());
+        Self { taken: exchange.worker.permits.keep(taken), requests, tokens }
+    }
+
+    /// Corrects the expected tokens to the real ones and gives the places in flight back.
+    pub fn settle(self, limits: &Limits, tokens: u64, now_ms: u64) {
+        if let Some(taken) = self.taken.end() {
+            limits.settle_tokens(&taken, tokens, now_ms);
+            limits.release(&taken);
+        }
+    }
+}
 
 /// Finds the model in the caller's group.
 ///
@@ -63,7 +88,7 @@ pub(crate) fn admit(exchange: &mut Exchange, call: &Call) -> Result<(), Rejectio
     match admitted {
         Ok(taken) => {
             note_standing(exchange, &taken);
-            exchange.permit = Some(taken);
+            exchange.permit = Some(Permit::keep(exchange, taken));
             Ok(())
         }
         Err(violation) => {

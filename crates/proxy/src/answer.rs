@@ -5,7 +5,7 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 use llm::Envelope;
 use model::{Rejection, RequestId, TraceId};
-use state::limits::{Taken, WindowState};
+use state::limits::WindowState;
 
 use crate::body::Outgoing;
 use crate::exchange::{Ending, Exchange};
@@ -52,8 +52,8 @@ impl Stamp {
             request_id: exchange.record.request_id,
             trace_id: exchange.record.trace_id,
             envelope: exchange.envelope,
-            requests: exchange.refused_by.or_else(|| taken?.requests()),
-            tokens: taken.and_then(Taken::tokens),
+            requests: exchange.refused_by.or_else(|| taken?.requests),
+            tokens: taken.and_then(|taken| taken.tokens),
         }
     }
 

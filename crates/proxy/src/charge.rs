@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use crate::catalog::{Key, Model};
 use crate::exchange::{Belongings, Exchange};
 use crate::price::{Otherwise, most_of, price_of};
+use crate::windows;
 
 /// Output tokens by which a hold is extended beyond what is needed: a frame then rarely costs a call.
 const AHEAD: u64 = 256;
@@ -84,6 +85,8 @@ pub(crate) fn hold(exchange: &mut Exchange, call: &Call) -> Result<(), Rejection
     let held = asked.expected;
     let worker = std::rc::Rc::clone(&exchange.worker);
     let meter = &*worker.shared.meter;
+    let looked = windows::look(exchange, &asked.payers, &held, asked.at);
+    exchange.record.checks.extend(looked);
     let hold = meter.hold(asked).inspect_err(|_| exchange.checked("hold", false, None, None))?;
     let mut charge = Charge::new(hold, otherwise, held, &expected, exchange.started);
     if !key.payers.money && !key.payers.tokens {

@@ -13,9 +13,11 @@ use llm::{Call, Envelope, Scanner, Surface};
 use model::record::{Attempt, Candidate, CandidateReason, Check, RequestRecord};
 use model::{Rejection, RequestId, TraceId, Usage};
 use state::capacity::Admitted;
-use state::limits::{Taken, WindowState};
+use state::in_flight::Slot;
+use state::limits::WindowState;
 use tokio::time::Instant;
 
+use crate::admission::Permit;
 use crate::catalog::{Catalog, Key, Model, Offer};
 use crate::charge::Charge;
 use crate::dispatch::Ticket;
@@ -48,7 +50,7 @@ pub(crate) struct Belongings {
     /// The model asked for.
     pub model: Option<Arc<Model>>,
     /// What was taken from the limits; given back or corrected at the end.
-    pub permit: Option<Taken>,
+    pub permit: Option<Permit>,
     /// The window of the limit that refused it.
     pub refused_by: Option<WindowState>,
     /// The room it takes among all requests.
@@ -76,7 +78,7 @@ pub(crate) struct Serving {
     /// Which model of which account, by its place in [`Model::offers`].
     pub offer: usize,
     /// The place taken; given back when dropped.
-    pub _place: Place,
+    pub _place: Place<Slot>,
     /// The permission of its circuit, until the outcome is reported.
     pub ticket: Option<Ticket>,
     /// When the attempt began.

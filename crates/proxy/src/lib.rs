@@ -37,6 +37,7 @@ pub mod terms;
 mod tests;
 mod upstream;
 mod waiting;
+mod windows;
 mod worker;
 
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! The places at accounts that the requests of one worker hold: leases, renewed for all of them at once.
+//! The places that the requests of one worker hold, at accounts and under limits: leases, renewed for all
+//! of them at once.
 //!
 //! Renewed here and not by each request, so that a request which only waits, for an upstream's first byte
 //! or between two frames, keeps its place without a timer of its own.
@@ -7,56 +8,93 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use state::in_flight::Slot;
+use state::limits::Taken;
 
-/// The places that requests of one worker hold now; bounded by its requests in flight.
-#[derive(Default)]
-pub(crate) struct Places(Rc<RefCell<Seats>>);
+/// What returns by itself unless it is renewed at least three times in [`state::LEASE_MS`].
+pub(crate) trait Lease {
+    /// Keeps it for another [`state::LEASE_MS`].
+    fn renew(&mut self, now_ms: u64);
+}
 
-#[derive(Default)]
-struct Seats {
-    slots: Vec<Option<Slot>>,
+impl Lease for Slot {
+    fn renew(&mut self, now_ms: u64) {
+        Self::renew(self, now_ms);
+    }
+}
+
+impl Lease for Taken {
+    fn renew(&mut self, now_ms: u64) {
+        Self::renew(self, now_ms);
+    }
+}
+
+/// The leases that requests of one worker hold now; bounded by its requests in flight.
+pub(crate) struct Places<L>(Rc<RefCell<Seats<L>>>);
+
+struct Seats<L> {
+    leases: Vec<Option<L>>,
     free: Vec<usize>,
 }
 
-/// A place at an account that is renewed until this is dropped; then it is given back.
-pub(crate) struct Place {
-    seats: Rc<RefCell<Seats>>,
+impl<L> Default for Seats<L> {
+    fn default() -> Self {
+        Self { leases: Vec::new(), free: Vec::new() }
+    }
+}
+
+impl<L> Default for Places<L> {
+    fn default() -> Self {
+        Self(Rc::default())
+    }
+}
+
+/// A lease that is renewed until this is dropped; then it is given back.
+pub(crate) struct Place<L> {
+    seats: Rc<RefCell<Seats<L>>>,
     index: usize,
 }
 
-impl Places {
-    /// Keeps `slot` until the answer is dropped.
-    pub fn keep(&self, slot: Slot) -> Place {
+impl<L: Lease> Places<L> {
+    /// Keeps `lease` until the answer is dropped.
+    pub fn keep(&self, lease: L) -> Place<L> {
         let mut seats = self.0.borrow_mut();
         let index = match seats.free.pop() {
             Some(index) => index,
             None => {
-                seats.slots.push(None);
-                seats.slots.len() - 1
+                seats.leases.push(None);
+                seats.leases.len() - 1
             }
         };
-        seats.slots[index] = Some(slot);
+        seats.leases[index] = Some(lease);
         Place { seats: Rc::clone(&self.0), index }
     }
 
-    /// Renews every place; to be called at least three times in [`state::LEASE_MS`].
+    /// Renews every lease.
     pub fn renew(&self, now_ms: u64) {
-        self.0.borrow_mut().slots.iter_mut().flatten().for_each(|slot| slot.renew(now_ms));
+        self.0.borrow_mut().leases.iter_mut().flatten().for_each(|lease| lease.renew(now_ms));
     }
 }
 
-impl Drop for Place {
+impl<L> Place<L> {
+    /// Ends the place; the lease is the caller's to give back.
+    pub fn end(self) -> Option<L> {
+        let mut seats = self.seats.borrow_mut();
+        seats.leases.get_mut(self.index).and_then(Option::take)
+    }
+}
+
+impl<L> Drop for Place<L> {
     fn drop(&mut self) {
         let mut seats = self.seats.borrow_mut();
-        let slot = seats.slots.get_mut(self.index).and_then(Option::take);
+        let lease = seats.leases.get_mut(self.index).and_then(Option::take);
         seats.free.push(self.index);
-        if seats.free.len() == seats.slots.len() {
+        if seats.free.len() == seats.leases.len() {
             // Nobody holds a place: what a busy hour needed is not kept.
             *seats = Seats::default();
         }
         drop(seats);
         // Given back last: it may wake who waits for it.
-        drop(slot);
+        drop(lease);
     }
 }
 
@@ -81,7 +119,7 @@ mod tests {
         }
         drop(place);
         assert!(in_flight.enter(&account, Some(1), 10 * LEASE_MS).is_some());
-        assert!(places.0.borrow().slots.is_empty());
+        assert!(places.0.borrow().leases.is_empty());
     }
 
     #[test]
@@ -94,7 +132,7 @@ mod tests {
         for _ in 0..100 {
             drop(keep());
         }
-        assert_eq!(places.0.borrow().slots.len(), 2);
+        assert_eq!(places.0.borrow().leases.len(), 2);
         assert_eq!(in_flight.running(&account, 0), 1);
         drop(first);
         assert_eq!(in_flight.running(&account, 0), 0);

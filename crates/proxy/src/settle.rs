@@ -136,9 +136,8 @@ impl Belongings {
     }
 
     fn settle_permit(&mut self) {
-        let Some(taken) = self.permit.take() else { return };
-        let limits = &self.worker.shared.limits;
-        limits.settle_tokens(&taken, self.record.usage.total(), self.now_ms());
-        limits.release(&taken);
+        if let Some(permit) = self.permit.take() {
+            permit.settle(&self.worker.shared.limits, self.record.usage.total(), self.now_ms());
+        }
     }
 }

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use egress::Pool;
 use fastrand::Rng;
 use model::RequestId;
+use state::in_flight::Slot;
+use state::limits::Taken;
 use state::queue::Queues;
 use telemetry::metric::WorkerGauges;
 use telemetry::queue::RecordSender;
@@ -27,7 +29,9 @@ pub(crate) struct Worker {
     /// The gauges that this worker moves.
     pub gauges: WorkerGauges,
     /// The places at accounts that its requests hold.
-    pub places: Places,
+    pub places: Places<Slot>,
+    /// What its requests took from limits.
+    pub permits: Places<Taken>,
     /// The answers read to their end for callers who have left.
     pub drains: Drains,
     rng: RefCell<Rng>,
@@ -42,6 +46,7 @@ impl Worker {
             records: shared.records.clone(),
             gauges: shared.metrics.worker(index),
             places: Places::default(),
+            permits: Places::default(),
             drains: Drains::default(),
             rng: RefCell::new(Rng::with_seed(seed)),
             shared,
@@ -53,6 +58,7 @@ impl Worker {
         self.pool.sweep();
         let now_ms = self.shared.clock.now_ms();
         self.places.renew(now_ms);
+        self.permits.renew(now_ms);
         Queues::new(&self.shared.in_flight).sweep(now_ms);
     }
 

@@ -10,7 +10,7 @@ use crate::book::Violation;
 use crate::period;
 
 /// How an owner stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
     /// What is in the wallet, held or not; `None` without one.
     pub balance: Option<NanoUsd>,
