@@ -86,6 +86,12 @@ impl Db {
         named(&self.path, error)
     }
 
+    /// Whether the file is still there. One that was deleted goes on taking writes, which end with the process.
+    pub(crate) fn check_present(&self) -> Result<(), StoreError> {
+        let gone = |error| StoreError::Unavailable(format!("{}: {error}", self.path.display()));
+        std::fs::metadata(&self.path).map(drop).map_err(gone)
+    }
+
     /// Closes every connection; the last one folds the write-ahead log into the file.
     pub(crate) async fn close(&self) {
         self.readers.close().await;

@@ -81,12 +81,13 @@ impl Store {
         &self.keys
     }
 
-    /// Whether both databases answer.
+    /// Whether both databases are there and answer.
     ///
     /// # Errors
-    /// What the database said.
+    /// [`StoreError::Unavailable`] when a file is gone, else what the database said.
     pub async fn ping(&self) -> Result<(), StoreError> {
         for db in [&self.main, &self.requests] {
+            db.check_present()?;
             db.readers.acquire().await.map_err(|error| db.named(error))?;
         }
         sqlx::query(READ_REVISION).fetch_one(&self.main.readers).await?;

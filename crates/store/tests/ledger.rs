@@ -226,6 +226,21 @@ async fn one_projection_may_change_a_window_and_a_balance_many_times() {
 }
 
 #[tokio::test]
+async fn a_window_stops_counting_long_before_its_number_overflows() {
+    let directory = Scratch::new();
+    let store = directory.open().await;
+    let most = i64::MAX / 2;
+    for (round, (used, total)) in (0..).zip([(i64::MAX, most), (most, most), (-9, most - 9)]) {
+        let projection = Projection {
+            windows: vec![window(NOW, used), window(NOW, 0)],
+            ..stretch(0, round * 10, round * 10 + 10)
+        };
+        store.project(&projection).await.unwrap();
+        assert_eq!(store.ledger_state().await.unwrap().windows, [window(NOW, total)]);
+    }
+}
+
+#[tokio::test]
 async fn windows_of_one_owner_are_kept_apart_by_kind_unit_and_period() {
     let directory = Scratch::new();
     let store = directory.open().await;

@@ -106,6 +106,27 @@ async fn a_damaged_file_is_named() {
 }
 
 #[tokio::test]
+async fn a_database_that_is_gone_is_reported_and_every_call_still_ends() {
+    let (directory, scope) = (Scratch::new(), Scope::system());
+    let store = directory.open().await;
+    fs::remove_dir_all(directory.path()).unwrap();
+    let gone = store.ping().await.unwrap_err();
+    assert!(matches!(gone, StoreError::Unavailable(_)) && gone.is_retryable(), "{gone}");
+    assert!(gone.to_string().contains("yumen.db"), "{gone}");
+    // No connection reads yet, so the first read opens the file. The writer has it open.
+    let unread = store.configuration().await.err().unwrap();
+    assert!(unread.is_retryable(), "{unread}");
+    let unread = store.ledger_state().await.unwrap_err();
+    assert!(unread.is_retryable(), "{unread}");
+    if let Err(error) = store.insert_key(&scope, &key(1)).await {
+        assert!(error.is_retryable(), "{error}");
+    }
+    store.close().await;
+    let closed = store.insert_key(&scope, &key(1)).await.unwrap_err();
+    assert!(matches!(closed, StoreError::Unavailable(_)), "{closed}");
+}
+
+#[tokio::test]
 async fn a_directory_that_cannot_be_made_is_named() {
     let directory = Scratch::new();
     let file = directory.path().join("file");

@@ -14,10 +14,16 @@ use crate::error::StoreError;
 use crate::rows::{RowInsert, Style};
 
 const WINDOW_COLUMNS: &[&str] = &["owner_kind", "owner_id", "unit", "period", "began", "used"];
-/// Both engines compute the new values from the old row only.
-const WINDOW_CONFLICT: &str = "ON CONFLICT (owner_id, owner_kind, unit, period) DO UPDATE SET \
-     used = CASE WHEN excluded.began = quota_window.began THEN quota_window.used + excluded.used \
-     ELSE excluded.used END, began = excluded.began WHERE excluded.began >= quota_window.began";
+/// Both engines compute the new values from the old row only. What is used stops at [`MOST`].
+const WINDOW_CONFLICT: &str = "ON CONFLICT (owner_id, owner_kind, unit, period) DO UPDATE SET used = CASE \
+     WHEN excluded.began > quota_window.began THEN excluded.used \
+     WHEN quota_window.used + excluded.used > 4611686018427387903 THEN 4611686018427387903 \
+     WHEN quota_window.used + excluded.used < -4611686018427387903 THEN -4611686018427387903 \
+     ELSE quota_window.used + excluded.used END, \
+     began = excluded.began WHERE excluded.began >= quota_window.began";
+/// The most that a window counts: two of it still fit. Beyond, SQLite would go on with a float, and an upstream
+/// may state any number of tokens.
+const MOST: i64 = i64::MAX / 2;
 const WALLET_COLUMNS: &[&str] = &["owner_kind", "owner_id", "balance_nano"];
 const WALLET_CONFLICT: &str = "ON CONFLICT (owner_id, owner_kind) DO UPDATE SET \
      balance_nano = wallet.balance_nano + excluded.balance_nano";
@@ -74,7 +80,7 @@ impl<'p> Sums<'p> {
             let mut query = sqlx::query(sql);
             for ((owner, unit, period), (began, used)) in part {
                 query = query.bind(owner.kind.name()).bind(&*owner.id).bind(unit.name());
-                query = query.bind(period.name()).bind(signed(*began)).bind(*used);
+                query = query.bind(period.name()).bind(signed(*began)).bind((*used).clamp(-MOST, MOST));
             }
             query.execute(&mut *connection).await?;
         }
