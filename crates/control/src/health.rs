@@ -1,8 +1,8 @@
 //! Whether this process works and whether it should get traffic.
 //!
 //! `/health` is for people (what is wrong), `/health/ready` for load balancers (200 or 503). Both are
-//! public and therefore cheap: components are told to [`Readiness`], the journal is asked for its own
-//! word, and only the database is really asked, at most once a second.
+//! public and therefore cheap: components are told to [`Readiness`], the journal says itself how
+//! it is, and only the database and the ledger are searched, at most once a second.
 //!
 //! What makes the process not ready is that new requests would fail here and may succeed elsewhere:
 //!
@@ -31,7 +31,7 @@ use crate::api::context::Context;
 const DATABASE_PATIENCE: Duration = Duration::from_secs(2);
 /// Without any of these, new requests fail.
 const NEEDED: [&str; 3] = ["gateway", "database", "journal"];
-/// How long the database's answer is good for.
+/// How long the answer of the database or the ledger is good for.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// What the parts of the process have said about themselves. Shared with whoever drains it.
@@ -40,6 +40,7 @@ pub struct Readiness {
     draining: AtomicBool,
     faults: Mutex<BTreeMap<&'static str, Option<String>>>,
     database: tokio::sync::Mutex<Option<(Instant, Option<String>)>>,
+    frozen: Mutex<Option<(Instant, Option<String>)>>,
 }
 
 impl Readiness {
@@ -109,13 +110,32 @@ async fn components(context: &Context) -> BTreeMap<&'static str, Component> {
     } else {
         faults.entry("journal").or_default();
     }
-    faults.entry("ledger").or_default();
+    if let Some(fault) = frozen(context) {
+        faults.insert("ledger", Some(fault));
+    } else {
+        faults.entry("ledger").or_default();
+    }
     faults.insert("database", database(context).await);
     let component = |fault: Option<String>| Component {
         status: if fault.is_none() { "UP" } else { "DOWN" },
         detail: fault,
     };
     faults.into_iter().map(|(name, fault)| (name, component(fault))).collect()
+}
+
+/// How many owners the ledger refuses because their figures contradict themselves. Who they are stands in
+/// the log: this is public.
+fn frozen(context: &Context) -> Option<String> {
+    let mut last = context.state().readiness.frozen.lock();
+    if let Some((at, fault)) = last.as_ref()
+        && at.elapsed() < FRESH
+    {
+        return fault.clone();
+    }
+    let count = context.state().ledger.frozen().len();
+    let fault = (count > 0).then(|| format!("{count} owners are frozen"));
+    *last = Some((Instant::now(), fault.clone()));
+    fault
 }
 
 /// What is wrong with the database. One caller asks, those beside it wait for its answer.

@@ -10,7 +10,6 @@ pub mod api;
 pub mod bootstrap;
 pub mod health;
 pub mod jobs;
-pub mod money;
 pub mod session;
 pub mod state;
 #[cfg(test)]
@@ -19,6 +18,5 @@ mod testing;
 pub use api::context::CallerKey;
 pub use api::router;
 pub use health::Readiness;
-pub use money::LedgerControl;
 pub use session::{JwtKeys, LoginThrottle, Passwords};
 pub use state::{AccountControl, Circuit, ControlState, Entropy, SetLogLevel};

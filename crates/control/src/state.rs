@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use ledger::Ledger;
 use model::{Clock, RequestId, ResourceId, Secret};
 use store::Store;
 
 use crate::health::Readiness;
-use crate::money::LedgerControl;
 use crate::session::{JwtKeys, LoginThrottle, Passwords};
 
 /// Fills a buffer with chance from the operating system, fit for secrets.
@@ -47,7 +47,7 @@ pub struct ControlState {
     /// The data plane's memory of its accounts.
     pub accounts: Arc<dyn AccountControl>,
     /// What owners have left, and money put in or taken out.
-    pub ledger: Arc<dyn LedgerControl>,
+    pub ledger: Ledger,
     /// The keys of access tokens.
     pub jwt_keys: JwtKeys,
     /// The static administration token (`ADMIN_TOKEN`), when one is configured.

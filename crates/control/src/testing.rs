@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use http::{HeaderMap, Method, Request, StatusCode};
+use ledger::book::Book;
+use ledger::{Ledger, MemoryJournal};
 use model::clock::EpochMs;
-use model::quota::{Owner, Quota};
 use model::record::{Attempt, RequestRecord};
 use model::resource::{Role, User};
 use model::{Clock, ManualClock, NanoUsd, RequestId, ResourceId, Secret, Usage, UsageSource};
@@ -18,7 +19,6 @@ use serde_json::Value;
 use store::{KeyRing, Scope, Store};
 use tower::ServiceExt;
 
-use crate::money::{AdjustError, Adjusted, Adjustment, LedgerControl, Standing, WindowStanding};
 use crate::session::{Claims, JwtKeys, LoginThrottle, Passwords};
 use crate::state::{AccountControl, Circuit, ControlState};
 
@@ -69,43 +69,6 @@ impl AccountControl for FakeAccounts {
     }
 }
 
-/// Wallets without requests: what is put in stays.
-#[derive(Default)]
-pub(crate) struct FakeLedger {
-    pub(crate) balances: Mutex<std::collections::BTreeMap<Owner, i64>>,
-    /// What every window has used, held, and when it ends.
-    pub(crate) window: Mutex<(i64, i64, Option<EpochMs>)>,
-    pub(crate) fault: Mutex<Option<String>>,
-}
-
-impl LedgerControl for FakeLedger {
-    fn standing(&self, owner: &Owner, quotas: &[Quota], _: bool, _: EpochMs) -> Standing {
-        let (used, held, resets_at) = *self.window.lock();
-        let window = |quota: &Quota| WindowStanding { quota: *quota, used, held, began: 0, resets_at };
-        Standing {
-            balance: self.balances.lock().get(owner).map(|nanos| NanoUsd(*nanos)),
-            windows: quotas.iter().map(window).collect(),
-            ..Standing::default()
-        }
-    }
-
-    fn adjust(&self, adjustment: Adjustment) -> Adjusted<'_> {
-        let mut balances = self.balances.lock();
-        let balance = balances.entry(adjustment.owner).or_default();
-        let after = *balance + adjustment.change.0;
-        let done = match after < 0 {
-            true => Err(AdjustError::Insufficient),
-            false => Ok(NanoUsd(after)),
-        };
-        *balance = done.as_ref().map_or(*balance, |after| after.0);
-        Box::pin(std::future::ready(done))
-    }
-
-    fn fault(&self) -> Option<String> {
-        self.fault.lock().clone()
-    }
-}
-
 /// An answer, read whole.
 pub(crate) struct Seen {
     pub(crate) status: u16,
@@ -118,7 +81,8 @@ pub(crate) struct Fixture {
     pub(crate) state: Arc<ControlState>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) accounts: Arc<FakeAccounts>,
-    pub(crate) ledger: Arc<FakeLedger>,
+    /// Behind the ledger; it can be made to fail.
+    pub(crate) journal: MemoryJournal,
     pub(crate) router: Router,
     _folder: TemporaryFolder,
 }
@@ -131,7 +95,7 @@ impl Fixture {
         let store = Arc::new(Store::open(folder.path(), keys).await.unwrap());
         let clock = Arc::new(ManualClock::at(NOW));
         let accounts = Arc::new(FakeAccounts::default());
-        let ledger = Arc::new(FakeLedger::default());
+        let journal = MemoryJournal::new();
         let level = |level: &str| match level {
             "debug" => Ok(()),
             other => Err(format!("`{other}` is not a log level")),
@@ -142,7 +106,7 @@ impl Fixture {
             entropy: |bytes| aws_lc_rs::rand::fill(bytes).unwrap(),
             set_log_level: Arc::new(level),
             accounts: accounts.clone(),
-            ledger: ledger.clone(),
+            ledger: Ledger::open(Book::new(), Arc::new(journal.clone()), NOW),
             jwt_keys: JwtKeys::load_or_create(&folder.path().join("keys"), NOW).unwrap(),
             admin_token: Some(Secret::new(ADMIN_TOKEN.to_owned())),
             passwords: Passwords::new().unwrap(),
@@ -150,7 +114,7 @@ impl Fixture {
             readiness: Arc::default(),
         });
         let router = crate::router(Arc::clone(&state));
-        Self { state, clock, accounts, ledger, router, _folder: folder }
+        Self { state, clock, accounts, journal, router, _folder: folder }
     }
 
     /// A user of `role` and an access token of theirs.

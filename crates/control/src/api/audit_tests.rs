@@ -61,6 +61,14 @@ fn post(path: &'static str, parameter: &str, body: Value) -> Change {
     (Method::POST, path, parameter.to_owned(), body)
 }
 
+fn quotas() -> Value {
+    json!([{"unit": "tokens", "period": "daily", "limit": 1}])
+}
+
+fn window() -> Value {
+    json!({"unit": "tokens", "period": "daily", "reason": "gift"})
+}
+
 /// In an order in which each succeeds, as below.
 #[rustfmt::skip]
 fn changes_of_sign_ins_and_keys(key: &str, tokens: &Value) -> Vec<Change> {
@@ -72,7 +80,8 @@ fn changes_of_sign_ins_and_keys(key: &str, tokens: &Value) -> Vec<Change> {
         post("/api/v1/admin/api-keys", "", json!({"name": "again"})),
         (Method::PATCH, "/api/v1/admin/api-keys/{id}", key.to_owned(), json!({"name": "n"})),
         (Method::PUT, "/api/v1/admin/api-keys/{id}/rate-limit", key.to_owned(), json!({})),
-        (Method::PUT, "/api/v1/admin/api-keys/{id}/quota", key.to_owned(), json!([])),
+        (Method::PUT, "/api/v1/admin/api-keys/{id}/quota", key.to_owned(), quotas()),
+        post("/api/v1/admin/api-keys/{id}/quota/reset", key, window()),
         post("/api/v1/admin/api-keys/{id}/disable", key, json!({})),
         post("/api/v1/admin/api-keys/{id}/enable", key, json!({})),
         post("/api/v1/admin/api-keys/{id}/rotate", key, json!({})),
@@ -93,7 +102,8 @@ fn changes_of_the_rest(account: &str, user: &str) -> Vec<Change> {
         post("/api/v1/admin/users", "", json!({"email": "b@example.org", "password": PASSWORD})),
         (Method::PATCH, "/api/v1/admin/users/{id}", user.to_owned(), json!({"password": PASSWORD})),
         (Method::PUT, "/api/v1/admin/users/{id}/rate-limit", user.to_owned(), json!({})),
-        (Method::PUT, "/api/v1/admin/users/{id}/quota", user.to_owned(), json!([])),
+        (Method::PUT, "/api/v1/admin/users/{id}/quota", user.to_owned(), quotas()),
+        post("/api/v1/admin/users/{id}/quota/reset", user, window()),
         post("/api/v1/admin/users/{id}/balance", user, json!({"amount": "1", "reason": "gift"})),
         post("/api/v1/admin/users/{id}/disable", user, json!({})),
         post("/api/v1/admin/users/{id}/enable", user, json!({})),
@@ -113,12 +123,14 @@ fn changes_of_tenants_and_groups() -> Vec<Change> {
         post("/api/v1/admin/tenants", "", json!({"id": "acme"})),
         (Method::PATCH, "/api/v1/admin/tenants/{id}", id(), json!({"name": "n"})),
         (Method::PUT, "/api/v1/admin/tenants/{id}/rate-limit", id(), json!({})),
-        (Method::PUT, "/api/v1/admin/tenants/{id}/quota", id(), json!([])),
+        (Method::PUT, "/api/v1/admin/tenants/{id}/quota", id(), quotas()),
+        post("/api/v1/admin/tenants/{id}/quota/reset", "acme", window()),
         (Method::DELETE, "/api/v1/admin/tenants/{id}", id(), json!({})),
         post("/api/v1/admin/groups", "", json!({"id": "acme"})),
         (Method::PATCH, "/api/v1/admin/groups/{id}", id(), json!({"name": "n"})),
         (Method::PUT, "/api/v1/admin/groups/{id}/rate-limit", id(), json!({})),
-        (Method::PUT, "/api/v1/admin/groups/{id}/quota", id(), json!([])),
+        (Method::PUT, "/api/v1/admin/groups/{id}/quota", id(), quotas()),
+        post("/api/v1/admin/groups/{id}/quota/reset", "acme", window()),
         (Method::DELETE, "/api/v1/admin/groups/{id}", id(), json!({})),
     ]
 }

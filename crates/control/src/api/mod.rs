@@ -19,6 +19,7 @@ pub mod permission;
 pub mod prices;
 pub mod providers;
 pub mod requests;
+pub mod reset;
 pub mod route;
 pub mod settings;
 pub mod standing;
@@ -74,6 +75,7 @@ pub fn routes() -> Vec<Route> {
         post("/api/v1/admin/api-keys/{id}/disable", Administer, api_keys::disable::handler),
         put("/api/v1/admin/api-keys/{id}/rate-limit", Administer, api_keys::limit::handler),
         put("/api/v1/admin/api-keys/{id}/quota", Bill, api_keys::quota::handler),
+        post("/api/v1/admin/api-keys/{id}/quota/reset", Bill, api_keys::reset::handler),
         get("/api/v1/admin/api-keys/{id}/usage", ReadOwn, api_keys::usage::handler),
 
         get("/api/v1/admin/accounts", Read, accounts::list::handler),
@@ -94,6 +96,7 @@ pub fn routes() -> Vec<Route> {
         post("/api/v1/admin/users/{id}/disable", Administer, users::disable::handler),
         put("/api/v1/admin/users/{id}/rate-limit", Administer, users::limit::handler),
         put("/api/v1/admin/users/{id}/quota", Bill, users::quota::handler),
+        post("/api/v1/admin/users/{id}/quota/reset", Bill, users::reset::handler),
         post("/api/v1/admin/users/{id}/balance", Bill, users::balance::handler),
 
         get("/api/v1/admin/tenants", Read, parties::list::handler),
@@ -103,6 +106,7 @@ pub fn routes() -> Vec<Route> {
         delete("/api/v1/admin/tenants/{id}", Administer, parties::delete::handler),
         put("/api/v1/admin/tenants/{id}/rate-limit", Administer, parties::limit::handler),
         put("/api/v1/admin/tenants/{id}/quota", Bill, parties::quota::handler),
+        post("/api/v1/admin/tenants/{id}/quota/reset", Bill, parties::reset::handler),
 
         get("/api/v1/admin/groups", Read, parties::list::handler),
         post("/api/v1/admin/groups", Administer, parties::create::handler),
@@ -111,6 +115,7 @@ pub fn routes() -> Vec<Route> {
         delete("/api/v1/admin/groups/{id}", Administer, parties::delete::handler),
         put("/api/v1/admin/groups/{id}/rate-limit", Administer, parties::limit::handler),
         put("/api/v1/admin/groups/{id}/quota", Bill, parties::quota::handler),
+        post("/api/v1/admin/groups/{id}/quota/reset", Bill, parties::reset::handler),
 
         get("/api/v1/admin/providers", Read, providers::list::handler),
         get("/api/v1/admin/models", Read, models::list::handler),

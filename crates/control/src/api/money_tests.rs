@@ -1,9 +1,10 @@
 //! Quotas, wallets, tenants, groups, the ledger and limits above them, from outside.
 
-use std::sync::Arc;
-
 use http::Method;
+use ledger::meter::{Asked, Facts, Payer};
+use ledger::{Hold, Meter as _, Settlement};
 use model::entry::{EntryKind, EntryState, JournalPosition, LedgerEntry, Projection};
+use model::quota::{Amounts, Owner, OwnerKind, Quota};
 use model::resource::Role;
 use model::resource::terms::OnDisconnect;
 use model::{NanoUsd, RequestId, ResourceId, Usage, UsageSource};
@@ -34,6 +35,24 @@ fn id(made: &Value) -> ResourceId {
 async fn balance(fixture: &Fixture, user: &Value, amount: &str) -> Seen {
     let body = json!({"amount": amount, "reason": "invoice 17"});
     fixture.post(&at(USERS, user, "/balance"), Some(ADMIN_TOKEN), &body).await
+}
+
+/// What `owner` is expected to use for one request, which then runs.
+fn hold(fixture: &Fixture, (kind, id): (OwnerKind, &str), quotas: &Value, expected: Amounts) -> Hold {
+    let quotas: Vec<Quota> = serde_json::from_value(quotas.clone()).unwrap();
+    let payer = Payer { owner: Owner { kind, id: id.into() }, quotas: quotas.into(), wallet: false };
+    let request = RequestId::mint(fixture.state.clock.now_ms(), fixture.state.chance());
+    let tenant = "default".into();
+    let facts = Facts { request, key: None, user: None, tenant, model: "gpt-5".into() };
+    let asked = Asked { facts, payers: [payer].into(), expected, at: NOW };
+    fixture.state.ledger.hold(asked).unwrap()
+}
+
+/// The request ends and cost so much.
+fn settle(fixture: &Fixture, hold: Hold, cost: i64) {
+    let usage = Usage { source: UsageSource::Measured, ..Usage::default() };
+    let settlement = Settlement { usage, cost: Some(NanoUsd(cost)), at: NOW, attempts: Vec::new() };
+    fixture.state.ledger.settle(hold, settlement);
 }
 
 async fn own_usage(fixture: &Fixture, key: &Value) -> Value {
@@ -358,16 +377,20 @@ async fn a_keys_owner_sees_the_least_money_that_is_left() {
 
     balance(&fixture, &user, "5").await;
     assert_eq!(own_usage(&fixture, &key).await["remaining"], json!(5));
-    fixture.put(&format!("{TENANTS}/default/quota"), &json!([quota("cost", "daily", "2.5")])).await;
-    *fixture.ledger.window.lock() = (2_000_000_000, 250_000_000, Some(NOW + 1_000));
+    let quotas = json!([quota("cost", "daily", "2.5")]);
+    fixture.put(&format!("{TENANTS}/default/quota"), &quotas).await;
+    let tenant = (OwnerKind::Tenant, "default");
+    let cost = |nanos| Amounts { cost: NanoUsd(nanos), ..Amounts::default() };
+    settle(&fixture, hold(&fixture, tenant, &quotas, cost(1)), 2_000_000_000);
+    let running = hold(&fixture, tenant, &quotas, cost(250_000_000));
     let seen = own_usage(&fixture, &key).await;
     assert_eq!((&seen["remaining"], &seen["balance"]), (&json!(0.25), &json!("5")));
     assert_eq!(
         seen["windows"][1],
         json!({"owner": "tenant", "window": "daily", "unit": "cost", "limit": "2.5",
-        "used": "2", "remaining": "0.25", "resets_at": "2026-09-21T14:13:21.000Z"})
+        "used": "2", "remaining": "0.25", "resets_at": "2026-09-22T00:00:00.000Z"})
     );
-    *fixture.ledger.window.lock() = (3_000_000_000, 0, None);
+    settle(&fixture, running, 1_000_000_000);
     assert_eq!(own_usage(&fixture, &key).await["remaining"], json!(0));
     assert_eq!(own_usage(&fixture, &key).await["isValid"], true);
 }
@@ -376,7 +399,7 @@ async fn a_keys_owner_sees_the_least_money_that_is_left() {
 async fn while_the_journal_is_down_no_money_moves_and_no_traffic_is_wanted() {
     let fixture = Fixture::empty().await;
     let user = fixture.created(USERS, json!({"email": "u@example.org"})).await;
-    *fixture.ledger.fault.lock() = Some("no space left".to_owned());
+    fixture.journal.set_faulty(true);
     Fixture::refused(&balance(&fixture, &user, "1").await, 503, "SERVICE_DEGRADED");
     let body = json!({"email": "v@example.org", "balance": "1"});
     Fixture::refused(&fixture.post(USERS, Some(ADMIN_TOKEN), &body).await, 503, "SERVICE_DEGRADED");
@@ -385,14 +408,36 @@ async fn while_the_journal_is_down_no_money_moves_and_no_traffic_is_wanted() {
     assert!(listed["items"][0].get("balance").is_none(), "{listed}");
     let get = |path: &'static str| fixture.send(request(Method::GET, path, None, None));
     let ready = get("/health/ready").await;
-    assert_eq!(
-        (ready.status, &ready.json["components"]["journal"]["detail"]),
-        (503, &json!("no space left"))
-    );
-    *fixture.ledger.fault.lock() = None;
+    assert_eq!((ready.status, &ready.json["components"]["journal"]["detail"]), (503, &json!("on purpose")));
+    fixture.journal.set_faulty(false);
     let ready = get("/health/ready").await;
     assert_eq!((ready.status, &ready.json["components"]["ledger"]["status"]), (200, &json!("UP")));
-    fixture.state.readiness.report("ledger", Some("user:x is frozen".to_owned()));
+    fixture.state.readiness.report("ledger", Some("one owner is frozen".to_owned()));
     assert_eq!(get("/health/ready").await.status, 200);
-    let _: Arc<dyn crate::LedgerControl> = fixture.ledger.clone();
+}
+
+#[tokio::test]
+async fn a_window_is_declared_unused_with_a_reason() {
+    let fixture = Fixture::empty().await;
+    let quotas = json!([quota("requests", "24h", "3")]);
+    let key = fixture.created(KEYS, json!({"name": "k", "quota": quotas})).await;
+    let id = key["id"].as_str().unwrap();
+    let one = Amounts { requests: 1, ..Amounts::default() };
+    settle(&fixture, hold(&fixture, (OwnerKind::Key, id), &quotas, one), 0);
+    let running = hold(&fixture, (OwnerKind::Key, id), &quotas, one);
+    let shown = async || fixture.get(&at(KEYS, &key, ""), ADMIN_TOKEN).await.json;
+    assert_eq!(shown().await["windows"][0]["remaining"], 1);
+    let path = at(KEYS, &key, "/quota/reset");
+    let reset = async |body: Value| fixture.post(&path, Some(ADMIN_TOKEN), &body).await;
+    let done = reset(json!({"unit": "requests", "period": "24h", "reason": "our fault"})).await;
+    assert_eq!((done.status, done.json), (200, json!({"unit": "requests", "period": "24h", "was_used": 1})));
+    assert_eq!(shown().await["windows"][0]["remaining"], 2, "what is held stays held");
+    for body in [
+        json!({"unit": "requests", "period": "24h"}),
+        json!({"unit": "requests", "period": "24h", "reason": " "}),
+        json!({"unit": "tokens", "period": "24h", "reason": "r"}),
+    ] {
+        Fixture::refused(&reset(body).await, 400, "INVALID_REQUEST");
+    }
+    settle(&fixture, running, 0);
 }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use model::NanoUsd;
+use ledger::engine::{AdjustError, Standing, WindowStanding};
 use model::quota::{Owner, OwnerKind, Quota, Unit};
+use model::{Code, NanoUsd, Rejection};
 use serde::Serialize;
 
 use super::check;
 use super::context::Context;
-use crate::money::{Standing, WindowStanding};
+use crate::answer::{Answer, Refusal, capitalised};
 
 /// A count, or money as a decimal string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -21,7 +22,9 @@ pub enum Amount {
 }
 
 impl Amount {
-    fn of(unit: Unit, amount: i64) -> Self {
+    /// The amount as its unit is written.
+    #[must_use]
+    pub fn of(unit: Unit, amount: i64) -> Self {
         match unit {
             Unit::Cost => Self::Money(NanoUsd(amount)),
             Unit::Requests | Unit::Tokens => Self::Count(amount),
@@ -116,4 +119,30 @@ impl Left {
 #[must_use]
 pub fn owner(kind: OwnerKind, id: &str) -> Owner {
     Owner { kind, id: Arc::from(id) }
+}
+
+/// Refuses while the ledger could not write a change down, before anything else is changed for it.
+///
+/// # Errors
+/// `SERVICE_DEGRADED`.
+pub fn check_open(context: &Context) -> Answer<()> {
+    match context.state().ledger.fault() {
+        Some(fault) => Err(degraded(fault)),
+        None => Ok(()),
+    }
+}
+
+/// The refusal for what the ledger did not change.
+#[must_use]
+pub fn refuse(error: AdjustError) -> Refusal {
+    match error {
+        AdjustError::Journal(fault) => degraded(fault),
+        other => Refusal::because(Code::Conflict, format!("{}.", capitalised(&other.to_string()))),
+    }
+}
+
+fn degraded(cause: impl std::fmt::Display) -> Refusal {
+    let message = "The ledger cannot confirm changes at the moment. Nothing was changed; read the ledger before \
+        the change is repeated.";
+    Rejection::because(Code::ServiceDegraded, message).caused_by(cause).retry_after(1).into()
 }

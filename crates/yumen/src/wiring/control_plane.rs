@@ -12,6 +12,8 @@ use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
+use ledger::book::Book;
+use ledger::{Ledger, MemoryJournal};
 use model::{Clock, ResourceId, Secret};
 use proxy::{ControlBody, ControlPlane, HandedOver};
 use store::Store;
@@ -68,7 +70,7 @@ pub fn build(
         entropy: entropy::fill,
         set_log_level: Arc::new(move |name| level.set(name).map_err(|error| error.to_string())),
         accounts: Arc::new(Accounts { memory: memory.clone(), clock: Arc::clone(clock) }),
-        ledger: Arc::new(NoWallets),
+        ledger: Ledger::open(Book::new(), Arc::new(MemoryJournal::new()), clock.now_ms()),
         jwt_keys: keys::jwt_keys(&settings.data, &**clock)?,
         admin_token: settings.admin_token.clone(),
         passwords,
@@ -180,30 +182,6 @@ impl Scrape {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(metric::CONTENT_TYPE));
         *response.body_mut() = self.metrics.render().into();
         response
-    }
-}
-
-/// Nobody has a wallet and nothing is used, until the ledger takes this place.
-struct NoWallets;
-
-impl control::LedgerControl for NoWallets {
-    fn standing(
-        &self,
-        _: &model::quota::Owner,
-        _: &[model::quota::Quota],
-        _: bool,
-        _: model::clock::EpochMs,
-    ) -> control::money::Standing {
-        control::money::Standing::default()
-    }
-
-    fn adjust(&self, _: control::money::Adjustment) -> control::money::Adjusted<'_> {
-        let refused = control::money::AdjustError::Journal("there is no ledger yet".to_owned());
-        Box::pin(std::future::ready(Err(refused)))
-    }
-
-    fn fault(&self) -> Option<String> {
-        None
     }
 }
 

@@ -6,6 +6,7 @@ pub mod enable;
 pub mod limit;
 pub mod list;
 pub mod quota;
+pub mod reset;
 pub mod revoke;
 pub mod rotate;
 pub mod show;

@@ -8,6 +8,7 @@ pub mod delete;
 pub mod limit;
 pub mod list;
 pub mod quota;
+pub mod reset;
 pub mod show;
 pub mod update;
 
@@ -86,6 +87,12 @@ impl View {
             updated_at: rfc3339(party.updated_at),
         }
     }
+}
+
+/// The tenant or group `id`, if there is one.
+async fn find(context: &Context, kind: Kind, id: &str) -> Answer<Party> {
+    let party = context.store().find_party(&context.scope, kind.0, id).await?;
+    party.ok_or_else(|| Refusal::new(Code::NotFound))
 }
 
 /// Changes a tenant or group and says so in the audit.

@@ -12,6 +12,7 @@ use crate::answer::{Answer, Refusal, ok};
 use crate::api::body::{Id, JsonBody};
 use crate::api::check;
 use crate::api::context::Context;
+use crate::api::standing::check_open;
 
 /// By how much and why.
 #[derive(Deserialize)]
@@ -44,8 +45,7 @@ pub async fn handler(
     }
     let reason = check::name("reason", &body.reason)?;
     let user = find(&context, &id).await?;
-    wallet::check_open(&context)?;
-    wallet::check_fits(&context, &id, change)?;
+    check_open(&context)?;
     if !user.terms.wallet {
         if change < NanoUsd::ZERO {
             return Err(wallet::insufficient(&context, &id, change));

@@ -15,6 +15,7 @@ use crate::answer::{Answer, Refusal, created};
 use crate::api::body::JsonBody;
 use crate::api::check;
 use crate::api::context::Context;
+use crate::api::standing::check_open;
 use crate::api::{parties, terms};
 
 /// The reason of the entry that a first balance makes in the ledger.
@@ -48,7 +49,7 @@ pub async fn handler(context: Context, JsonBody(mut body): JsonBody<Body>) -> An
     super::check_place(body.role, &tenant_id)?;
     let balance = body.balance.take().map(|text| first_balance(&text)).transpose()?;
     if balance.is_some() {
-        wallet::check_open(&context)?;
+        check_open(&context)?;
     }
     let user = User {
         tenant_id,

@@ -7,6 +7,7 @@ pub mod enable;
 pub mod limit;
 pub mod list;
 pub mod quota;
+pub mod reset;
 pub mod show;
 pub mod update;
 mod wallet;

@@ -1,0 +1,27 @@
+//! `POST /api/v1/admin/tenants/{id}/quota/reset` and the same for groups: declares the current window of a
+//! quota unused.
+
+use axum::response::IntoResponse;
+
+use super::{Kind, find};
+use crate::answer::{Answer, ok};
+use crate::api::body::{JsonBody, Name};
+use crate::api::context::Context;
+use crate::api::reset::{Body, reset};
+use crate::api::standing::owner;
+
+/// Declares it unused.
+///
+/// # Errors
+/// `NOT_FOUND`; as [`reset`].
+pub async fn handler(
+    context: Context,
+    kind: Kind,
+    Name(id): Name,
+    JsonBody(body): JsonBody<Body>,
+) -> Answer<impl IntoResponse> {
+    let party = find(&context, kind, &id).await?;
+    let done = reset(&context, owner(kind.owner_kind(), &id), &party.terms.quota, body).await?;
+    context.audit(kind.verb("tenant.quota-reset", "group.quota-reset"), &id);
+    Ok(ok(done))
+}

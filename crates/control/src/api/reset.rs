@@ -1,0 +1,46 @@
+//! `POST …/{id}/quota/reset` of keys, users, tenants and groups: declares the current window of a quota
+//! unused, with a reason. What running requests hold stays held.
+
+use ledger::engine::Reset;
+use model::quota::{Owner, Period, Quota, Unit};
+use serde::{Deserialize, Serialize};
+
+use super::check;
+use super::context::Context;
+use super::standing::{Amount, refuse};
+use crate::answer::{Answer, Refusal};
+
+/// Which quota, and why.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Body {
+    unit: Unit,
+    period: Period,
+    reason: String,
+}
+
+/// What became of it.
+#[derive(Serialize)]
+pub struct View {
+    unit: Unit,
+    period: Period,
+    /// What was used of the window until now.
+    was_used: Amount,
+}
+
+/// Declares the window of `owner`, who has these quotas, unused.
+///
+/// # Errors
+/// `INVALID_REQUEST` names the field; `SERVICE_DEGRADED` when the ledger cannot write.
+pub async fn reset(context: &Context, owner: Owner, quotas: &[Quota], body: Body) -> Answer<View> {
+    let Body { unit, period, reason } = body;
+    let reason = check::name("reason", &reason)?.into();
+    if !quotas.iter().any(|quota| (quota.unit, quota.period) == (unit, period)) {
+        let message = format!("There is no quota for `{}` and `{}` here.", unit.name(), period.name());
+        return Err(Refusal::invalid("period", message));
+    }
+    let actor = context.actor.name().into();
+    let window = Reset { owner, unit, period, reason, actor, at: context.now_ms() };
+    let used = context.state().ledger.reset_window(window).await.map_err(refuse)?;
+    Ok(View { unit, period, was_used: Amount::of(unit, used) })
+}
