@@ -16,6 +16,8 @@ mod memory_journal;
 pub mod meter;
 pub mod period;
 pub mod price;
+pub mod projector;
+pub mod recovery;
 
 pub use catalogue::{Catalogue, PriceEntry};
 pub use engine::Ledger;

@@ -75,7 +75,11 @@ impl Journal {
         let outcome = self.sync_files(due);
         failpoint::pass("journal_after_sync");
         let (told, answer) = match outcome {
-            Ok(()) => (shard.lock().synced(due), Ok(())),
+            Ok(()) => {
+                let told = shard.lock().synced(due);
+                self.moved.notify_one();
+                (told, Ok(()))
+            }
             Err(error) => {
                 let fault = JournalFault(Arc::from(format!("cannot sync: {}", describe(&error))));
                 self.fail(fault.clone());

@@ -30,6 +30,7 @@ mod reserve;
 pub mod segment;
 mod shard;
 pub mod sim_fs;
+pub mod unended;
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -41,11 +42,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use model::entry::JournalPosition;
 use parking_lot::Mutex;
 use telemetry::failpoint;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 pub use commit::Committer;
 pub use fs::{Fs, RealFs};
-pub use segment::{Records, SegmentId};
+pub use segment::{Record, Records, SegmentId};
 pub use shard::Extent;
 pub use sim_fs::SimFs;
 
@@ -97,6 +98,7 @@ pub struct Journal {
     is_faulty: AtomicBool,
     fault: Mutex<Option<JournalFault>>,
     bell: Bell,
+    moved: Notify,
 }
 
 impl Journal {
@@ -118,7 +120,7 @@ impl Journal {
         let shards = numbers.map(|n| Mutex::new(Shard::new(n, next.get(&n).copied().unwrap_or(1))));
         let shards = shards.collect();
         let (is_faulty, fault) = (AtomicBool::new(false), Mutex::new(None));
-        Ok(Self { fs, options, shards, is_faulty, fault, bell: Bell::default() })
+        Ok(Self { fs, options, shards, is_faulty, fault, bell: Bell::default(), moved: Notify::new() })
     }
 
     /// The files that it is kept in.
@@ -138,6 +140,11 @@ impl Journal {
     #[must_use]
     pub fn extents(&self) -> Vec<Extent> {
         self.shards.iter().map(|shard| shard.lock().extent()).collect()
+    }
+
+    /// Returns when the disk has more than the last time that this was asked.
+    pub async fn moved(&self) {
+        self.moved.notified().await;
     }
 
     fn ground(&self) -> Ground<'_> {

@@ -75,6 +75,15 @@ pub fn list(fs: &dyn Fs, directory: &Path) -> io::Result<Vec<Listed>> {
     Ok(segments)
 }
 
+/// One record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// What stands in it.
+    pub content: &'a [u8],
+    /// The byte of the segment at which it ends.
+    pub end: u64,
+}
+
 /// Reads the records of one segment, in order.
 #[derive(Debug)]
 pub struct Records {
@@ -111,11 +120,11 @@ impl Records {
         self.base + u64::try_from(self.used).unwrap_or(0)
     }
 
-    /// The content of the next record; `None` at the end, which is also where no sound record stands.
+    /// The next record; `None` at the end, which is also where no sound record stands.
     ///
     /// # Errors
     /// The system's. Nothing is skipped: the same record comes next.
-    pub fn read(&mut self) -> io::Result<Option<&[u8]>> {
+    pub fn read(&mut self) -> io::Result<Option<Record<'_>>> {
         if !self.headed {
             self.fill(HEADER)?;
             let header = Header::read(&self.buffer);
@@ -134,7 +143,8 @@ impl Records {
                 Found::Record(_, bytes) => {
                     let content = self.used + frame::PREFIX..self.used + bytes;
                     self.used = content.end;
-                    return Ok(Some(&self.buffer[content]));
+                    let end = self.offset();
+                    return Ok(Some(Record { content: &self.buffer[content], end }));
                 }
             }
             if !self.fill(needed)? {

@@ -159,8 +159,8 @@ pub fn read_back(fs: &SimFs) -> Vec<(u32, Event)> {
     let mut found = Vec::new();
     for listed in segment::list(fs, directory).expect("listed") {
         let mut records = Records::new(Arc::clone(&shared), directory, listed.id, listed.until);
-        while let Some(content) = records.read().expect("read") {
-            found.push((listed.id.shard, codec::read(content).expect("an event")));
+        while let Some(record) = records.read().expect("read") {
+            found.push((listed.id.shard, codec::read(record.content).expect("an event")));
         }
     }
     found
