@@ -32,8 +32,13 @@ pub(crate) struct Drains(Rc<Cell<usize>>);
 struct Place(Drains);
 
 impl Drains {
+    /// How many run.
+    pub fn running(&self) -> usize {
+        self.0.get()
+    }
+
     fn enter(&self) -> Option<Place> {
-        let running = self.0.get();
+        let running = self.running();
         if running >= MAX_DRAINS {
             return None;
         }
@@ -131,6 +136,6 @@ mod tests {
         assert!(drains.enter().is_some());
         assert!(drains.enter().is_some(), "the place of a drain that has ended is free again");
         drop(places);
-        assert_eq!(drains.0.get(), 0);
+        assert_eq!(drains.running(), 0);
     }
 }

@@ -168,7 +168,7 @@ async fn serve_connections(
         });
     }
     let ended = async {
-        while open.load(Ordering::Relaxed) > 0 {
+        while open.load(Ordering::Relaxed) > 0 || worker.drains.running() > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };

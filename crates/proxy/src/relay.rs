@@ -56,11 +56,8 @@ pub struct Relay {
 /// Begins the answer to the caller.
 pub(crate) fn begin(mut exchange: Exchange, begun: Begun) -> Response<Outgoing> {
     let stream = exchange.record.stream;
-    let mut headers = head_of(&begun, stream);
+    let mut headers = head_of(&mut exchange, &begun);
     let status = begun.head.status;
-    if let Some(keeping) = exchange.keeping.as_mut() {
-        keeping.begin(status, &headers);
-    }
     answer::stamp(&exchange, &mut headers);
     exchange.answering(status.as_u16());
     let body = match begun.answer {
@@ -73,13 +70,16 @@ pub(crate) fn begin(mut exchange: Exchange, begun: Begun) -> Response<Outgoing> 
     response
 }
 
-/// The upstream's headers as the caller gets them.
-fn head_of(begun: &Begun, stream: bool) -> HeaderMap {
+/// The upstream's headers as the caller gets them, and as they are kept where the answer is.
+fn head_of(exchange: &mut Exchange, begun: &Begun) -> HeaderMap {
     let mut headers = upstream::answer_headers(&begun.head.headers);
-    if stream {
+    if exchange.record.stream {
         // The stream may gain a comment or lose the usage that was asked for on the caller's behalf.
         headers.remove(header::CONTENT_LENGTH);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    }
+    if let Some(keeping) = exchange.keeping.as_mut() {
+        keeping.begin(begun.head.status, &headers);
     }
     headers
 }
@@ -199,10 +199,7 @@ impl Relay {
 
     /// An answer that has begun after its caller left.
     pub(crate) fn unheard(mut exchange: Exchange, begun: Begun) -> Self {
-        let headers = head_of(&begun, exchange.record.stream);
-        if let Some(keeping) = exchange.keeping.as_mut() {
-            keeping.begin(begun.head.status, &headers);
-        }
+        head_of(&mut exchange, &begun);
         let mut relay = Self::silent(Duration::MAX);
         relay.gone = true;
         relay.stream = exchange.record.stream;
@@ -264,10 +261,8 @@ impl Relay {
         exchange.answering(StatusCode::OK.as_u16());
         match result {
             Ok(begun) => {
-                let headers = head_of(&begun, true);
-                if let Some(keeping) = exchange.keeping.as_mut() {
-                    keeping.begin(begun.head.status, &headers);
-                }
+                // The caller has a head already; this one is for who repeats the request.
+                head_of(&mut exchange, &begun);
                 self.take_over(exchange, begun.answer, begun.held);
             }
             Err(stopped) => {
@@ -335,22 +330,16 @@ impl Relay {
             return;
         };
         let tail = scanner.flush();
+        let complete = scanner.is_complete();
         let failed = late_failure(exchange);
         if !tail.is_empty() {
             self.hold(tail);
         }
-        if let Some(rejection) = failed {
-            return self.settle(&Ending::Failed(&rejection, StatusCode::OK.as_u16()));
+        match failed {
+            Some(rejection) => self.settle(&Ending::Failed(&rejection, StatusCode::OK.as_u16())),
+            None if complete => self.settle(&Ending::Complete),
+            None => self.break_off(&failure::truncated()),
         }
-        if self
-            .exchange
-            .as_ref()
-            .and_then(|exchange| exchange.scanner.as_ref())
-            .is_some_and(llm::Scanner::is_complete)
-        {
-            return self.settle(&Ending::Complete);
-        }
-        self.break_off(&failure::truncated());
     }
 
     /// Ends the answer with an error: in the stream where there is one, else by cutting the body off.
