@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use scratch::Scratch;
+use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection, Executor, SqlSafeStr};
@@ -38,12 +39,32 @@ async fn every_statement_prepares_on_postgresql() {
     let server = Postgres::start();
     for database in [Database::Main, Database::Requests] {
         let mut connection = server.connect(database).await;
+        if database == Database::Main {
+            fill_first_schema(&mut connection).await;
+        }
         migrations(database).run(&mut connection).await.unwrap();
         for (_, sql) in statements().into_iter().filter(|(of, _)| *of == database) {
             let prepared = (&mut connection).prepare(sql.into_sql_str()).await;
             assert!(prepared.is_ok(), "PostgreSQL does not take: {sql}\n{prepared:?}");
         }
+        if database == Database::Main {
+            let revision = sqlx::query_scalar("SELECT revision FROM user_account WHERE NOT enabled");
+            assert_eq!(revision.fetch_one(&mut connection).await.ok(), Some(5_i64));
+        }
         connection.close().await.unwrap();
+    }
+}
+
+/// The first schema with rows that later steps have to do with.
+async fn fill_first_schema(connection: &mut PgConnection) {
+    let first = migrations(Database::Main).iter().take(1).cloned().collect();
+    Migrator::with_migrations(first).run(&mut *connection).await.unwrap();
+    for sql in [
+        "UPDATE revision SET revision = 5",
+        "INSERT INTO user_account (id, tenant_id, email, name, role, enabled, created_at, updated_at) \
+         VALUES ('a', 'default', 'off@example.test', 'off', 'user', FALSE, 1, 1)",
+    ] {
+        sqlx::query(sql).execute(&mut *connection).await.unwrap();
     }
 }
 
