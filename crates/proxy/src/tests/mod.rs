@@ -1,7 +1,10 @@
 //! Whole requests through one worker, callers and upstreams in memory, under paused time.
 
+mod admitted;
+mod compiled;
 mod drain;
 mod late;
+mod money;
 mod queue;
 mod replay;
 mod stage;

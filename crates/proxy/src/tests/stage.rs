@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use ledger::meter::MemoryMeter;
+use ledger::meter::{MemoryMeter, Meter};
 use model::record::RequestRecord;
 use model::resource::account::{DEFAULT_PRIORITY, DEFAULT_WEIGHT};
 use model::resource::key::{DEFAULT_GROUP, DEFAULT_TENANT, KeyStatus};
@@ -98,13 +98,20 @@ pub fn answer() -> Step {
 /// one's again and again.
 pub struct Upstream {
     scripts: Vec<Vec<Step>>,
+    /// The last request, in lower case.
+    pub last: Mutex<String>,
     pub requests: AtomicUsize,
     pub abandoned: AtomicUsize,
 }
 
 impl Upstream {
     pub fn new(scripts: Vec<Vec<Step>>) -> Arc<Self> {
-        Arc::new(Self { scripts, requests: AtomicUsize::new(0), abandoned: AtomicUsize::new(0) })
+        Arc::new(Self {
+            scripts,
+            last: Mutex::default(),
+            requests: AtomicUsize::new(0),
+            abandoned: AtomicUsize::new(0),
+        })
     }
 
     pub fn always(script: Vec<Step>) -> Arc<Self> {
@@ -131,9 +138,10 @@ impl InProcess for Door {
 }
 
 async fn serve(upstream: Arc<Upstream>, mut pipe: DuplexStream) {
-    if !read_request(&mut pipe).await {
+    let Some(request) = read_request(&mut pipe).await else {
         return;
-    }
+    };
+    *upstream.last.lock().unwrap() = request;
     let number = upstream.requests.fetch_add(1, Ordering::SeqCst);
     let script = &upstream.scripts[number.min(upstream.scripts.len() - 1)];
     for step in script {
@@ -153,17 +161,17 @@ async fn serve(upstream: Arc<Upstream>, mut pipe: DuplexStream) {
     }
 }
 
-async fn read_request(pipe: &mut DuplexStream) -> bool {
+async fn read_request(pipe: &mut DuplexStream) -> Option<String> {
     let mut got = Vec::new();
     loop {
         if pipe.read_buf(&mut got).await.unwrap_or(0) == 0 {
-            return false;
+            return None;
         }
         let text = String::from_utf8_lossy(&got).to_ascii_lowercase();
         let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
         let length = head.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next());
         if body.len() >= length.and_then(|length| length.parse().ok()).unwrap_or(0) {
-            return true;
+            return Some(text);
         }
     }
 }
@@ -229,6 +237,16 @@ pub fn run<F: Future<Output = ()>>(test: F) {
 impl Stage {
     /// A key on these terms, and an account for each upstream, each with its limit, in order of priority.
     pub fn new(terms: KeyTerms, upstreams: &[(&Arc<Upstream>, Option<u32>)]) -> Self {
+        Self::with(terms, upstreams, Arc::new(MemoryMeter::default()), |_, _| {})
+    }
+
+    /// The same, with another meter, and after a change to what is configured.
+    pub fn with(
+        terms: KeyTerms,
+        upstreams: &[(&Arc<Upstream>, Option<u32>)],
+        meter: Arc<dyn Meter>,
+        change: impl FnOnce(&mut Configuration, &mut Settings),
+    ) -> Self {
         let clock = Arc::new(PausedClock(Instant::now()));
         let id = ResourceId::mint(1, [1; 10]);
         let text = key_text::mint(KeyKind::Standard, &id, [3; 32]).expose().clone();
@@ -239,8 +257,10 @@ impl Stage {
             egress = egress.with_in_process(name, Arc::new(Door(Arc::clone(upstream))));
             accounts.push(Arc::new(account(name, accounts.len(), *concurrency)));
         }
-        let configuration = Configuration { keys: vec![Arc::new(key)], accounts, ..Configuration::default() };
-        let settings = settings();
+        let mut configuration =
+            Configuration { keys: vec![Arc::new(key)], accounts, ..Configuration::default() };
+        let mut settings = settings();
+        change(&mut configuration, &mut settings);
         let catalog = Catalog::compile(&configuration, &settings.default_limits, None);
         let (sender, records) = record_channel(1_000);
         let shelf = Arc::new(Shelf::default());
@@ -258,7 +278,7 @@ impl Stage {
             capacity: Capacity::new(settings.sizes.most),
             outputs: Outputs::new(),
             settings,
-            meter: Arc::new(MemoryMeter::default()),
+            meter,
             records: sender,
             metrics: Arc::new(Metrics::new()),
             control: Arc::new(NoControl),
@@ -334,7 +354,7 @@ impl Caller {
     }
 }
 
-fn api_key(id: ResourceId, text: &str, terms: KeyTerms) -> ApiKey {
+pub fn api_key(id: ResourceId, text: &str, terms: KeyTerms) -> ApiKey {
     let secret = key_text::parse(text).unwrap().secret;
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &PEPPER), secret.as_bytes());
     ApiKey {
@@ -379,7 +399,7 @@ fn account(name: &str, index: usize, concurrency: Option<u32>) -> Account {
     }
 }
 
-fn settings() -> Settings {
+pub fn settings() -> Settings {
     Settings {
         workers: 1,
         upstream: egress::Timers::standard(),
