@@ -5,13 +5,14 @@ use ledger::meter::{Asked, Facts, Payer};
 use ledger::{Hold, Meter as _, Settlement};
 use model::entry::{EntryKind, EntryState, JournalPosition, LedgerEntry, Projection};
 use model::quota::{Amounts, Owner, OwnerKind, Quota};
+use model::record::RequestRecord;
 use model::resource::Role;
 use model::resource::terms::OnDisconnect;
 use model::{NanoUsd, RequestId, ResourceId, Usage, UsageSource};
 use serde_json::{Value, json};
 use store::Scope;
 
-use crate::testing::{ADMIN_TOKEN, Fixture, NOW, Seen, request};
+use crate::testing::{ADMIN_TOKEN, Fixture, NOW, Seen, record, request};
 
 const KEYS: &str = "/api/v1/admin/api-keys";
 const USERS: &str = "/api/v1/admin/users";
@@ -260,6 +261,25 @@ async fn users_and_keys_live_in_a_tenant_and_are_found_there() {
     Fixture::refused(&promoted, 400, "INVALID_REQUEST");
     Fixture::refused(&fixture.delete(&format!("{TENANTS}/acme"), ADMIN_TOKEN).await, 409, "CONFLICT");
     assert_eq!(own_usage(&fixture, &key).await["balance"], "1");
+
+    let charge = LedgerEntry { tenant_id: "acme".into(), ..entry(EntryKind::Charge, &key, &user) };
+    let request_id = charge.request_id.unwrap();
+    let record = RequestRecord { tenant_id: "acme".into(), request_id, ..record(1) };
+    project(&fixture, vec![charge]).await;
+    fixture.state.store.append_records(&[record]).await.unwrap();
+    let key_id = key["id"].as_str().unwrap();
+    for (path, filter) in [
+        (LEDGER, format!("request_id={request_id}")),
+        (LEDGER, format!("key_id={key_id}")),
+        (LEDGER, "tenant_id=acme".to_owned()),
+        ("/api/v1/admin/requests", format!("request_id={request_id}")),
+    ] {
+        let found = fixture.get(&format!("{path}?{filter}"), ADMIN_TOKEN).await.json;
+        assert_eq!(found["items"][0]["request_id"], request_id.to_string(), "{path}?{filter}");
+    }
+    let (_, token) = fixture.signed_in(Role::User).await;
+    let denied = fixture.get(&format!("{LEDGER}?tenant_id=acme"), &token).await;
+    Fixture::refused(&denied, 403, "SCOPE_DENIED");
 }
 
 #[tokio::test]
@@ -306,6 +326,12 @@ fn entry(kind: EntryKind, key: &Value, user: &Value) -> LedgerEntry {
     }
 }
 
+async fn project(fixture: &Fixture, entries: Vec<LedgerEntry>) {
+    let to = JournalPosition { shard: 0, segment: 1, offset: 10 };
+    let projection = Projection { from: None, to, entries, windows: Vec::new(), balances: Vec::new() };
+    fixture.state.store.project(&projection).await.unwrap();
+}
+
 #[tokio::test]
 async fn entries_are_found_by_request_key_and_user_and_a_plain_user_sees_their_charges() {
     let fixture = Fixture::empty().await;
@@ -314,21 +340,15 @@ async fn entries_are_found_by_request_key_and_user_and_a_plain_user_sees_their_c
     let key = fixture.created(KEYS, json!({"name": "k", "user_id": owner.id})).await;
     let other = fixture.created(KEYS, json!({"name": "other"})).await;
     let stranger = json!({"id": "a".repeat(26)});
-    let projection = Projection {
-        from: None,
-        to: JournalPosition { shard: 0, segment: 1, offset: 10 },
-        entries: vec![
-            entry(EntryKind::Charge, &key, &user),
-            entry(EntryKind::Attempt, &key, &user),
-            LedgerEntry {
-                request_id: Some(RequestId::mint(NOW, [8; 10])),
-                ..entry(EntryKind::Charge, &other, &stranger)
-            },
-        ],
-        windows: Vec::new(),
-        balances: Vec::new(),
-    };
-    fixture.state.store.project(&projection).await.unwrap();
+    let entries = vec![
+        entry(EntryKind::Charge, &key, &user),
+        entry(EntryKind::Attempt, &key, &user),
+        LedgerEntry {
+            request_id: Some(RequestId::mint(NOW, [8; 10])),
+            ..entry(EntryKind::Charge, &other, &stranger)
+        },
+    ];
+    project(&fixture, entries).await;
     let request_id = RequestId::mint(NOW, [7; 10]).to_string();
     let find = async |filter: String, token: &str| {
         let seen = fixture.get(&format!("{LEDGER}?{filter}"), token).await;

@@ -9,13 +9,12 @@ use std::time::Duration;
 
 use model::Clock;
 use model::clock::EpochMs;
+use store::answers::KEPT_MS;
 use store::{Store, StoreError};
 use tokio::sync::watch;
 
 /// How long request records are kept. Daily usage stays.
 const RECORDS_KEPT_MS: u64 = 30 * 24 * 3_600 * 1_000;
-/// How long an answer is kept for a retry with its `Idempotency-Key` (reliability.md T11).
-const ANSWERS_KEPT_MS: u64 = 24 * 3_600 * 1_000;
 /// Pause between two runs.
 const PAUSE: Duration = Duration::from_secs(3_600);
 /// Rows per statement: small steps let writers in between.
@@ -50,7 +49,7 @@ pub async fn clean(store: &Store, now_ms: EpochMs) -> Result<(), StoreError> {
             break;
         }
     }
-    store.purge_answers(now_ms.saturating_sub(ANSWERS_KEPT_MS)).await?;
+    store.purge_answers(now_ms.saturating_sub(KEPT_MS)).await?;
     for _ in 0..STEPS {
         if store.delete_expired_sessions(now_ms, STEP).await? < u64::from(STEP) {
             break;
@@ -63,7 +62,7 @@ pub async fn clean(store: &Store, now_ms: EpochMs) -> Result<(), StoreError> {
 mod tests {
     use super::*;
     use crate::testing::{Fixture, NOW, record};
-    use store::{PageRequest, RecordFilter, Scope};
+    use store::{KeptAnswer, PageRequest, RecordFilter, Scope};
 
     #[tokio::test]
     async fn keeps_records_for_thirty_days() {
@@ -75,6 +74,27 @@ mod tests {
             let (all, page) = (RecordFilter::default(), PageRequest::default());
             let found = store.search_records(&Scope::system(), &all, &page).await.unwrap();
             assert_eq!(found.items.len(), left, "at {now_ms}");
+        }
+    }
+
+    #[tokio::test]
+    async fn keeps_answers_for_a_day() {
+        let fixture = Fixture::empty().await;
+        let store = &fixture.state.store;
+        let key = fixture.state.mint_id();
+        let answer = KeptAnswer {
+            body_hash: [1; 32],
+            status: 200,
+            headers: Vec::new(),
+            body: b"{}".to_vec(),
+            created_at: NOW,
+        };
+        store.keep_answer(&key, "retry", &answer).await.unwrap();
+        for (now_ms, kept) in [(NOW + KEPT_MS, true), (NOW + KEPT_MS + 1, false)] {
+            clean(store, now_ms).await.unwrap();
+            // Asked as of its own time, so that only the purge can have taken it.
+            let found = store.find_answer(&key, "retry", NOW).await.unwrap();
+            assert_eq!(found.is_some(), kept, "at {now_ms}");
         }
     }
 }

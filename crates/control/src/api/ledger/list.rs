@@ -9,14 +9,14 @@ use model::clock::rfc3339;
 use model::entry::{EntryKind, EntryState, LedgerEntry};
 use model::{NanoUsd, ResourceId};
 use serde::{Deserialize, Serialize};
-use store::{LedgerFilter, Scope};
+use store::{LedgerFilter, Page, Scope};
 
 use crate::answer::{Answer, ok};
 use crate::api::body::QueryString;
 use crate::api::context::Context;
 use crate::api::page::{self, List};
 use crate::api::requests::UsageView;
-use crate::api::{api_keys, check, users};
+use crate::api::{api_keys, check, parties, users};
 
 /// Which entries; all that is given must hold.
 #[derive(Deserialize)]
@@ -87,25 +87,27 @@ pub async fn handler(
     let key_id = filter.key_id.as_deref().map(|id| check::id("key_id", id)).transpose()?;
     let asked = filter.user_id.as_deref().map(|id| check::id("user_id", id)).transpose()?;
     let request_id = filter.request_id.take().map(|id| check::request_id("request_id", id)).transpose()?;
-    let scope = scope(&context, &filter, key_id.as_ref(), asked.as_ref()).await?;
     let wanted = LedgerFilter { request_id, key_id, user_id: only_of.clone().or(asked) };
-    let mut found = context.store().ledger_entries(&scope, &wanted, &page).await?;
+    let mut found = Page { items: Vec::new(), next: None };
+    for scope in scopes(&context, filter.tenant_id.as_deref(), &wanted).await? {
+        found = context.store().ledger_entries(&scope, &wanted, &page).await?;
+        if !found.items.is_empty() {
+            break;
+        }
+    }
     if only_of.is_some() {
         found.items.retain(|entry| entry.kind != EntryKind::Attempt);
     }
     Ok(ok(List::of(found, View::from)))
 }
 
-/// In which tenant to look: the one that is named, else that of the key or the user.
-async fn scope(
-    context: &Context,
-    filter: &Filter,
-    key: Option<&ResourceId>,
-    user: Option<&ResourceId>,
-) -> Answer<Scope> {
-    match (&filter.tenant_id, key, user) {
-        (None, Some(key), _) => api_keys::scope_of(context, key).await,
-        (None, None, Some(user)) => users::scope_of(context, user).await,
-        (tenant, _, _) => context.scope_asked(tenant.as_deref()),
-    }
+/// In which tenants to look until something is found: the one that is named, else that of the key or the
+/// user, else wherever the request may be.
+async fn scopes(context: &Context, tenant: Option<&str>, wanted: &LedgerFilter) -> Answer<Vec<Scope>> {
+    Ok(match (tenant, wanted) {
+        (None, LedgerFilter { key_id: Some(key), .. }) => vec![api_keys::scope_of(context, key).await?],
+        (None, LedgerFilter { user_id: Some(user), .. }) => vec![users::scope_of(context, user).await?],
+        (None, LedgerFilter { request_id: Some(_), .. }) => parties::all_scopes(context).await?,
+        _ => vec![context.scope_asked(tenant)?],
+    })
 }

@@ -21,7 +21,7 @@ use model::resource::key::{DEFAULT_GROUP, DEFAULT_TENANT};
 use model::resource::{Party, RateLimit};
 use serde::Serialize;
 use store::page::MAX_LIMIT;
-use store::{AccountFilter, PageRequest, PartyKind};
+use store::{AccountFilter, PageRequest, PartyKind, Scope};
 
 use super::check;
 use super::context::Context;
@@ -129,6 +129,28 @@ pub async fn tenant(context: &Context, given: Option<String>) -> Answer<String> 
     match context.store().find_party(&context.scope, PartyKind::Tenant, &id).await? {
         Some(tenant) => Ok(tenant.id),
         None => Err(Refusal::invalid("tenant_id", "`tenant_id` names no tenant.")),
+    }
+}
+
+/// Where to look for something that is named by its own id and may be in any tenant: the caller's own
+/// tenant first, then, for whoever sees all of them, the others.
+///
+/// # Errors
+/// What the store says.
+pub async fn all_scopes(context: &Context) -> Answer<Vec<Scope>> {
+    let mut scopes = vec![context.scope.clone()];
+    if !context.sees_all_tenants() {
+        return Ok(scopes);
+    }
+    let mut page = PageRequest::first(MAX_LIMIT);
+    loop {
+        let found = context.store().list_parties(&context.scope, PartyKind::Tenant, &page).await?;
+        let others = found.items.iter().filter(|tenant| *tenant.id != *context.scope.tenant_id);
+        scopes.extend(others.map(|tenant| context.scope_in(&tenant.id)));
+        match found.next {
+            Some(next) => page.after = Some(next),
+            None => return Ok(scopes),
+        }
     }
 }
 
