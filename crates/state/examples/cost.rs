@@ -1,7 +1,7 @@
 //! What shared state costs a request, in nanoseconds: the best and the median of several rounds on one
 //! thread, then the same with a second thread that uses the same owner.
 //!
-//! `cargo run --release -p state --example cost`
+//! `cargo run --release -p state --example cost [part of a name]`
 
 use std::hint::black_box;
 use std::io::Write;
@@ -29,6 +29,9 @@ fn main() -> std::io::Result<()> {
 
 /// Measures `work` alone, then with another thread that does the same.
 fn measure(out: &mut impl Write, name: &str, work: &(impl Fn(u64) + Sync)) -> std::io::Result<()> {
+    if std::env::args().nth(1).is_some_and(|part| !name.contains(&part)) {
+        return Ok(());
+    }
     let alone = rounds(work);
     let beside = std::thread::scope(|scope| {
         let other = scope.spawn(|| rounds(work));

@@ -144,8 +144,11 @@ impl Limits {
         }
         let mut parts = Few::with_capacity(demands.len());
         for asked in asked.iter() {
-            let counters = enter(locked.shard(asked.place), &asked.demand.owner, now_ms);
-            parts.push(asked.take_from(counters, now_ms, standing));
+            let shard = locked.shard(asked.place);
+            parts.push(match shard.get_mut(&asked.demand.owner) {
+                Some(counters) => asked.take_from(counters, now_ms, standing),
+                None => asked.take_from(enter(shard, &asked.demand.owner, now_ms), now_ms, standing),
+            });
         }
         Ok(parts)
     }
@@ -262,7 +265,7 @@ fn check(counters: &mut Counters, demand: &Demand, now_ms: EpochMs) -> Result<()
     checked.map_err(|exceeded| violation(demand.owner.level, &exceeded, now_ms))
 }
 
-/// The counters of an owner, new ones moved to `now_ms`.
+/// The counters of an owner that was not known, moved to `now_ms`.
 fn enter<'s>(shard: &'s mut Shard<'_>, owner: &LimitOwner, now_ms: EpochMs) -> &'s mut Counters {
     if shard.len() >= MOST_IN_SHARD && !shard.contains_key(owner) {
         make_room(shard, now_ms);

@@ -152,7 +152,7 @@ fn of_a_thousand_at_once_one_runs() {
 
 #[test]
 fn everybody_ends_with_an_answer_or_a_run_whoever_dies() {
-    for seed in 1..=2_000 {
+    for seed in 1..=1_000 {
         let replays = Replays::new();
         let running = AtomicUsize::new(0);
         std::thread::scope(|scope| {
