@@ -299,6 +299,33 @@ async fn pages_are_whole_and_newest_first_by_key_by_user_and_for_all() {
 }
 
 #[tokio::test]
+async fn a_rare_key_is_found_however_much_lies_between_its_entries() {
+    let directory = Scratch::new();
+    let store = directory.open().await;
+    // More than an era's entries, and the key in some projections only.
+    let mut expected = Vec::new();
+    for batch in 0..20_u64 {
+        let mut entries: Vec<_> = (0..2_100).map(|n| charge(batch * 2_100 + n)).collect();
+        if batch % 3 == 1 {
+            let rare = LedgerEntry { key_id: Some(id(77)), ..charge(batch * 2_100 + 5) };
+            entries.insert(1_000, rare.clone());
+            expected.insert(0, rare);
+        }
+        let projection = stretch(0, batch * 10, batch * 10 + 10);
+        store.project(&Projection { entries, ..projection }).await.unwrap();
+    }
+    let rare = LedgerFilter { key_id: Some(id(77)), ..LedgerFilter::default() };
+    for limit in [1, 2, 3, 200] {
+        assert_eq!(paged(&store, &rare, limit).await, expected);
+    }
+    let never = LedgerFilter { key_id: Some(id(78)), ..LedgerFilter::default() };
+    assert!(paged(&store, &never, 200).await.is_empty());
+    let common = LedgerFilter { key_id: Some(id(3)), ..LedgerFilter::default() };
+    let page = store.ledger_entries(&Scope::system(), &common, &PageRequest::first(9)).await.unwrap();
+    assert!(page.items.len() == 9 && page.items.is_sorted_by_key(|entry| std::cmp::Reverse(entry.at)));
+}
+
+#[tokio::test]
 async fn a_correction_of_long_after_is_found_with_its_request() {
     let directory = Scratch::new();
     let store = directory.open().await;

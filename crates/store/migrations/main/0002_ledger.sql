@@ -30,12 +30,19 @@ CREATE TABLE ledger_block (
 -- Holds all that a search by request reads of blocks which it does not want.
 CREATE INDEX ledger_block_by_request ON ledger_block (tenant_id, last_request, first_request, batch, part);
 
--- Which projections have entries about which key or user: a number made from the end of its id, so two may
--- share one and readers look again.
+-- Projections that follow one another, by the first of them, with their entries together.
+CREATE TABLE ledger_era (
+    era BIGINT PRIMARY KEY,
+    entries BIGINT NOT NULL
+);
+
+-- Which eras have entries about which key or user: a number made from the end of its id, so two may share
+-- one and readers look again. Ordered by era, for new rows then lie together, and what is written with a
+-- projection does not grow with the ledger.
 CREATE TABLE ledger_subject (
+    era BIGINT NOT NULL,
     subject BIGINT NOT NULL,
-    batch BIGINT NOT NULL,
-    PRIMARY KEY (subject, batch)
+    PRIMARY KEY (era, subject)
 );
 
 -- What is used of each quota in its newest period.

@@ -17,17 +17,22 @@ use crate::store::Store;
 /// then, but no block that cannot hold it.
 const OF_REQUEST: &str = "SELECT batch, part FROM ledger_block WHERE tenant_id = $1 \
      AND last_request >= $2 AND first_request <= $2";
-const OF_SUBJECT: &str = "SELECT batch FROM ledger_subject WHERE subject = $1 AND batch <= $2 \
-     ORDER BY batch DESC LIMIT $3";
-const NEWEST: &str = "SELECT DISTINCT batch FROM ledger_block WHERE tenant_id = $1 AND batch <= $2 \
-     ORDER BY batch DESC LIMIT $3";
 const BLOCK: &str = "SELECT lines FROM ledger_block WHERE tenant_id = $1 AND batch = $2 AND part = $3";
-const BLOCKS: &str = "SELECT lines FROM ledger_block WHERE tenant_id = $1 AND batch = $2";
+/// Eras with entries about a key or user, each with the one that follows it.
+const OF_SUBJECT: &str = "SELECT e.era, \
+     (SELECT MIN(later.era) FROM ledger_era later WHERE later.era > e.era) FROM ledger_era e \
+     WHERE e.era <= $2 AND EXISTS (SELECT 1 FROM ledger_subject s WHERE s.era = e.era AND s.subject = $1) \
+     ORDER BY e.era DESC LIMIT $3";
+/// Blocks from a projection on and before another block, newest first.
+const BETWEEN: &str = "SELECT batch, part, lines FROM ledger_block WHERE tenant_id = $1 AND batch >= $2 \
+     AND (batch, part) < ($3, $4) ORDER BY batch DESC, part DESC LIMIT $5";
 
-pub(super) const STATEMENTS: [&str; 5] = [OF_REQUEST, OF_SUBJECT, NEWEST, BLOCK, BLOCKS];
+pub(super) const STATEMENTS: [&str; 4] = [OF_REQUEST, BLOCK, OF_SUBJECT, BETWEEN];
 
-/// Projections looked up at one time.
-const STEP: i64 = 16;
+/// Eras looked up at one time.
+const ERAS: i64 = 16;
+/// Blocks read at one time: at most two megabytes.
+const BLOCKS: usize = 32;
 
 /// Which entries of a tenant are wanted; what is `None` does not matter.
 #[derive(Clone, Debug, Default)]
@@ -42,9 +47,6 @@ pub struct LedgerFilter {
 
 /// Where an entry stands: the projection that brought it, and its number therein.
 type Position = (i64, u32);
-
-/// A block, or all blocks, of a projection.
-type Place = (i64, Option<i64>);
 
 struct Found {
     position: Position,
@@ -79,23 +81,18 @@ impl Store {
             below: (batch, number.parse().unwrap_or(0)),
             most: usize::try_from(page.fetch()).unwrap_or(usize::MAX),
         };
-        let mut connection = self.main.readers.acquire().await?;
-        let mut found: Vec<Found> = Vec::new();
-        let mut newest = search.below.0;
-        loop {
-            let places = search.places(&mut connection, newest).await?;
-            for place in &places {
-                search.add(&mut connection, *place, &mut found).await?;
-                if found.len() >= search.most {
-                    return Ok(cut(found, page));
-                }
+        let connection = &mut *self.main.readers.acquire().await?;
+        let mut found = match (&filter.request_id, filter.key_id.as_ref().or(filter.user_id.as_ref())) {
+            (Some(request), _) => search.of_request(connection, request).await?,
+            (None, Some(id)) => search.of_subject(connection, id).await?,
+            (None, None) => {
+                let mut found = Vec::new();
+                search.walk(connection, (0, batch), &mut found).await?;
+                found
             }
-            match places.last() {
-                Some((oldest, None)) => newest = oldest - 1,
-                // All blocks of a request were among them.
-                _ => return Ok(cut(found, page)),
-            }
-        }
+        };
+        found.sort_unstable_by_key(|found| std::cmp::Reverse(found.position));
+        Ok(cut(found, page))
     }
 }
 
@@ -109,46 +106,88 @@ fn cut(found: Vec<Found>, page: &PageRequest) -> Page<LedgerEntry> {
 }
 
 impl Search<'_> {
-    /// Where, in projections up to `newest`, what is wanted may stand, newest first: all such places for a
-    /// request, else the next few.
-    async fn places(&self, connection: &mut SqliteConnection, newest: i64) -> Result<Vec<Place>, StoreError> {
-        let filter = self.filter;
-        if let Some(request) = &filter.request_id {
-            let query = sqlx::query_as(OF_REQUEST).bind(&**self.tenant_id).bind(request);
-            let mut blocks: Vec<(i64, i64)> = query.fetch_all(connection).await?;
-            blocks.retain(|(batch, _)| *batch <= newest);
-            blocks.sort_unstable_by(|one, other| other.cmp(one));
-            return Ok(blocks.into_iter().map(|(batch, part)| (batch, Some(part))).collect());
-        }
-        let query = match filter.key_id.as_ref().or(filter.user_id.as_ref()) {
-            Some(id) => sqlx::query_scalar(OF_SUBJECT).bind(subject(id)),
-            None => sqlx::query_scalar(NEWEST).bind(&**self.tenant_id),
-        };
-        let batches: Vec<i64> = query.bind(newest).bind(STEP).fetch_all(connection).await?;
-        Ok(batches.into_iter().map(|batch| (batch, None)).collect())
-    }
-
-    /// Puts what is wanted of one place behind what was found, newest first.
-    async fn add(
+    async fn of_request(
         &self,
         connection: &mut SqliteConnection,
-        (batch, part): Place,
+        request: &str,
+    ) -> Result<Vec<Found>, StoreError> {
+        let query = sqlx::query_as(OF_REQUEST).bind(&**self.tenant_id).bind(request);
+        let mut blocks: Vec<(i64, i64)> = query.fetch_all(&mut *connection).await?;
+        blocks.retain(|(batch, _)| *batch <= self.below.0);
+        blocks.sort_unstable_by(|one, other| other.cmp(one));
+        let (mut found, mut last) = (Vec::new(), i64::MAX);
+        for (batch, part) in blocks {
+            if batch < last && found.len() >= self.most {
+                break;
+            }
+            let query = sqlx::query_scalar(BLOCK).bind(&**self.tenant_id).bind(batch).bind(part);
+            let lines: String = query.fetch_one(&mut *connection).await?;
+            self.add(batch, &lines, &mut found)?;
+            last = batch;
+        }
+        Ok(found)
+    }
+
+    async fn of_subject(
+        &self,
+        connection: &mut SqliteConnection,
+        id: &ResourceId,
+    ) -> Result<Vec<Found>, StoreError> {
+        let (mut found, mut newest) = (Vec::new(), self.below.0);
+        loop {
+            let query = sqlx::query_as(OF_SUBJECT).bind(subject(id)).bind(newest).bind(ERAS);
+            let eras: Vec<(i64, Option<i64>)> = query.fetch_all(&mut *connection).await?;
+            for (era, later) in &eras {
+                let last = later.map_or(i64::MAX, |later| later - 1).min(self.below.0);
+                self.walk(connection, (*era, last), &mut found).await?;
+                if found.len() >= self.most {
+                    return Ok(found);
+                }
+            }
+            let Some((oldest, _)) = eras.last() else { return Ok(found) };
+            newest = oldest - 1;
+        }
+    }
+
+    /// Adds what is wanted of the projections `first` to `last`, from the last one back until it is enough.
+    async fn walk(
+        &self,
+        connection: &mut SqliteConnection,
+        (first, last): (i64, i64),
         found: &mut Vec<Found>,
     ) -> Result<(), StoreError> {
-        let query = match part {
-            Some(part) => sqlx::query_scalar(BLOCK).bind(&**self.tenant_id).bind(batch).bind(part),
-            None => sqlx::query_scalar(BLOCKS).bind(&**self.tenant_id).bind(batch),
-        };
-        let blocks: Vec<String> = query.fetch_all(connection).await?;
-        let before = found.len();
-        for text in blocks.iter().flat_map(|block| block.lines()).filter(|text| self.may_want(text)) {
+        let mut before = (last.saturating_add(1), 0);
+        loop {
+            let blocks: Vec<(i64, i64, String)> = sqlx::query_as(BETWEEN)
+                .bind(&**self.tenant_id)
+                .bind(first)
+                .bind(before.0)
+                .bind(before.1)
+                .bind(crate::column::signed(BLOCKS as u64))
+                .fetch_all(&mut *connection)
+                .await?;
+            for (batch, part, lines) in &blocks {
+                if *batch < before.0 && found.len() >= self.most {
+                    return Ok(());
+                }
+                self.add(*batch, lines, found)?;
+                before = (*batch, *part);
+            }
+            if blocks.len() < BLOCKS {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Adds what is wanted of a block.
+    fn add(&self, batch: i64, lines: &str, found: &mut Vec<Found>) -> Result<(), StoreError> {
+        for text in lines.lines().filter(|text| self.may_want(text)) {
             let (number, entry) = line::read(text, self.tenant_id)?;
             let position = (batch, number);
             if position < self.below && self.wants(&entry) {
                 found.push(Found { position, entry });
             }
         }
-        found[before..].sort_unstable_by_key(|found| std::cmp::Reverse(found.position));
         Ok(())
     }
 
