@@ -8,6 +8,9 @@ mod families;
 pub mod table;
 mod tally;
 
+use std::time::Duration;
+
+use model::NanoUsd;
 use model::clock::EpochMs;
 use model::record::RequestRecord;
 use prometheus_client::encoding::text::encode;
@@ -39,6 +42,21 @@ pub struct WorkerGauges {
     pub connections: Gauge,
     /// Requests in flight in the whole process.
     pub in_flight: Gauge,
+}
+
+/// What can be seen of the ledger.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LedgerGauges {
+    /// Requests that hold something and have not ended.
+    pub open_holds: u64,
+    /// The money that they hold.
+    pub held: NanoUsd,
+    /// Bytes of the journal that the database does not know.
+    pub backlog_bytes: u64,
+    /// For how long it has not known all of it.
+    pub lag: Duration,
+    /// Whether the journal cannot be written.
+    pub is_faulty: bool,
 }
 
 impl Default for Metrics {
@@ -97,9 +115,17 @@ impl Metrics {
 
     /// Notes which configuration is in force since when.
     pub fn config_applied(&self, revision: u64, now_ms: EpochMs) {
-        let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.families.config_revision.set(gauge(revision));
         self.families.config_applied.set(gauge(now_ms / 1_000));
+    }
+
+    /// Shows how the ledger is doing.
+    pub fn set_ledger(&self, ledger: LedgerGauges) {
+        self.families.open_holds.set(gauge(ledger.open_holds));
+        self.families.held_nanos.set(ledger.held.0);
+        self.families.ledger_lag.set(gauge(ledger.lag.as_secs()));
+        self.families.journal_backlog.set(gauge(ledger.backlog_bytes));
+        self.families.journal_fault.set(i64::from(ledger.is_faulty));
     }
 
     /// Counts request records that were lost because their queue was full.
@@ -111,6 +137,10 @@ impl Metrics {
     pub fn records_written(&self, count: u64) {
         self.families.records_written.inc_by(count);
     }
+}
+
+fn gauge(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -44,6 +44,11 @@ pub(super) struct Families {
     pub in_flight: Gauge,
     pub connections: Family<Labels<1>, Gauge>,
     pub circuit_state: Family<Labels<1>, Gauge>,
+    pub open_holds: Gauge,
+    pub held_nanos: Gauge,
+    pub ledger_lag: Gauge,
+    pub journal_backlog: Gauge,
+    pub journal_fault: Gauge,
     pub config_revision: Gauge,
     pub config_applied: Gauge,
     pub records_dropped: Counter,
@@ -67,6 +72,11 @@ impl Default for Families {
             in_flight: Gauge::default(),
             connections: Family::default(),
             circuit_state: Family::default(),
+            open_holds: Gauge::default(),
+            held_nanos: Gauge::default(),
+            ledger_lag: Gauge::default(),
+            journal_backlog: Gauge::default(),
+            journal_fault: Gauge::default(),
             config_revision: Gauge::default(),
             config_applied: Gauge::default(),
             records_dropped: Counter::default(),
@@ -90,6 +100,11 @@ impl Families {
         add(registry, "gateway_in_flight", self.in_flight.clone());
         add(registry, "gateway_connections", self.connections.clone());
         add(registry, "gateway_circuit_state", self.circuit_state.clone());
+        add(registry, "gateway_ledger_open_holds", self.open_holds.clone());
+        add(registry, "gateway_ledger_held_nano_usd", self.held_nanos.clone());
+        add(registry, "gateway_ledger_lag_seconds", self.ledger_lag.clone());
+        add(registry, "gateway_journal_backlog_bytes", self.journal_backlog.clone());
+        add(registry, "gateway_journal_fault", self.journal_fault.clone());
         add(registry, "gateway_config_revision", self.config_revision.clone());
         add(registry, "gateway_config_applied_timestamp_seconds", self.config_applied.clone());
         add(registry, "gateway_records_dropped_total", self.records_dropped.clone());

@@ -22,7 +22,7 @@ use crate::problem::Problem;
 use crate::startup;
 use crate::system_clock::SystemClock;
 use crate::wiring::control_plane::Bridge;
-use crate::wiring::{control_plane, data_plane, demo, keys, side_listener, signals};
+use crate::wiring::{control_plane, data_plane, demo, keys, ledger, side_listener, signals};
 
 /// How long the last records may take to be written at the end.
 const RECORD_PATIENCE: Duration = Duration::from_secs(20);
@@ -47,6 +47,10 @@ pub struct Options {
 pub fn run(loaded: Loaded, options: Options) -> Result<(), Problem> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     startup::check(&loaded.settings, &*clock)?;
+    if let Some(failpoint) = &loaded.settings.failpoint {
+        telemetry::failpoint::arm(failpoint)
+            .map_err(|error| Problem::new("cannot arm the failpoint", error.to_string(), "leave it out"))?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
         .thread_name("control")
@@ -75,7 +79,8 @@ async fn serve(loaded: Loaded, options: Options, clock: Arc<dyn Clock>) -> Resul
     let administrator = keys::first_administrator(&store, &passwords, &*clock).await?;
     let demo_key = if options.demo { Some(demo::prepare(&store, &*clock).await?) } else { None };
 
-    let parts = Opened { store, clock, log, passwords };
+    let ledger = ledger::open(&settings, &store, &*clock).await?;
+    let parts = Opened { store, ledger, clock, log, passwords };
     let running = start(&settings, parts, public, sides).await?;
     announce(&Banner { address, demo_key, administrator }, options, &settings);
     signals::stop_ordered().await;
@@ -86,6 +91,7 @@ async fn serve(loaded: Loaded, options: Options, clock: Arc<dyn Clock>) -> Resul
 /// What is open before anything is served.
 struct Opened {
     store: Arc<Store>,
+    ledger: ledger::Opened,
     clock: Arc<dyn Clock>,
     log: LevelHandle,
     passwords: Passwords,
@@ -98,7 +104,7 @@ async fn start(
     public: TcpListener,
     sides: Vec<side_listener::Bound>,
 ) -> Result<Running, Problem> {
-    let Opened { store, clock, log, passwords } = opened;
+    let Opened { store, ledger, clock, log, passwords } = opened;
     let (records, receiver) = telemetry::queue::record_channel(WAITING_RECORDS);
     let metrics = Arc::new(telemetry::metric::Metrics::new());
     let memory = data_plane::Memory::default();
@@ -106,12 +112,13 @@ async fn start(
     let (publisher, subscriber) = keys::first_configuration(&store).await?;
     let first = subscriber.current();
     let (applied, applying) = watch::channel(first.revision);
-    let parts = (&store, &clock, &log);
+    let parts = (&store, &ledger.ledger, &clock, &log);
     let control = control_plane::build(settings, parts, passwords, (&memory, &metrics), applying)?;
     let parts = data_plane::Parts {
         clock: Arc::clone(&clock),
         store: &store,
         memory,
+        ledger: ledger.ledger.clone(),
         records,
         metrics: Arc::clone(&metrics),
         control: Arc::new(control.clone()),
@@ -121,6 +128,8 @@ async fn start(
         Problem::new("cannot start the workers", error.to_string(), "raise the limit on threads")
     })?;
 
+    let readiness = Arc::clone(control.readiness());
+    let ledger = ledger.start(Arc::clone(&clock), readiness, Arc::clone(&metrics));
     let format = keys::log_format(settings);
     let recorder = tokio::spawn(recorder::run(receiver, Arc::clone(&store), metrics, format));
     let publish = Arc::new(move |configuration| publisher.publish(configuration));
@@ -130,7 +139,7 @@ async fn start(
         tokio::spawn(proxy::follow(Arc::clone(&shared), subscriber, applied)),
         side_listener::serve(sides, &control, &stopping),
     ];
-    Ok(Running { stop, listening, shared, control, beside, recorder, store })
+    Ok(Running { stop, listening, shared, control, beside, ledger, recorder, store })
 }
 
 /// The running gateway.
@@ -140,12 +149,13 @@ struct Running {
     shared: Arc<proxy::Shared>,
     control: Bridge,
     beside: Vec<JoinHandle<()>>,
+    ledger: ledger::Running,
     recorder: JoinHandle<()>,
     store: Arc<Store>,
 }
 
 impl Running {
-    /// Stops in order: callers first, then what serves them, the records last.
+    /// Stops in order: callers first, then what serves them, then the ledger, the records last.
     async fn stop(self) {
         tracing::info!("stopping: no new connections, open exchanges may end");
         self.control.readiness().drain();
@@ -154,6 +164,7 @@ impl Running {
         for work in self.beside {
             let _ = work.await;
         }
+        self.ledger.stop().await;
         // The recorder ends when nobody can send any more: then every record is written.
         drop(self.shared);
         drop(self.control);

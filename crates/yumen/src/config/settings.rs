@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use ledger::journal::Durability;
 use model::Secret;
 
 /// Everything a process needs to start. Carries secrets, so it has no `Debug`.
@@ -38,6 +39,10 @@ pub struct Settings {
     pub sizes: Sizes,
     /// Limits of keys that have none of their own.
     pub rate_limit: RateLimit,
+    /// What the ledger's intents survive before an upstream is called.
+    pub durability: Durability,
+    /// Where a test wants the process to die.
+    pub failpoint: Option<String>,
 }
 
 /// Limits of keys that have none of their own; `None` is unlimited.
@@ -130,6 +135,8 @@ impl Default for Settings {
                 internal_rpm: Some(600),
                 internal_tpm: Some(1_000_000),
             },
+            durability: Durability::default(),
+            failpoint: None,
         }
     }
 }

@@ -155,6 +155,12 @@ pub static SETTINGS: &[Setting] = &[
         "tokens a minute of internal keys",
         |s, v| put(&mut s.rate_limit.internal_tpm, value::limit(v)),
     ),
+    open("durability", &[], "what a request's intent survives: process, or power (a power cut)", |s, v| {
+        put(&mut s.durability, value::durability(v))
+    }),
+    open("failpoint", &[], "for tests: where the process dies, as NAME or NAME=PASSING", |s, v| {
+        put(&mut s.failpoint, value::failpoint(v).map(Some))
+    }),
 ];
 
 /// The setting of that name.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use ipnet::IpNet;
+use ledger::journal::Durability;
 use model::Secret;
 
 use super::settings::LogFormat;
@@ -53,6 +54,23 @@ pub fn address(text: &str) -> Result<SocketAddr, Refusal> {
 
 const ADDRESS_FIX: &str =
     "write it like 127.0.0.1:8787 or [::1]:8787 (names other than localhost are not resolved)";
+
+/// `process` or `power`.
+pub fn durability(text: &str) -> Result<Durability, Refusal> {
+    match text.to_ascii_lowercase().as_str() {
+        "process" => Ok(Durability::Process),
+        "power" => Ok(Durability::Power),
+        _ => refuse(format!("`{text}` is not a durability"), "write process or power"),
+    }
+}
+
+/// The name of a failpoint, and maybe at which passing it strikes.
+pub fn failpoint(text: &str) -> Result<String, Refusal> {
+    match telemetry::failpoint::check(text) {
+        Ok(()) => Ok(text.to_owned()),
+        Err(error) => refuse(error.to_string(), "leave it out, except in tests"),
+    }
+}
 
 /// `off`, or an address to listen on.
 pub fn address_or_off(text: &str) -> Result<Option<SocketAddr>, Refusal> {

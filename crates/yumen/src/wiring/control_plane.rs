@@ -12,8 +12,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
-use ledger::book::Book;
-use ledger::{Ledger, MemoryJournal};
+use ledger::Ledger;
 use model::{Clock, ResourceId, Secret};
 use proxy::{ControlBody, ControlPlane, HandedOver};
 use store::Store;
@@ -57,7 +56,7 @@ struct Scrape {
 /// The keys that sign access tokens cannot be loaded.
 pub fn build(
     settings: &Settings,
-    (store, clock, log): (&Arc<Store>, &Arc<dyn Clock>, &LevelHandle),
+    (store, ledger, clock, log): (&Arc<Store>, &Ledger, &Arc<dyn Clock>, &LevelHandle),
     passwords: Passwords,
     (memory, metrics): (&Memory, &Arc<Metrics>),
     applied: watch::Receiver<u64>,
@@ -70,7 +69,7 @@ pub fn build(
         entropy: entropy::fill,
         set_log_level: Arc::new(move |name| level.set(name).map_err(|error| error.to_string())),
         accounts: Arc::new(Accounts { memory: memory.clone(), clock: Arc::clone(clock) }),
-        ledger: Ledger::open(Book::new(), Arc::new(MemoryJournal::new()), clock.now_ms()),
+        ledger: ledger.clone(),
         jwt_keys: keys::jwt_keys(&settings.data, &**clock)?,
         admin_token: settings.admin_token.clone(),
         passwords,
@@ -95,7 +94,7 @@ pub fn build(
 
 impl Bridge {
     /// Whether this process should get traffic.
-    pub fn readiness(&self) -> &Readiness {
+    pub fn readiness(&self) -> &Arc<Readiness> {
         &self.readiness
     }
 

@@ -5,7 +5,7 @@ use std::thread::available_parallelism;
 
 use arc_swap::ArcSwap;
 use egress::Egress;
-use ledger::meter::MemoryMeter;
+use ledger::Ledger;
 use model::Clock;
 use model::resource::Configuration;
 use policy::identify::{Pepper, TrustedProxies};
@@ -45,6 +45,8 @@ pub struct Parts<'a> {
     pub store: &'a Arc<Store>,
     /// What the process remembers.
     pub memory: Memory,
+    /// Holds and settles money.
+    pub ledger: Ledger,
     /// Where finished requests are reported.
     pub records: RecordSender,
     /// Gauges that workers move.
@@ -77,7 +79,7 @@ pub fn shared(settings: &Settings, parts: Parts<'_>, first: &Configuration) -> A
         outputs: Outputs::new(),
         replays: Replays::new(),
         answers: Arc::new(answers),
-        meter: Arc::new(MemoryMeter::default()),
+        meter: Arc::new(parts.ledger),
         records: parts.records,
         metrics: parts.metrics,
         control: parts.control,

@@ -5,5 +5,6 @@ pub mod control_plane;
 pub mod data_plane;
 pub mod demo;
 pub mod keys;
+pub mod ledger;
 pub mod side_listener;
 pub mod signals;
