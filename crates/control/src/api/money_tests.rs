@@ -198,6 +198,35 @@ async fn an_adjustment_gives_a_wallet_and_needs_an_amount_and_a_reason() {
 }
 
 #[tokio::test]
+async fn a_change_of_money_is_made_once_for_its_idempotency_key() {
+    let fixture = Fixture::empty().await;
+    let user = fixture.created(USERS, json!({"email": "u@example.org", "balance": "1"})).await;
+    let path = at(USERS, &user, "/balance");
+    let send = async |key: &'static str, amount: &str| {
+        let body = json!({"amount": amount, "reason": "invoice 17"});
+        let mut request = request(Method::POST, &path, Some(ADMIN_TOKEN), Some(&body));
+        request.headers_mut().insert("idempotency-key", key.parse().unwrap());
+        fixture.send(request).await
+    };
+    let (one, other) = tokio::join!(send("a", "5"), send("a", "5"));
+    assert!(one.status == 200 || other.status == 200, "{} {}", one.json, other.json);
+    for _ in 0..2 {
+        assert_eq!(send("a", "5").await.json["balance"], "6");
+        Fixture::refused(&send("b", "-7").await, 409, "CONFLICT");
+        assert_eq!(balance(&fixture, &user, "2").await.status, 200);
+        assert_eq!(balance(&fixture, &user, "-2").await.json["balance"], "6");
+    }
+    Fixture::refused(&send("a", "6").await, 422, "IDEMPOTENCY_MISMATCH");
+    Fixture::refused(&send("", "5").await, 400, "INVALID_REQUEST");
+    fixture.journal.set_faulty(true);
+    Fixture::refused(&send("c", "5").await, 503, "SERVICE_DEGRADED");
+    fixture.journal.set_faulty(false);
+    assert_eq!(send("c", "5").await.json["balance"], "11");
+    fixture.clock.advance(24 * 3_600 * 1_000);
+    assert_eq!(send("a", "5").await.json["balance"], "16", "a day later the key is free");
+}
+
+#[tokio::test]
 async fn money_is_for_billing_and_its_movers() {
     let fixture = Fixture::empty().await;
     let user = fixture.created(USERS, json!({"email": "u@example.org", "balance": "0"})).await;

@@ -1,12 +1,16 @@
 //! `POST /api/v1/admin/users/{id}/balance`: puts money into a user's wallet or takes some out. A user
 //! without a wallet gets one, from which all requests of their keys are paid from then on.
 //!
-//! The money moves last, so an error means that none was moved.
+//! The money moves last, so an error means that none was moved. With an `Idempotency-Key` the change is
+//! made once, however often it is asked for.
 
 use axum::response::IntoResponse;
+use http::HeaderMap;
+use model::resource::User;
 use model::{NanoUsd, ResourceId};
 use serde::{Deserialize, Serialize};
 
+use super::once::once;
 use super::{find, scope_of, wallet};
 use crate::answer::{Answer, Refusal, ok};
 use crate::api::body::{Id, JsonBody};
@@ -33,10 +37,12 @@ struct View {
 ///
 /// # Errors
 /// `NOT_FOUND`; `INVALID_REQUEST` names the field; `CONFLICT` with the numbers when less is there than
-/// should be taken; `SERVICE_DEGRADED` when the ledger cannot write.
+/// should be taken, or when the outcome of an earlier use of the `Idempotency-Key` is not known;
+/// `IDEMPOTENCY_MISMATCH` when that key was used for another change; `SERVICE_DEGRADED` when the ledger cannot write.
 pub async fn handler(
     context: Context,
     Id(id): Id,
+    headers: HeaderMap,
     JsonBody(body): JsonBody<Body>,
 ) -> Answer<impl IntoResponse> {
     let change = check::dollars("amount", &body.amount)?;
@@ -46,15 +52,21 @@ pub async fn handler(
     let reason = check::name("reason", &body.reason)?;
     let user = find(&context, &id).await?;
     check_open(&context)?;
+    let asked = format!("{change} {reason}");
+    let balance = once((&context, &id), &headers, &asked, adjust(&context, &user, change, &reason)).await?;
+    Ok(ok(View { id, balance }))
+}
+
+async fn adjust(context: &Context, user: &User, change: NanoUsd, reason: &str) -> Answer<NanoUsd> {
     if !user.terms.wallet {
         if change < NanoUsd::ZERO {
-            return Err(wallet::insufficient(&context, &id, change));
+            return Err(wallet::insufficient(context, &user.id, change));
         }
-        open(&context, &id).await?;
+        open(context, &user.id).await?;
     }
-    let balance = wallet::adjust(&context, &id, change, &reason).await?;
-    context.audit("user.balance", id.as_str());
-    Ok(ok(View { id, balance }))
+    let balance = wallet::adjust(context, &user.id, change, reason).await?;
+    context.audit("user.balance", user.id.as_str());
+    Ok(balance)
 }
 
 /// Gives the user a wallet, which is empty.

@@ -6,6 +6,7 @@ pub mod disable;
 pub mod enable;
 pub mod limit;
 pub mod list;
+mod once;
 pub mod quota;
 pub mod reset;
 pub mod show;
