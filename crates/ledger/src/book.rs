@@ -65,9 +65,9 @@ impl Book {
     ///
     /// # Errors
     /// The first payer that does not.
-    pub fn opening(&mut self, asked: Asked, expires: EpochMs) -> Result<Arc<Opening>, Refused> {
+    pub fn opening(&mut self, asked: Asked, expires: EpochMs) -> Result<Arc<Opening>, Refusal> {
         let payers = Arc::clone(&asked.payers);
-        joint::check(&mut self.of(&payers), asked, expires).map(Arc::new).map_err(Refused::Payer)
+        joint::check(&mut self.of(&payers), asked, expires).map(Arc::new)
     }
 
     /// Holds what was decided just before.
@@ -80,7 +80,7 @@ impl Book {
         }
         let course = Course::new(opening.expected);
         self.open.insert(opening.facts.request, (Arc::clone(opening), course));
-        joint::take(&mut self.of(&opening.payers), opening, &opening.expected)?;
+        joint::open(&mut self.of(&opening.payers), opening)?;
         Ok(Outcome::Applied)
     }
 

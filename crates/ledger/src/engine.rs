@@ -179,7 +179,7 @@ impl Inner {
         let expires = asked.at.saturating_add(LIFETIME_MS);
         let mut locked = Locked::new(&accounts);
         let opening = joint::check(&mut locked, asked, expires)?;
-        let taken = joint::take(&mut locked, &opening, &opening.expected);
+        let taken = joint::open(&mut locked, &opening);
         if let Err(why) = taken {
             // The account that is to blame is frozen by now; the others get back what they gave.
             let _ = joint::release(&mut locked, &opening, &opening.expected);

@@ -351,6 +351,22 @@ fn a_request_over_midnight_is_charged_to_one_day_only() {
     assert_eq!(days, [(midnight - DAY, 95), (midnight, 40)]);
 }
 
+/// Found by the simulation: the old window was let go of while a request was open that held nothing of it yet.
+#[test]
+fn a_window_that_is_over_stays_while_a_request_may_still_extend_out_of_it() {
+    let midnight = NOON + DAY / 2;
+    let (ledger, _) = ledger();
+    let payers: Arc<[Payer]> =
+        Arc::new([payer(OwnerKind::Key, &[(Unit::Tokens, Period::Daily, 100)], false)]);
+    ledger.settle(begun(&ledger, asked(1, &payers, [1, 100, 0], midnight - 2)), used(100, 0, midnight - 2));
+    let mut idle = begun(&ledger, asked(2, &payers, [1, 0, 0], midnight - 1));
+    ledger.settle(begun(&ledger, asked(3, &payers, [1, 10, 0], midnight)), used(10, 0, midnight));
+    let more = Amounts { tokens: 1, ..Amounts::default() };
+    let why = ledger.extend(&mut idle, more, midnight).expect_err("all of that day is used");
+    assert_eq!((why.code, why.resets_at), (Code::QuotaDailyExceeded, Some(midnight)));
+    ledger.void(idle, "test", midnight);
+}
+
 #[test]
 fn payers_out_of_order_are_refused_rather_than_locked_in_a_circle() {
     let (ledger, _) = ledger();

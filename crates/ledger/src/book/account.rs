@@ -40,6 +40,8 @@ pub struct Cell {
     pub used: i64,
     /// What requests hold that have not ended.
     pub held: i64,
+    /// How many such requests there are; they may hold nothing yet.
+    pub open: u32,
 }
 
 /// The money of one owner.
@@ -76,7 +78,7 @@ pub(crate) struct Share<'a> {
 /// One owner.
 #[derive(Clone, Debug, Default)]
 pub struct Account {
-    /// At most one current window for each unit and period; older ones stay while something is held of them.
+    /// At most one current window for each unit and period; older ones stay while open requests pay from them.
     cells: Vec<Cell>,
     wallet: Wallet,
     /// What was charged and never covered.
@@ -112,7 +114,7 @@ impl Account {
     /// The window of a unit and period that is current at `now`.
     #[must_use]
     pub fn current(&self, unit: Unit, period: Period, now: EpochMs) -> Cell {
-        let fresh = |began| Cell { unit, period, began, used: 0, held: 0 };
+        let fresh = |began| Cell { unit, period, began, used: 0, held: 0, open: 0 };
         let Some(last) = self.latest(unit, period) else {
             return fresh(window_at(period, now, None).began);
         };
@@ -149,6 +151,14 @@ impl Account {
             }
         }
         self.wallet_covers(share, more)
+    }
+
+    /// A request opens that pays from these windows: they stay until it has ended.
+    pub(crate) fn enter(&mut self, share: Share<'_>) {
+        for (quota, began) in share.payer.quotas.iter().zip(share.began) {
+            let cell = self.cell_mut(quota.unit, quota.period, *began);
+            cell.open = cell.open.saturating_add(1);
+        }
     }
 
     /// Holds `more`, which was checked just before.
@@ -196,6 +206,7 @@ impl Account {
             let left = cell.held.checked_sub(held.of(quota.unit)).filter(|left| *left >= 0);
             let used = cell.used.checked_add(charge.charged.of(quota.unit));
             cell.held = left.unwrap_or(0);
+            cell.open = cell.open.saturating_sub(1);
             cell.used = used.unwrap_or(i64::MAX);
             self.claim(left.is_some(), Violation::Released)?;
             self.claim(used.is_some(), Violation::Overflow)?;
@@ -222,21 +233,29 @@ impl Account {
         self.claim(change.0 >= 0 || self.wallet.balance >= self.wallet.held, Violation::Overdrawn)
     }
 
-    /// Adds to what is used of a window. While events are recalled in any order, less than nothing may be
-    /// used for a moment.
+    /// Adds to what is used of a window.
     pub(crate) fn use_window(&mut self, (unit, period, began): (Unit, Period, EpochMs), change: i64) {
         let cell = self.cell_mut(unit, period, began);
         cell.used = cell.used.saturating_add(change);
+        let counted = cell.used >= 0;
+        // What is frozen says so itself.
+        let _ = self.claim(counted, Violation::Released);
         self.forget_past();
     }
 
-    /// Adds to the wallet what was added before the process started, in any order.
-    pub(crate) fn recall_change(&mut self, change: NanoUsd) {
-        self.wallet.balance = self.wallet.balance.saturating_add(change.0);
+    /// A window of which nothing was known yet.
+    pub(crate) fn recall_window(&mut self, cell: Cell) {
+        self.cells.push(cell);
+    }
+
+    /// What is in the wallet of which nothing was known yet.
+    pub(crate) fn recall_balance(&mut self, balance: NanoUsd) {
+        self.wallet.balance = balance.0;
     }
 
     /// Holds again what was held when the process ended, covered or not.
     pub(crate) fn recall_hold(&mut self, share: Share<'_>, held: &Amounts) {
+        self.enter(share);
         for (quota, began) in share.payer.quotas.iter().zip(share.began) {
             let cell = self.cell_mut(quota.unit, quota.period, *began);
             cell.held = cell.held.saturating_add(held.of(quota.unit));
@@ -287,24 +306,24 @@ impl Account {
     fn cell(&self, quota: &Quota, began: EpochMs) -> Cell {
         let Quota { unit, period, .. } = *quota;
         let found = self.find(unit, period, began).map(|at| self.cells[at]);
-        found.unwrap_or(Cell { unit, period, began, used: 0, held: 0 })
+        found.unwrap_or(Cell { unit, period, began, used: 0, held: 0, open: 0 })
     }
 
     fn cell_mut(&mut self, unit: Unit, period: Period, began: EpochMs) -> &mut Cell {
         let at = self.find(unit, period, began).unwrap_or_else(|| {
-            self.cells.push(Cell { unit, period, began, used: 0, held: 0 });
+            self.cells.push(Cell { unit, period, began, used: 0, held: 0, open: 0 });
             self.cells.len() - 1
         });
         &mut self.cells[at]
     }
 
-    /// Lets go of windows that are over and of which nothing is held.
+    /// Lets go of windows that are over and from which no open request pays.
     fn forget_past(&mut self) {
         let mut at = 0;
         while at < self.cells.len() {
             let cell = self.cells[at];
             let is_latest = self.latest(cell.unit, cell.period).is_some_and(|last| last.began == cell.began);
-            if cell.held == 0 && !is_latest {
+            if cell.open == 0 && !is_latest {
                 self.cells.swap_remove(at);
             } else {
                 at += 1;

@@ -15,13 +15,24 @@ use crate::meter::AttemptCharge;
 /// The tenant of owners that belong to none (access.md §8).
 const DEFAULT_TENANT: &str = "default";
 
-/// What a number of events change, summed up. The order of the events does not matter.
+/// A window: whose, of what, for how long, since when.
+pub(crate) type Key = (Owner, Unit, Period, EpochMs);
+
+/// By how much a number of events change windows and balances. The order of the events does not matter.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Changes {
+    /// What is added to what is used.
+    pub windows: HashMap<Key, i64>,
+    /// What is added to what wallets hold.
+    pub balances: HashMap<Owner, i64>,
+}
+
+/// What a number of events change, with the entries about it.
 #[derive(Clone, Debug, Default)]
 pub struct Effects {
     /// New entries, in the order of the events.
     pub entries: Vec<LedgerEntry>,
-    windows: HashMap<(Owner, Unit, Period, EpochMs), i64>,
-    balances: HashMap<Owner, i64>,
+    changes: Changes,
 }
 
 impl Effects {
@@ -33,27 +44,28 @@ impl Effects {
 
     /// Adds what `event` changes.
     pub fn add(&mut self, event: &Event) {
+        self.changes.add(event);
         match event {
             Event::Opened { .. } | Event::Attempted { .. } | Event::Checkpointed { .. } => {}
-            Event::Ended(ended) => self.add_ended(ended),
-            Event::Adjusted(adjusted) => {
-                self.change_balance(&adjusted.owner, adjusted.change.0);
-                self.entries.push(topup(adjusted));
+            Event::Ended(ended) => {
+                self.entries.push(charge(ended));
+                self.entries.extend(ended.attempts.iter().map(|made| attempt(ended, made)));
             }
-            Event::WindowReset(reset) => {
-                let WindowReset { owner, unit, period, began, change, .. } = reset;
-                self.change_window((owner.clone(), *unit, *period, *began), *change);
-                self.entries.push(unused(reset));
-            }
+            Event::Adjusted(adjusted) => self.entries.push(topup(adjusted)),
+            Event::WindowReset(reset) => self.entries.push(unused(reset)),
         }
     }
 
     /// By how much windows change; those that do not are left out.
     #[must_use]
     pub fn windows(&self) -> Vec<WindowUse> {
-        let changed = self.windows.iter().filter(|(_, used)| **used != 0);
-        let window = |((owner, unit, period, began), used): (&(Owner, Unit, Period, EpochMs), &i64)| {
-            WindowUse { owner: owner.clone(), unit: *unit, period: *period, began: *began, used: *used }
+        let changed = self.changes.windows.iter().filter(|(_, used)| **used != 0);
+        let window = |((owner, unit, period, began), used): (&Key, &i64)| WindowUse {
+            owner: owner.clone(),
+            unit: *unit,
+            period: *period,
+            began: *began,
+            used: *used,
         };
         changed.map(window).collect()
     }
@@ -61,30 +73,45 @@ impl Effects {
     /// By how much balances change; those that do not are left out.
     #[must_use]
     pub fn balances(&self) -> Vec<Balance> {
-        let changed = self.balances.iter().filter(|(_, amount)| **amount != 0);
+        let changed = self.changes.balances.iter().filter(|(_, amount)| **amount != 0);
         changed.map(|(owner, amount)| Balance { owner: owner.clone(), amount: NanoUsd(*amount) }).collect()
+    }
+}
+
+impl Changes {
+    /// Adds what `event` changes.
+    pub fn add(&mut self, event: &Event) {
+        match event {
+            Event::Opened { .. } | Event::Attempted { .. } | Event::Checkpointed { .. } => {}
+            Event::Ended(ended) => self.add_ended(ended),
+            Event::Adjusted(adjusted) => self.pay(&adjusted.owner, adjusted.change.0),
+            Event::WindowReset(reset) => {
+                let WindowReset { owner, unit, period, began, change, .. } = reset;
+                self.count((owner.clone(), *unit, *period, *began), *change);
+            }
+        }
+    }
+
+    /// Adds to what is used of a window.
+    pub fn count(&mut self, window: Key, change: i64) {
+        let used = self.windows.entry(window).or_insert(0);
+        *used = used.saturating_add(change);
+    }
+
+    /// Adds to what a wallet holds.
+    pub fn pay(&mut self, owner: &Owner, change: i64) {
+        let amount = self.balances.entry(owner.clone()).or_insert(0);
+        *amount = amount.saturating_add(change);
     }
 
     fn add_ended(&mut self, ended: &Ended) {
         for (place, quota, began) in ended.opening.windows() {
             let owner = ended.opening.payers[place].owner.clone();
-            self.change_window((owner, quota.unit, quota.period, began), ended.charged.of(quota.unit));
+            self.count((owner, quota.unit, quota.period, began), ended.charged.of(quota.unit));
         }
         if let Some(place) = ended.opening.wallet() {
-            self.change_balance(&ended.opening.payers[place].owner, -ended.paid.0);
+            self.pay(&ended.opening.payers[place].owner, -ended.paid.0);
         }
-        self.entries.push(charge(ended));
-        self.entries.extend(ended.attempts.iter().map(|made| attempt(ended, made)));
-    }
-
-    fn change_window(&mut self, window: (Owner, Unit, Period, EpochMs), change: i64) {
-        let used = self.windows.entry(window).or_insert(0);
-        *used = used.saturating_add(change);
-    }
-
-    fn change_balance(&mut self, owner: &Owner, change: i64) {
-        let amount = self.balances.entry(owner.clone()).or_insert(0);
-        *amount = amount.saturating_add(change);
     }
 }
 

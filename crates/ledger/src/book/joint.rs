@@ -66,6 +66,12 @@ pub(crate) fn check_more(
     Ok(())
 }
 
+/// Opens a request that was checked. A violation freezes its account; the others hold all the same.
+pub(crate) fn open(accounts: &mut impl Accounts, opening: &Opening) -> Result<(), Violation> {
+    shares(opening).for_each(|(place, share)| accounts.at(place).enter(share));
+    take(accounts, opening, &opening.expected)
+}
+
 /// Holds what was checked. A violation freezes its account; the others hold all the same.
 pub(crate) fn take(accounts: &mut impl Accounts, opening: &Opening, more: &Amounts) -> Result<(), Violation> {
     let mut outcome = Ok(());
