@@ -1,24 +1,22 @@
-//! What a request may use and has used so far, as its payers see it: held before an upstream is called,
-//! extended before a frame is forwarded that the hold would not cover, kept in step with what is relayed.
+//! What is held for a request and what it has used so far: extended before a frame is forwarded that the
+//! hold would not cover, kept in step with what is relayed.
 //!
 //! Where nothing but requests is limited, a frame costs two comparisons here.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use ledger::meter::{Asked, AttemptStart, Facts, Hold, Meter, Progress, Written};
-use llm::{Call, Family, Scanner, Surface};
+use ledger::meter::{AttemptStart, Hold, Meter, Progress, Written};
+use llm::{Family, Scanner};
 use model::clock::EpochMs;
 use model::quota::Amounts;
-use model::resource::terms::{StrictUnary, WhenExhausted};
-use model::{Code, NanoUsd, Rejection, Usage, UsageSource};
+use model::resource::terms::WhenExhausted;
+use model::{NanoUsd, Rejection, Usage, UsageSource};
 use telemetry::failpoint;
 use tokio::time::Instant;
 
-use crate::catalog::{Key, Model};
-use crate::exchange::{Belongings, Exchange};
-use crate::price::{Otherwise, most_of, price_of};
-use crate::windows;
+use crate::exchange::Belongings;
+use crate::price::{Otherwise, price_of};
 
 /// Output tokens by which a hold is extended beyond what is needed: a frame then rarely costs a call.
 const AHEAD: u64 = 256;
@@ -28,9 +26,6 @@ const TOLD_TOKENS: u64 = 500;
 
 /// Time after which the meter is told again: a fifth of that after which it keeps it.
 const TOLD_TIME: Duration = Duration::from_secs(1);
-
-/// The longest answer that a clamped request may have where neither its caller nor the catalogue names one.
-const UNSTATED_MAX: u64 = 8_192;
 
 /// What is held for a request, and how much of it is used.
 pub(crate) struct Charge {
@@ -51,110 +46,28 @@ pub(crate) struct Charge {
 }
 
 /// Who is asked for more, what it costs, and when.
-struct Purse<'a> {
-    meter: &'a dyn Meter,
-    price: &'a dyn Fn(&Usage) -> Option<NanoUsd>,
-    now: EpochMs,
+pub(crate) struct Purse<'a> {
+    pub meter: &'a dyn Meter,
+    pub price: &'a dyn Fn(&Usage) -> Option<NanoUsd>,
+    pub now: EpochMs,
 }
 
-/// Holds what the call is expected to use: one request, its input, and a portion of output.
-///
-/// # Errors
-/// `MODEL_NOT_PRICED`, or what the meter says when a payer cannot cover it.
-pub(crate) fn hold(exchange: &mut Exchange, call: &Call) -> Result<(), Rejection> {
-    if call.surface == Surface::CountTokens {
-        // Nothing is charged for counting (accounts contract, §1).
-        return Ok(());
-    }
-    let (Some(key), Some(model)) = (exchange.key.clone(), exchange.model.clone()) else {
-        return Err(Rejection::new(Code::InternalError));
-    };
-    let otherwise = otherwise(exchange, &key, &model)?;
-    let clamped = clamps(&key, call);
-    let mut expected = exchange.expected;
-    if clamped {
-        expected.output = u64::from(call.choices);
-    }
-    let quote = |usage: &Usage| quote(usage, &key, &model, otherwise);
-    let asked = Asked {
-        facts: facts(exchange, &key, &model),
-        payers: Arc::clone(&key.payers.list),
-        expected: amounts(1, &expected, quote(&expected)),
-        at: exchange.now_ms(),
-    };
-    let held = asked.expected;
-    let worker = std::rc::Rc::clone(&exchange.worker);
-    let meter = &*worker.shared.meter;
-    let looked = windows::look(exchange, &asked.payers, &held, asked.at);
-    exchange.record.checks.extend(looked);
-    let hold = meter.hold(asked).inspect_err(|_| exchange.checked("hold", false, None, None))?;
-    let mut charge = Charge::new(hold, otherwise, held, &expected, exchange.started);
-    if !key.payers.money && !key.payers.tokens {
-        charge.covered = u64::MAX;
-    }
-    if clamped {
-        let purse = Purse { meter, price: &quote, now: exchange.now_ms() };
-        exchange.clamp = clamp(&mut charge, &purse, &expected, call, &model);
-    }
-    exchange.charge = Some(charge);
-    Ok(())
-}
-
-fn otherwise(exchange: &mut Exchange, key: &Key, model: &Model) -> Result<Otherwise, Rejection> {
-    if !key.payers.money {
-        return Ok(Otherwise::Unknown);
-    }
-    let unpriced = exchange.catalog.gateway.unpriced;
-    Otherwise::of_paid(model, unpriced).inspect_err(|_| exchange.checked("price", false, None, None))
-}
-
-fn facts(exchange: &Exchange, key: &Key, model: &Model) -> Facts {
-    Facts {
-        request: exchange.request_id(),
-        key: Some(key.key.id.clone()),
-        user: key.key.user_id.clone(),
-        tenant: Arc::clone(&key.tenant),
-        model: Arc::clone(&model.name),
-    }
-}
-
-/// What `usage` will cost before it is known who serves it: the most where money pays.
-fn quote(usage: &Usage, key: &Key, model: &Model, otherwise: Otherwise) -> Option<NanoUsd> {
-    if key.payers.money {
-        return most_of(usage, model, otherwise);
-    }
-    price_of(usage, model, model.offers.first()?, otherwise)
-}
-
-fn amounts(requests: i64, usage: &Usage, cost: Option<NanoUsd>) -> Amounts {
+/// A request's share of each unit.
+pub(crate) fn amounts(requests: i64, usage: &Usage, cost: Option<NanoUsd>) -> Amounts {
     let tokens = i64::try_from(usage.total()).unwrap_or(i64::MAX);
     Amounts { requests, tokens, cost: cost.unwrap_or(NanoUsd::ZERO) }
 }
 
-/// Whether the answer must not cost more than is held for it.
-fn clamps(key: &Key, call: &Call) -> bool {
-    key.key.terms.strict_unary == StrictUnary::Clamp
-        && !call.stream
-        && call.surface.may_stream()
-        && (key.payers.money || key.payers.tokens)
-}
-
-/// Holds as long an answer as the caller wants and its payers can cover. The longest answer to ask the
-/// upstream for, where that is not what the caller asks for.
-fn clamp(charge: &mut Charge, purse: &Purse<'_>, least: &Usage, call: &Call, model: &Model) -> Option<u64> {
-    let listed = || model.offers.iter().filter_map(|offer| offer.price?.max_output).max();
-    let known = call.max_output.or_else(listed);
-    let choices = u64::from(call.choices);
-    let wanted = known.unwrap_or(UNSTATED_MAX).max(1).saturating_mul(choices);
-    let covered = charge.stretch(purse, least, wanted);
-    let affordable = covered / choices;
-    (known.is_none_or(|most| affordable < most)).then_some(affordable)
-}
-
 impl Charge {
-    fn new(hold: Hold, otherwise: Otherwise, held: Amounts, expected: &Usage, now: Instant) -> Self {
+    /// What `hold` holds for `expected`, priced as `otherwise` says where there is no price.
+    pub fn new(hold: Hold, otherwise: Otherwise, held: Amounts, expected: &Usage, now: Instant) -> Self {
         let covered = expected.output;
         Self { hold, otherwise, held, covered, relayed: 0, counted: 0, is_cut: false, told: 0, told_at: now }
+    }
+
+    /// Nothing limits the length of the answer: it needs no more looks.
+    pub fn cover_all(&mut self) {
+        self.covered = u64::MAX;
     }
 
     /// Counts content that is about to be forwarded: each piece for a token at least.
@@ -200,7 +113,7 @@ impl Charge {
     }
 
     /// Holds up to `wanted` output tokens beside the input of `least`, as many as can be had; how many.
-    fn stretch(&mut self, purse: &Purse<'_>, least: &Usage, wanted: u64) -> u64 {
+    pub fn stretch(&mut self, purse: &Purse<'_>, least: &Usage, wanted: u64) -> u64 {
         let mut output = least.output;
         let mut step = wanted.saturating_sub(output);
         // Halving steps: the sum of those that fit is the most that fits.
@@ -303,7 +216,7 @@ impl Belongings {
         };
         match terms {
             WhenExhausted::Finish => {
-                charge.covered = u64::MAX;
+                charge.cover_all();
                 Ok(())
             }
             WhenExhausted::Cut => {

@@ -21,6 +21,7 @@ mod endpoint;
 mod exchange;
 mod failure;
 mod handover;
+mod hold;
 mod intake;
 mod linger;
 pub mod listen;

@@ -21,7 +21,7 @@ use crate::exchange::Exchange;
 use crate::intake::Received;
 use crate::route::{Route, find_route};
 use crate::worker::Worker;
-use crate::{admission, answer, calling, charge, handover, intake, linger, replay};
+use crate::{admission, answer, calling, handover, hold, intake, linger, replay};
 
 /// Serves one request, whatever it is.
 pub(crate) async fn serve(
@@ -94,7 +94,7 @@ async fn path(
 /// The steps that follow, which may take long: they can go on behind a committed head, see `calling`.
 pub(crate) async fn onward(exchange: &mut Exchange, outbound: &Outbound<'_>) -> Result<Begun, Stopped> {
     replay::join(exchange, outbound).await?;
-    charge::hold(exchange, outbound.call)?;
+    hold::hold(exchange, outbound.call)?;
     let begun = dispatch::call_upstream(exchange, outbound).await;
     exchange.forget_body();
     begun

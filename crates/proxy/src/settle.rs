@@ -131,7 +131,9 @@ impl Belongings {
             return Vec::new();
         };
         let number = u8::try_from(self.record.attempts.len()).unwrap_or(u8::MAX);
-        let cost = cost_to_us(&usage, offer);
+        let same = offer.price.is_some() && self.model.as_ref().is_some_and(|m| m.price_override.is_none());
+        // The list price is computed once where it is also what the caller pays.
+        let cost = if same { self.record.cost } else { cost_to_us(&usage, offer) };
         vec![AttemptCharge { number, account: Arc::clone(&last.account), usage, cost }]
     }
 

@@ -310,3 +310,29 @@ fn internal_keys_pay_nothing_and_are_booked() {
         assert_eq!(bank.charge().0, EntryState::Measured);
     });
 }
+
+#[test]
+fn what_is_held_follows_the_last_answers_of_the_key_and_model() {
+    run(async {
+        for (answers, output) in [(19, 256), (20, 7)] {
+            let mut scripts = vec![vec![answer()]; answers];
+            scripts.push(vec![Step::Hold]);
+            let (bank, upstream) = (Bank::new(), Upstream::new(scripts));
+            let mut stage = bank.stage(quota(Unit::Tokens, 10_000), &upstream, |_| {});
+            let mut input = 0;
+            for _ in 0..answers {
+                stage.call(false, "", "hi").await.end().await;
+                input = llm::estimate_tokens(stage.record().await.bytes_in);
+            }
+            let caller = stage.call(false, "", "hi").await;
+            while upstream.requests() <= answers {
+                tokio::task::yield_now().await;
+            }
+            let held = bank.ledger.counts().held;
+            assert_eq!((held.requests, held.tokens.unsigned_abs()), (1, input + output));
+            drop(caller);
+            assert_eq!(stage.record().await.code, Some(Code::ClientClosed));
+            bank.nothing_is_held();
+        }
+    });
+}
