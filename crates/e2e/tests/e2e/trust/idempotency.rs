@@ -27,7 +27,9 @@ const PROOF: Proof = Proof::new(
 const CONCURRENT: usize = 100;
 
 fn named(payer: &Payer, surface: &Surface, name: &str, tag: u64) -> Request {
-    payer.request(surface, &tagged(surface, surface.name, false, tag)).header("idempotency-key", name)
+    // A name belongs to one request of a key, whatever endpoint it goes to.
+    let name = format!("{name}-{}", surface.name);
+    payer.request(surface, &tagged(surface, surface.name, false, tag)).header("idempotency-key", &name)
 }
 
 /// The answer that all of them are, or why they are not the same.
