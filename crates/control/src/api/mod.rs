@@ -34,6 +34,10 @@ mod money_tests;
 #[cfg(test)]
 mod nouns_tests;
 #[cfg(test)]
+mod quota_tests;
+#[cfg(test)]
+mod tenant_tests;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
