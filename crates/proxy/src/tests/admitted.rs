@@ -9,7 +9,7 @@ use model::resource::{Configuration, KeyTerms, RateLimit};
 use model::{Code, ResourceId};
 use state::capacity::Most;
 
-use super::stage::{MODEL, Stage, Step, Upstream, answer, run};
+use super::stage::{MODEL, Stage, Step, Upstream, answer, pass, run};
 use crate::settings::Settings;
 
 fn stage(
@@ -110,7 +110,7 @@ fn a_full_gateway_says_so_at_once_and_lets_in_again() {
             settings.sizes.most = Most { requests: 1, body_bytes: 1 << 20 };
         });
         let mut first = stage.call(false, "", "hi").await;
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        pass(100).await;
         let mut second = stage.call(false, "", "hi").await;
         assert_eq!(second.end().await, 0, "no time passes");
         assert!(second.text().contains("503 ") && second.text().contains("retry-after: 1"));

@@ -1,13 +1,10 @@
 //! Callers who leave, and what their keys say of it.
 
-use std::time::Duration;
-
 use model::resource::KeyTerms;
 use model::resource::terms::OnDisconnect;
 use model::{Code, UsageSource};
-use tokio::time::sleep;
 
-use super::stage::{Stage, Step, Upstream, answer, json, run, stream_end, stream_head, word};
+use super::stage::{Stage, Step, Upstream, answer, json, pass, run, stream_end, stream_head, word};
 
 fn drained(seconds: u32) -> KeyTerms {
     KeyTerms { on_disconnect: OnDisconnect::Drain { seconds }, ..KeyTerms::default() }
@@ -24,7 +21,7 @@ async fn leave_stream(stage: &Stage) {
 
 async fn leave_unary(stage: &Stage) {
     let _caller = stage.call(false, "", "hi").await;
-    sleep(Duration::from_millis(100)).await;
+    pass(100).await;
 }
 
 #[test]
@@ -36,7 +33,7 @@ fn a_cancelled_stream_is_billed_by_estimate_and_its_upstream_left_at_once() {
         let record = stage.record().await;
         assert_eq!((record.status, record.code), (499, Some(Code::ClientClosed)));
         assert_eq!(record.usage.source, UsageSource::Estimated);
-        sleep(Duration::from_millis(1)).await;
+        pass(1).await;
         assert_eq!(upstream.abandoned(), 1);
     });
 }
@@ -89,7 +86,7 @@ fn a_drain_ends_at_its_time_and_bills_what_was_produced() {
         let record = stage.record().await;
         assert_eq!((record.status, record.usage.source), (499, UsageSource::Estimated));
         assert!((3_000..3_100).contains(&record.latency_ms), "{}", record.latency_ms);
-        sleep(Duration::from_millis(1)).await;
+        pass(1).await;
         assert_eq!(upstream.abandoned(), 1);
     });
 }
@@ -132,7 +129,7 @@ fn who_leaves_the_queue_is_not_drained() {
         let upstream = Upstream::always(vec![Step::Hold]);
         let mut stage = Stage::new(drained(30), &[(&upstream, Some(1))]);
         let running = stage.call(false, "", "hi").await;
-        sleep(Duration::from_millis(10)).await;
+        pass(10).await;
         leave_unary(&stage).await;
         let record = stage.record().await;
         assert_eq!((record.status, record.attempts.len()), (499, 0));

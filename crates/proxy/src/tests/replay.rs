@@ -1,13 +1,11 @@
 //! `Idempotency-Key` on calls to models.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use model::resource::KeyTerms;
 use model::{Code, UsageSource};
-use tokio::time::sleep;
 
-use super::stage::{Caller, Stage, Step, Upstream, answer, json, run, stream_end, stream_head, word};
+use super::stage::{Caller, Stage, Step, Upstream, answer, json, pass, run, stream_end, stream_head, word};
 
 const KEY: &str = "idempotency-key: once\r\n";
 const REPLAYED: &str = "x-yumen-idempotent-replayed: true";
@@ -86,7 +84,7 @@ fn another_body_under_the_same_key_is_refused_in_flight_and_afterwards() {
         let upstream = Upstream::always(vec![Step::Wait(3_000), answer()]);
         let mut stage = Stage::new(opted_in(), &[(&upstream, None)]);
         let first = stage.call(false, KEY, "hi").await;
-        sleep(Duration::from_millis(100)).await;
+        pass(100).await;
         let other = ended(stage.call(false, KEY, "ho").await).await;
         assert!(other.text().starts_with("HTTP/1.1 422"), "{}", other.text());
         assert_eq!(stage.record().await.code, Some(Code::IdempotencyMismatch));
@@ -104,7 +102,7 @@ fn a_failed_first_lets_the_next_run() {
         let upstream = Upstream::new(vec![refusal, vec![answer()]]);
         let stage = Stage::new(opted_in(), &[(&upstream, None)]);
         let first = stage.call(false, KEY, "hi").await;
-        sleep(Duration::from_millis(100)).await;
+        pass(100).await;
         let second = stage.call(false, KEY, "hi").await;
         assert!(ended(first).await.text().starts_with("HTTP/1.1 400"));
         let second = ended(second).await;
@@ -119,9 +117,9 @@ fn a_first_whose_caller_leaves_lets_the_next_run() {
         let upstream = Upstream::new(vec![vec![Step::Hold], vec![answer()]]);
         let stage = Stage::new(opted_in(), &[(&upstream, None)]);
         let first = stage.call(false, KEY, "hi").await;
-        sleep(Duration::from_millis(100)).await;
+        pass(100).await;
         let second = stage.call(false, KEY, "hi").await;
-        sleep(Duration::from_millis(100)).await;
+        pass(100).await;
         drop(first);
         let second = ended(second).await;
         assert!(second.text().starts_with("HTTP/1.1 200"), "{}", second.text());

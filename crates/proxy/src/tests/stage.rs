@@ -234,6 +234,11 @@ pub fn run<F: Future<Output = ()>>(test: F) {
     LocalSet::new().block_on(&runtime, test);
 }
 
+/// Lets so many milliseconds of paused time pass.
+pub async fn pass(ms: u64) {
+    sleep(Duration::from_millis(ms)).await;
+}
+
 impl Stage {
     /// A key on these terms, and an account for each upstream, each with its limit, in order of priority.
     pub fn new(terms: KeyTerms, upstreams: &[(&Arc<Upstream>, Option<u32>)]) -> Self {
