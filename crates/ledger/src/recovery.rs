@@ -67,8 +67,10 @@ pub struct Recovered {
 pub struct Start {
     /// How far each shard is in the database.
     pub positions: Vec<JournalPosition>,
-    /// What had begun there and not ended.
+    /// What had begun and not ended there, or, where that is further, up to `seen`.
     pub unended: Unended,
+    /// How far each shard is in `unended`, even if it is not so far in the database.
+    pub seen: Places,
 }
 
 /// Reads the journal in `directory`.
@@ -94,10 +96,11 @@ pub fn recover(fs: &Arc<dyn Fs>, directory: &Path, known: Known<'_>) -> Result<R
     for listed in segment::list(&**fs, directory).map_err(at_directory)? {
         reading.segment(fs, directory, listed)?;
     }
+    fs.sync_directory(directory).map_err(at_directory)?;
     let Reading { restoration, saved, records, .. } = reading;
     let book = restoration.finish();
     failpoint::pass("recovery_before_orphans");
-    let start = Start { positions: known.positions.to_vec(), unended: saved.unended };
+    let start = Start { positions: known.positions.to_vec(), unended: saved.unended, seen: saved.places };
     Ok(Recovered { book, start, records })
 }
 

@@ -141,6 +141,27 @@ impl SimFs {
         Self(Arc::new(Mutex::new(Disk { chance: seed, names, durable, room, good_syncs: None })))
     }
 
+    /// The process dies and the machine stays: all that was written is there, and no more on the disk than
+    /// before. What is left is a disk of its own, as with [`SimFs::power_cut`].
+    #[must_use]
+    pub fn kill(&self) -> Self {
+        let mut disk = self.0.lock();
+        let mut names = BTreeMap::new();
+        let mut durable = BTreeMap::new();
+        for (path, file) in &disk.names {
+            let copy = Arc::new(Mutex::new(file.lock().clone()));
+            if disk.durable.get(path).is_some_and(|kept| Arc::ptr_eq(kept, file)) {
+                durable.insert(path.clone(), Arc::clone(&copy));
+            }
+            names.insert(path.clone(), copy);
+        }
+        for (path, file) in &disk.durable {
+            durable.entry(path.clone()).or_insert_with(|| Arc::new(Mutex::new(file.lock().clone())));
+        }
+        let (seed, room) = (disk.chance(), disk.room);
+        Self(Arc::new(Mutex::new(Disk { chance: seed, names, durable, room, good_syncs: None })))
+    }
+
     /// Changes the bytes of a file behind everybody's back.
     ///
     /// # Errors

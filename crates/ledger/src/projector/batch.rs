@@ -9,7 +9,7 @@ use model::entry::{JournalPosition, Projection};
 use crate::book::Effects;
 use crate::journal::segment::{self, Listed};
 use crate::journal::unended::{Places, Unended};
-use crate::journal::{Extent, Journal, Records, SegmentId, codec};
+use crate::journal::{Extent, Journal, Record, Records, SegmentId, codec};
 use crate::recovery::Start;
 
 /// Entries of one projection, at most (and those of one event more): a transaction of a few tens of
@@ -30,6 +30,8 @@ pub struct Reader {
     journal: Arc<Journal>,
     cursors: BTreeMap<u32, Cursor>,
     unended: Unended,
+    /// What stands before this is in `unended` already.
+    seen: Places,
     /// Segments that were read to their end, whose records are in the database.
     finished: Vec<SegmentId>,
     backlog_bytes: u64,
@@ -40,7 +42,8 @@ impl Reader {
     pub fn new(journal: Arc<Journal>, start: Start) -> Self {
         let cursor = |at: &JournalPosition| Cursor { stands: Some(*at), read: (at.segment, at.offset) };
         let cursors = start.positions.iter().map(|at| (at.shard, cursor(at))).collect();
-        Self { journal, cursors, unended: start.unended, finished: Vec::new(), backlog_bytes: 0 }
+        let Start { unended, seen, .. } = start;
+        Self { journal, cursors, unended, seen, finished: Vec::new(), backlog_bytes: 0 }
     }
 
     /// Bytes that were there and not in the database when [`Reader::next`] was last asked.
@@ -50,7 +53,11 @@ impl Reader {
 
     /// What has begun and not ended, and how far each shard was read.
     pub fn unended(&mut self) -> (&mut Unended, Places) {
-        let places = self.cursors.iter().map(|(shard, cursor)| (*shard, cursor.read)).collect();
+        let mut places = self.seen.clone();
+        for (shard, cursor) in &self.cursors {
+            let place = places.entry(*shard).or_default();
+            *place = cursor.read.max(*place);
+        }
         (&mut self.unended, places)
     }
 
@@ -111,13 +118,15 @@ impl Reader {
         let failed =
             |why: &str| format!("cannot read {}: {why}", id.path(self.journal.directory()).display());
         while effects.entries.len() < MOST_ENTRIES {
-            let content = match records.read() {
-                Ok(Some(record)) => record.content,
+            let Record { content, end } = match records.read() {
+                Ok(Some(record)) => record,
                 Ok(None) => break,
                 Err(error) => return Err(failed(&error.to_string())),
             };
             let event = codec::read(content).ok_or_else(|| failed("a record of another version"))?;
-            self.unended.add(&event, content, now);
+            if self.seen.get(&id.shard).is_none_or(|seen| *seen < (id.segment, end)) {
+                self.unended.add(&event, content, now);
+            }
             effects.add(&event);
         }
         let offset = records.offset();
