@@ -131,6 +131,7 @@ impl Meter for Ledger {
         open.seen(now);
         let mut course = open.course();
         course.running().map_err(late)?;
+        let more = joint::positive(&more);
         let mut locked = Locked::new(&open.accounts);
         joint::check_more(&mut locked, &open.opening, &more)?;
         course.extend(&more).map_err(late)?;

@@ -39,11 +39,7 @@ pub(crate) fn check(
     expires: EpochMs,
 ) -> Result<Opening, Refusal> {
     let Asked { facts, payers, expected, at } = asked;
-    let expected = Amounts {
-        requests: expected.requests.max(0),
-        tokens: expected.tokens.max(0),
-        cost: expected.cost.max(NanoUsd::ZERO),
-    };
+    let expected = positive(&expected);
     let mut began = Vec::with_capacity(payers.iter().map(|payer| payer.quotas.len()).sum());
     let wallet = payers.iter().position(|payer| payer.wallet);
     for (place, payer) in payers.iter().enumerate() {
@@ -138,6 +134,15 @@ pub(crate) fn release(
         outcome = outcome.and(accounts.at(place).end(share, held, Charge::default()));
     }
     outcome
+}
+
+/// Nobody holds less than nothing.
+pub(crate) fn positive(amounts: &Amounts) -> Amounts {
+    Amounts {
+        requests: amounts.requests.max(0),
+        tokens: amounts.tokens.max(0),
+        cost: amounts.cost.max(NanoUsd::ZERO),
+    }
 }
 
 /// The payers with the windows that pay, by their place.
