@@ -103,6 +103,7 @@ impl Store {
             .bind(signed(to.offset))
             .execute(&mut *transaction)
             .await?;
+        telemetry::failpoint::pass("projection_inside");
         Ok(transaction.commit().await?)
     }
 }
