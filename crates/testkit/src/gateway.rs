@@ -146,6 +146,8 @@ impl Drop for Folder {
 
 fn copy_into(from: &Path, to: &Path) -> Result<()> {
     std::fs::create_dir_all(to)?;
+    // The gateway refuses folders of keys that others may read.
+    std::fs::set_permissions(to, std::fs::metadata(from)?.permissions())?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
         let target = to.join(entry.file_name());

@@ -10,14 +10,14 @@ use testkit::canned::{self, INPUT, OUTPUT};
 use testkit::gateway::{Options, Turn};
 use testkit::http::Request;
 use testkit::load::{percentile, steady, tally};
-use testkit::oracle::{Books, holds_return};
+use testkit::oracle::holds_return;
 use testkit::surface::CHAT;
 use testkit::trouble::{Locked, SmallDisk};
 use testkit::trust::Proof;
 use testkit::upstream::Upstream;
 use testkit::wait;
 
-use super::ground::adds_up;
+use super::ground::settled;
 use super::{ADMIN_TOKEN, Payer, quota, tier};
 use crate::stage::Stage;
 
@@ -63,9 +63,8 @@ async fn a_locked_database_is_not_noticed() -> Result<()> {
     let tally = tally(&told);
     ensure!(tally.len() == 1 && tally.contains_key(&(200, String::new())), "{tally:?}");
     holds_return(&stage.gateway).await?;
-    let books = Books::with_charges(&stage.admin, &payer.filter(), told.len()).await?;
+    let books = settled((&stage.gateway, &stage.admin), &payer, told.len()).await?;
     books.cover(&bill, 0)?;
-    adds_up(&stage.gateway, &payer, &books).await?;
     let log = stage.gateway.log();
     ensure!(!log.contains("panicked at"), "{log}");
     LOCKED.held(&format!(
@@ -131,9 +130,8 @@ async fn a_full_disk_lets_what_runs_settle_and_recovers() -> Result<()> {
     })
     .await?;
     holds_return(&stage.gateway).await?;
-    let books = Books::with_charges(&stage.admin, &payer.filter(), bill.by_tag().len()).await?;
+    let books = settled((&stage.gateway, &stage.admin), &payer, bill.by_tag().len()).await?;
     books.cover(&bill, 0).context("after there was room again")?;
-    adds_up(&stage.gateway, &payer, &books).await?;
     FULL.held(&format!(
         "{count} of {count} running streams settled on a full disk; new ones 503 SERVICE_DEGRADED; served again \
          without a restart, {} of {} charges booked",

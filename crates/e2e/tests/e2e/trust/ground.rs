@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::json;
 use testkit::admin::{Admin, account};
 use testkit::bill::Bill;
 use testkit::gateway::{Folder, Gateway, Options, Turn};
@@ -11,6 +11,7 @@ use testkit::http::Answer;
 use testkit::oracle::{Books, State};
 use testkit::surface::Surface;
 use testkit::upstream::Upstream;
+use testkit::wait;
 use tokio::time::Instant;
 
 use super::{ADMIN_TOKEN, Payer};
@@ -55,7 +56,8 @@ pub(super) fn acknowledged(answer: &Answer) -> Option<String> {
 }
 
 /// What must hold after a crash: nothing acknowledged is lost, nothing that reached an upstream is without
-/// its charge, nothing is charged twice, and what is unknown is at most what was in flight.
+/// its charge, nothing is charged twice. Gives how many charges are estimated: of those that were in flight,
+/// and of those whose end the caller had just before the gateway could write it down.
 pub(super) fn survived(
     books: &Books,
     bill: &Bill,
@@ -66,17 +68,24 @@ pub(super) fn survived(
     for request in acknowledged {
         let charge = books.charge_of(request);
         let charge = charge.with_context(|| format!("{request} was answered and is lost"))?;
-        ensure!(charge.state == State::Measured, "{request} was answered whole: {charge:?}");
+        ensure!(charge.state != State::Void, "{request} was answered whole: {charge:?}");
     }
-    let unknown = books.charges().count() - acknowledged.len();
-    Ok(unknown)
+    let [_, estimated, void] = books.states();
+    ensure!(void == 0, "{void} charges are void");
+    ensure!(estimated <= in_flight, "{estimated} estimated, at most {in_flight} were in flight");
+    Ok(estimated)
 }
 
-/// The window of a key as its owner reads it must be what its charges add up to.
-pub(super) async fn adds_up(gateway: &Gateway, payer: &Payer, books: &Books) -> Result<()> {
-    for (unit, sum) in [("tokens", books.tokens())] {
-        let counter: Value = testkit::oracle::used(gateway, &payer.key, unit, "daily").await?;
-        ensure!(counter == json!(sum), "{counter} {unit} in the window, {sum} booked");
-    }
-    Ok(())
+/// A key's entries once the database knows all of them: its daily window of tokens, as its owner reads it,
+/// is what its charges add up to, and nothing of it is held.
+pub(super) async fn settled(stage: (&Gateway, &Admin), payer: &Payer, at_least: usize) -> Result<Books> {
+    let (gateway, admin) = stage;
+    let mut shown = String::new();
+    let added_up = wait::until("the window to be the sum of the charges", wait::PATIENCE, async || {
+        let books = Books::with_charges(admin, &payer.filter(), at_least).await?;
+        let counter = testkit::oracle::used(gateway, &payer.key, "tokens", "daily").await?;
+        shown = format!("{counter} in the window, {} booked", books.tokens());
+        Ok((counter == json!(books.tokens())).then_some(books))
+    });
+    added_up.await.context(shown)
 }

@@ -11,13 +11,14 @@ use testkit::chance::{Chance, seed};
 use testkit::gateway::{Options, Turn};
 use testkit::http::{Answer, Connection};
 use testkit::load::each;
-use testkit::oracle::{Books, Oracle, State, holds_return, used};
+use testkit::oracle::{Books, Oracle, State, holds_return};
 use testkit::outcome::Outcome;
 use testkit::script::Script;
 use testkit::surface::CHAT;
 use testkit::trust::Proof;
 use testkit::upstream::{Received, Upstream};
 
+use super::ground::settled;
 use super::{Payer, quota, tier};
 use crate::stage::Stage;
 
@@ -200,15 +201,13 @@ async fn whatever_becomes_of_requests_the_books_are_right() -> Result<()> {
     let free = holds_return(&stage.gateway).await?;
     let reached: std::collections::BTreeSet<u64> =
         bill.charged()[bill_before..].iter().map(|charged| charged.tag).collect();
-    let books = Books::with_charges(&stage.admin, &payer.filter(), reached.len()).await?;
+    let books = settled((&stage.gateway, &stage.admin), &payer, reached.len()).await?;
     books.once_each()?;
     let early = (0..count).filter(|tag| Fate::of(*tag).leaves_early()).count();
     let charges = books.charges().count();
     let fits = (reached.len()..=reached.len() + early).contains(&charges);
     ensure!(fits, "{charges} charges, {} reached an upstream, {early} left early", reached.len());
     let whole = agree(&told, &books)?;
-    let counter = used(&stage.gateway, &payer.key, "tokens", "daily").await?;
-    ensure!(counter == json!(books.tokens()), "{counter} in the window, {} booked", books.tokens());
     let grown = oracle.resources_return(&stage.gateway, upstream.open(), GROWN_KB).await?;
     let [measured, estimated, void] = books.states();
     MIXED.held(&format!(
@@ -225,7 +224,7 @@ async fn what_attempts_cost_is_what_the_upstream_invoices() -> Result<()> {
     let count = tier(1_000, 20_000);
     play(&stage, &payer, count).await?;
     holds_return(&stage.gateway).await?;
-    let books = Books::with_charges(&stage.admin, &payer.filter(), bill.by_tag().len()).await?;
+    let books = settled((&stage.gateway, &stage.admin), &payer, bill.by_tag().len()).await?;
     // A caller who left before the answer was read whole is billed by estimate, whatever was stated.
     let sure = |tag: u64| !Fate::of(tag).leaves_early();
     let invoice: u64 =

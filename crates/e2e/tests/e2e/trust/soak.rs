@@ -7,12 +7,12 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 use testkit::bill::Bill;
 use testkit::environment::number;
-use testkit::oracle::{Books, Oracle, holds_return};
+use testkit::oracle::{Oracle, holds_return};
 use testkit::trust::Proof;
 use testkit::wait;
 use tokio::time::Instant;
 
-use super::ground::adds_up;
+use super::ground::settled;
 use super::mixed::{play, prepare};
 use super::{Payer, quota, tier};
 
@@ -59,9 +59,7 @@ async fn memory_stays_flat_under_mixed_ends() -> Result<()> {
     let before = bill.count();
     play(&stage, &last, BATCH).await?;
     holds_return(&stage.gateway).await?;
-    let books = Books::with_charges(&stage.admin, &last.filter(), bill.count() - before).await?;
-    books.once_each()?;
-    adds_up(&stage.gateway, &last, &books).await?;
+    settled((&stage.gateway, &stage.admin), &last, bill.count() - before).await?.once_each()?;
     PROOF.held(&format!(
         "{requests} requests in {} s: {early} KiB, {late} KiB in the later half; descriptors as before, nothing held",
         started.elapsed().as_secs()
