@@ -136,3 +136,20 @@ fn who_leaves_the_queue_is_not_drained() {
         drop(running);
     });
 }
+
+#[test]
+fn a_worker_that_ends_settles_what_it_relays_drains_or_would_drain() {
+    let (mut stage, _caller) = run(async {
+        let upstream = Upstream::always(vec![stream_head(), word("hello"), Step::Hold]);
+        let stage = Stage::new(drained(30), &[(&upstream, None)]);
+        leave_stream(&stage).await;
+        let mut caller = stage.call(true, "", "hi").await;
+        caller.until("hello").await;
+        (stage, caller)
+    });
+    let records = stage.records();
+    assert_eq!(records.len(), 2);
+    for record in records {
+        assert_eq!((record.code, record.usage.source), (Some(Code::ClientClosed), UsageSource::Estimated));
+    }
+}

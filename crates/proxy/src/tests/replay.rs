@@ -79,6 +79,25 @@ fn unchunked(body: &str) -> String {
 }
 
 #[test]
+fn a_stream_that_waits_for_the_first_is_kept_alive_and_then_replayed() {
+    run(async {
+        let upstream =
+            Upstream::always(vec![stream_head(), word("a"), Step::Wait(15_000), word("b"), stream_end()]);
+        let mut stage = Stage::new(opted_in(), &[(&upstream, None)]);
+        let first = stage.call(true, KEY, "hi").await;
+        pass(100).await;
+        let mut second = stage.call(true, KEY, "hi").await;
+        assert_eq!(second.until(": keep-alive").await / 100, 100);
+        let second = ended(second).await;
+        let first = ended(first).await;
+        let plain = |caller: &Caller| unchunked(&caller.body()).replace(": keep-alive\n\n", "");
+        assert_eq!((plain(&first), upstream.requests()), (plain(&second), 1));
+        let sources = [stage.record().await.usage.source, stage.record().await.usage.source];
+        assert_eq!(sources, [UsageSource::Measured, UsageSource::None]);
+    });
+}
+
+#[test]
 fn another_body_under_the_same_key_is_refused_in_flight_and_afterwards() {
     run(async {
         let upstream = Upstream::always(vec![Step::Wait(3_000), answer()]);

@@ -227,11 +227,11 @@ pub struct Stage {
     key: String,
 }
 
-/// Runs a test in one thread under paused time.
-pub fn run<F: Future<Output = ()>>(test: F) {
+/// Runs a test in one thread under paused time; what still runs at its end is cut off.
+pub fn run<T>(test: impl Future<Output = T>) -> T {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_all().start_paused(true).build().unwrap();
-    LocalSet::new().block_on(&runtime, test);
+    LocalSet::new().block_on(&runtime, test)
 }
 
 /// Lets so many milliseconds of paused time pass.
@@ -315,6 +315,13 @@ impl Stage {
         let mut caller = Caller { pipe: near, got: Vec::new(), since: Instant::now() };
         caller.pipe.write_all((head + &body).as_bytes()).await.unwrap();
         caller
+    }
+
+    /// The records that are there.
+    pub fn records(&mut self) -> Vec<RequestRecord> {
+        let mut records = Vec::new();
+        self.records.take_waiting(&mut records, 1_000);
+        records.into_iter().map(|record| *record).collect()
     }
 
     /// The next record.
