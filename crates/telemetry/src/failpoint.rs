@@ -178,12 +178,15 @@ mod tests {
     }
 
     #[test]
-    fn every_passing_in_the_sources_names_a_point_of_the_table() {
+    fn the_sources_pass_every_point_of_the_table_and_no_other() {
         let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("below crates/");
         let mut passed = Vec::new();
         sources(crates, &mut passed);
         for name in &passed {
             assert!(POINTS.iter().any(|(point, _)| point == name), "{name} is passed and not in the table");
+        }
+        for (point, _) in POINTS {
+            assert!(passed.iter().any(|name| name == point), "{point} is in the table and never passed");
         }
     }
 

@@ -52,16 +52,17 @@ impl Journal {
     /// is a fault, tries whether it is over. Says whether there was anything to do.
     pub fn commit(&self) -> bool {
         let mut worked = false;
+        // All are written before the first is synced: what was written survives the process.
         for shard in &self.shards {
-            let due = {
-                let mut shard = shard.lock();
-                if shard.gathered() > 0 {
-                    worked = true;
-                    // What cannot be written stays gathered until the next turn.
-                    let _ = self.write(&mut shard, true);
-                }
-                shard.due()
-            };
+            let mut shard = shard.lock();
+            if shard.gathered() > 0 {
+                worked = true;
+                // What cannot be written stays gathered until the next turn.
+                let _ = self.write(&mut shard, true);
+            }
+        }
+        for shard in &self.shards {
+            let due = shard.lock().due();
             if let Some(due) = due {
                 worked = true;
                 self.sync(shard, &due);
@@ -177,21 +178,31 @@ impl Drop for Committer {
     }
 }
 
-fn run(journal: &Journal, stop: &AtomicBool) {
+fn run(journal: &Arc<Journal>, stop: &AtomicBool) {
     let mut tried: Option<Instant> = None;
+    let mut trial: Option<JoinHandle<()>> = None;
     while !stop.load(Ordering::SeqCst) {
         journal.bell.state.store(AWAKE, Ordering::SeqCst);
         let rung = journal.bell.rung.swap(false, Ordering::SeqCst);
         let worked = journal.commit();
         let is_faulty = journal.is_faulty.load(Ordering::Acquire);
         // The reserve is made when something is first written, and anew while there is a fault.
-        if (is_faulty || (rung && tried.is_none())) && tried.is_none_or(|at| at.elapsed() >= TRIAL) {
-            journal.try_again();
+        let is_due = (is_faulty || (rung && tried.is_none())) && tried.is_none_or(|at| at.elapsed() >= TRIAL);
+        if is_due && trial.as_ref().is_none_or(JoinHandle::is_finished) {
+            trial = begin_trial(journal);
             tried = Some(Instant::now());
         }
         let is_busy = worked || rung || is_faulty;
         rest(journal, if is_busy { NAPPING } else { ASLEEP });
     }
+}
+
+/// Filling the reserve takes longer than anybody may wait for a sync: it has a thread of its own meanwhile.
+/// Without one it is tried again later.
+fn begin_trial(journal: &Arc<Journal>) -> Option<JoinHandle<()>> {
+    let journal = Arc::clone(journal);
+    let trial = thread::Builder::new().name("reserve".to_owned());
+    trial.spawn(move || journal.try_again()).inspect_err(|error| tracing::warn!(%error, "no thread")).ok()
 }
 
 fn rest(journal: &Journal, state: u8) {

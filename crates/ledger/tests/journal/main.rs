@@ -7,3 +7,4 @@ mod database;
 mod disk;
 mod events;
 mod power;
+mod speed;
