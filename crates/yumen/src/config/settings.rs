@@ -110,6 +110,8 @@ pub struct Sizes {
     pub header_bytes: usize,
     /// Number of header lines.
     pub header_count: usize,
+    /// Requests in flight at one time, of all callers together.
+    pub requests: usize,
 }
 
 impl Default for Settings {
@@ -127,7 +129,12 @@ impl Default for Settings {
             encryption_key: None,
             log: Log { level: "info", format: LogFormat::Text },
             timers: Timers::default(),
-            sizes: Sizes { body_bytes: 32 << 20, header_bytes: 32 << 10, header_count: 100 },
+            sizes: Sizes {
+                body_bytes: 32 << 20,
+                header_bytes: 32 << 10,
+                header_count: 100,
+                requests: 16_384,
+            },
             rate_limit: RateLimit {
                 rpm: Some(60),
                 tpm: Some(100_000),

@@ -131,6 +131,9 @@ pub static SETTINGS: &[Setting] = &[
     open("sizes.header_count", &[], "most header lines", |s, v| {
         put(&mut s.sizes.header_count, value::count(v, 10, 1000))
     }),
+    open("sizes.requests", &[], "most requests in flight; further ones are refused at once", |s, v| {
+        put(&mut s.sizes.requests, value::count(v, 1, 1_000_000))
+    }),
     open(
         "rate_limit.rpm",
         &["RATE_LIMIT_RPM"],

@@ -12,7 +12,7 @@ use policy::identify::{Pepper, TrustedProxies};
 use proxy::settings::{ClientTimers, DefaultLimits, Sizes};
 use proxy::{Catalog, ControlPlane, Shared};
 use state::blocks::Blocks;
-use state::capacity::Capacity;
+use state::capacity::{Capacity, Most};
 use state::circuits::Circuits;
 use state::in_flight::InFlight;
 use state::limits::Limits;
@@ -94,7 +94,7 @@ pub fn seed() -> u64 {
 fn plane_settings(settings: &Settings) -> proxy::Settings {
     let cores = || available_parallelism().map_or(1, std::num::NonZero::get);
     let timers = &settings.timers;
-    let client = ClientTimers::standard();
+    let (client, standard) = (ClientTimers::standard(), Sizes::standard());
     proxy::Settings {
         workers: settings.workers.map_or_else(cores, std::num::NonZero::get),
         upstream: egress::Timers {
@@ -116,7 +116,8 @@ fn plane_settings(settings: &Settings) -> proxy::Settings {
             body: settings.sizes.body_bytes,
             headers: settings.sizes.header_bytes,
             header_count: settings.sizes.header_count,
-            ..Sizes::standard()
+            most: Most { requests: settings.sizes.requests as u64, ..standard.most },
+            ..standard
         },
         default_limits: DefaultLimits {
             open_rpm: settings.rate_limit.rpm,
