@@ -16,6 +16,7 @@ use model::clock::EpochMs;
 use model::quota::Amounts;
 use model::{Code, Rejection};
 use parking_lot::Mutex;
+use telemetry::failpoint;
 
 pub use administration::{AdjustError, Adjustment, Reset};
 pub use standing::{LedgerCounts, Standing, WindowStanding};
@@ -148,8 +149,10 @@ impl Meter for Ledger {
         drop(course);
         let request = open.opening.facts.request;
         let event = Event::Checkpointed { request, progress: *so_far, at: now };
+        failpoint::pass("before_checkpoint");
         // Without it the estimate after a crash is coarser, and the journal says itself that it has trouble.
         let _ = self.0.journal.append(&event, Need::Usual);
+        failpoint::pass("after_checkpoint");
     }
 
     fn settle(&self, hold: Hold, settlement: Settlement) {

@@ -24,6 +24,10 @@ const AHEAD: u64 = 256;
 /// Output tokens after which the meter is told again: a quarter of those after which it keeps them.
 const TOLD_TOKENS: u64 = 500;
 
+/// Output tokens that come before anybody looks at the clock again: looking costs more than the rest of a
+/// frame's count.
+const CLOCK_TOKENS: u64 = 16;
+
 /// Time after which the meter is told again: a fifth of that after which it keeps it.
 const TOLD_TIME: Duration = Duration::from_secs(1);
 
@@ -41,6 +45,9 @@ pub(crate) struct Charge {
     counted: u64,
     /// Whether what came after that is not forwarded any more.
     is_cut: bool,
+    /// `relayed` when the clock was last looked at.
+    looked: u64,
+    /// `relayed` when the meter was last told, and when that was.
     told: u64,
     told_at: Instant,
 }
@@ -62,7 +69,18 @@ impl Charge {
     /// What `hold` holds for `expected`, priced as `otherwise` says where there is no price.
     pub fn new(hold: Hold, otherwise: Otherwise, held: Amounts, expected: &Usage, now: Instant) -> Self {
         let covered = expected.output;
-        Self { hold, otherwise, held, covered, relayed: 0, counted: 0, is_cut: false, told: 0, told_at: now }
+        Self {
+            hold,
+            otherwise,
+            held,
+            covered,
+            relayed: 0,
+            counted: 0,
+            is_cut: false,
+            looked: 0,
+            told: 0,
+            told_at: now,
+        }
     }
 
     /// Nothing limits the length of the answer: it needs no more looks.
@@ -129,9 +147,12 @@ impl Charge {
     }
 
     /// Whether it is time to tell the meter how far the answer is.
-    fn is_news(&self, now: Instant) -> bool {
-        self.relayed - self.told >= TOLD_TOKENS
-            || (self.relayed > self.told && now.duration_since(self.told_at) >= TOLD_TIME)
+    fn is_news(&mut self) -> bool {
+        if self.relayed < self.looked.saturating_add(CLOCK_TOKENS) {
+            return false;
+        }
+        self.looked = self.relayed;
+        self.relayed - self.told >= TOLD_TOKENS || self.told_at.elapsed() >= TOLD_TIME
     }
 
     /// Ends it: the hold, for who settles or voids it.
@@ -230,8 +251,7 @@ impl Belongings {
 
     /// Tells the meter from time to time how far the answer is: what is charged if this process dies.
     fn progress(&mut self) {
-        let now = Instant::now();
-        if !self.charge.as_ref().is_some_and(|charge| charge.is_news(now)) {
+        if !self.charge.as_mut().is_some_and(Charge::is_news) {
             return;
         }
         let usage = self.usage_so_far();
@@ -239,7 +259,7 @@ impl Belongings {
         let (worker, now_ms) = (std::rc::Rc::clone(&self.worker), self.now_ms());
         if let Some(charge) = self.charge.as_mut() {
             worker.shared.meter.checkpoint(&mut charge.hold, &so_far, now_ms);
-            (charge.told, charge.told_at) = (charge.relayed, now);
+            (charge.told, charge.told_at) = (charge.relayed, Instant::now());
         }
     }
 
