@@ -28,7 +28,7 @@ const GATHERING: Duration = Duration::from_millis(100);
 /// How often it is looked whether finished segments may go, while there are any.
 const CLEANING: Duration = Duration::from_secs(10);
 /// The first and the longest pause before a projection is tried again.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 /// How long the last records may take to reach the database when the process ends. The next start brings
 /// what is left.
 const PATIENCE: Duration = Duration::from_secs(10);
