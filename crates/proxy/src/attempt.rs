@@ -99,7 +99,7 @@ fn open(exchange: &mut Exchange, offer: &Offer, chosen: Chosen) {
     });
     exchange.serving = Some(Serving {
         offer: chosen.offer,
-        _place: exchange.worker.places.keep(chosen.slot),
+        _place: chosen.slot.map(|slot| exchange.worker.places.keep(slot)),
         ticket: Some(chosen.ticket),
         since: Instant::now(),
     });

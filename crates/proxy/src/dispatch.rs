@@ -66,8 +66,8 @@ pub(crate) struct Passed {
 pub(crate) struct Chosen {
     /// Which offer of the model.
     pub offer: usize,
-    /// The place among the account's requests in flight.
-    pub slot: Slot,
+    /// The place among the account's requests in flight; counting tokens takes none.
+    pub slot: Option<Slot>,
     /// The permission of its circuit.
     pub ticket: Ticket,
 }
@@ -143,7 +143,7 @@ fn choose(exchange: &mut Exchange, model: &Model, surface: Surface, tried: &[usi
     }
     loop {
         let index = exchange.worker.with_rng(|rng| weighted(&field, rng))?;
-        match take_place(exchange, &model.offers[index], now_ms) {
+        match take_place(exchange, &model.offers[index], surface, now_ms) {
             Some((slot, ticket)) => return Some(Chosen { offer: index, slot, ticket }),
             // Between looking and taking, another worker took the last place.
             None => field[index].weight = 0,
@@ -151,10 +151,24 @@ fn choose(exchange: &mut Exchange, model: &Model, surface: Surface, tried: &[usi
     }
 }
 
-fn take_place(exchange: &Exchange, offer: &Offer, now_ms: u64) -> Option<(Slot, Ticket)> {
+fn take_place(
+    exchange: &Exchange,
+    offer: &Offer,
+    surface: Surface,
+    now_ms: u64,
+) -> Option<(Option<Slot>, Ticket)> {
     let account = &offer.upstream.account;
-    let slot = exchange.worker.shared.in_flight.enter(&account.id, account.concurrency, now_ms)?;
+    let slot = if takes_place(surface) {
+        Some(exchange.worker.shared.in_flight.enter(&account.id, account.concurrency, now_ms)?)
+    } else {
+        None
+    };
     Some((slot, admitted(exchange, offer, now_ms)?))
+}
+
+/// Whether calls of this surface count among an account's requests (accounts contract, §1).
+pub(crate) fn takes_place(surface: Surface) -> bool {
+    surface != Surface::CountTokens
 }
 
 /// The permission of the offer's circuit, if it gives one.
@@ -187,8 +201,8 @@ pub(crate) fn reason(exchange: &Exchange, offer: &Offer, surface: Surface, now_m
     if shared.circuits.state(&offer.circuit, now_ms) == CircuitState::Open {
         return CandidateReason::CircuitOpen;
     }
-    let full =
-        account.concurrency.is_some_and(|limit| shared.in_flight.running(&account.id, now_ms) >= limit);
+    let full = takes_place(surface)
+        && account.concurrency.is_some_and(|limit| shared.in_flight.running(&account.id, now_ms) >= limit);
     if full { CandidateReason::AtCapacity } else { CandidateReason::Eligible }
 }
 

@@ -78,7 +78,7 @@ pub(crate) struct Serving {
     /// Which model of which account, by its place in [`Model::offers`].
     pub offer: usize,
     /// The place taken; given back when dropped.
-    pub _place: Place<Slot>,
+    pub _place: Option<Place<Slot>>,
     /// The permission of its circuit, until the outcome is reported.
     pub ticket: Option<Ticket>,
     /// When the attempt began.

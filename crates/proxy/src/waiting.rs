@@ -14,7 +14,7 @@ use state::queue::{Full, MORE_OF_USER, MOST_OF_ACCOUNT, Queues, WAIT_MS, Waiting
 use tokio::time::{Instant, timeout_at};
 
 use crate::catalog::Model;
-use crate::dispatch::{Chosen, admitted, reason};
+use crate::dispatch::{Chosen, admitted, reason, takes_place};
 use crate::exchange::Exchange;
 
 /// When a caller who was turned away from a queue may come back, in seconds: a sixth of the longest wait,
@@ -44,6 +44,9 @@ pub(crate) async fn place(
     tried: &[usize],
     patience: &mut Patience,
 ) -> Result<Option<Chosen>, Rejection> {
+    if !takes_place(surface) {
+        return Ok(None);
+    }
     let queues = Queues::new(&exchange.worker.shared.in_flight);
     // Offers whose circuit refused when a place was there: no wait for a place helps them.
     let mut refused: Vec<usize> = tried.to_vec();
@@ -63,7 +66,7 @@ pub(crate) async fn place(
         let open = is_full_at_most(reason(exchange, &model.offers[index], surface, now_ms));
         let ticket = if open { admitted(exchange, &model.offers[index], now_ms) } else { None };
         match ticket {
-            Some(ticket) => return Ok(Some(Chosen { offer: index, slot, ticket })),
+            Some(ticket) => return Ok(Some(Chosen { offer: index, slot: Some(slot), ticket })),
             None => refused.push(index),
         }
     }

@@ -1,10 +1,15 @@
 //! Waiting for a place at a full account.
 
+use std::sync::Arc;
+
+use ledger::meter::MemoryMeter;
 use model::Code;
-use model::resource::KeyTerms;
+use model::resource::{Account, KeyTerms};
 use state::queue::Queues;
 
-use super::stage::{Caller, Stage, Step, Upstream, answer, run, stream_end, stream_head, word};
+use super::stage::{
+    Caller, MODEL, Stage, Step, Upstream, answer, json, pass, run, stream_end, stream_head, word,
+};
 
 fn busy(ms: u64) -> Vec<Step> {
     vec![Step::Wait(ms), answer()]
@@ -134,5 +139,29 @@ fn a_full_account_is_not_waited_for_while_another_is_free() {
         // The third takes the place that gets free first.
         assert_eq!(callers[2].until("HTTP/1.1 200").await / 1_000, 2);
         assert_eq!(second.requests(), 2);
+    });
+}
+
+#[test]
+fn counting_tokens_takes_no_place_and_waits_for_none() {
+    run(async {
+        let counted = json(200, r#"{"input_tokens":3}"#);
+        let upstream = Upstream::new(vec![vec![Step::Hold], vec![counted]]);
+        let meter = Arc::new(MemoryMeter::default());
+        let stage = Stage::with(KeyTerms::default(), &[(&upstream, Some(1))], meter, |configuration, _| {
+            let account = Account::clone(&configuration.accounts[0]);
+            let account = Account { provider: "anthropic-compatible".into(), ..account };
+            configuration.accounts = vec![Arc::new(account)];
+        });
+        let body =
+            format!(r#"{{"model":"{MODEL}","max_tokens":9,"messages":[{{"role":"user","content":"hi"}}]}}"#);
+        let _running = stage.post("/v1/messages", "", &body).await;
+        pass(10).await;
+        let mut second = stage.post("/v1/messages", "", &body).await;
+        pass(10).await;
+        assert_eq!((upstream.requests(), waiting(&stage)), (1, 1));
+        let mut counting = stage.post("/v1/messages/count_tokens", "", &body).await;
+        assert_eq!(counting.until("\"input_tokens\":3").await, 0);
+        assert_eq!(second.end().await / 1_000, 30);
     });
 }

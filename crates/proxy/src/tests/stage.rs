@@ -293,6 +293,14 @@ impl Stage {
 
     /// A connection of a caller who has sent a chat request.
     pub async fn call(&self, stream: bool, headers: &str, text: &str) -> Caller {
+        let body = format!(
+            r#"{{"model":"{MODEL}","stream":{stream},"stream_options":{{"include_usage":{stream}}},"messages":[{{"role":"user","content":"{text}"}}]}}"#
+        );
+        self.post("/v1/chat/completions", headers, &body).await
+    }
+
+    /// A connection of a caller who has sent a request.
+    pub async fn post(&self, path: &str, headers: &str, body: &str) -> Caller {
         let (near, far) = duplex(PIPE_BYTES);
         let worker = Rc::clone(&self.worker);
         let service = service_fn(move |request: Request<Incoming>| {
@@ -303,17 +311,14 @@ impl Stage {
         tokio::task::spawn_local(async move {
             let _ = http1::Builder::new().serve_connection(TokioIo::new(far), service).await;
         });
-        let body = format!(
-            r#"{{"model":"{MODEL}","stream":{stream},"stream_options":{{"include_usage":{stream}}},"messages":[{{"role":"user","content":"{text}"}}]}}"#
-        );
         let head = format!(
-            "POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {}\r\n\
+            "POST {path} HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {}\r\n\
              content-type: application/json\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n",
             self.key,
             body.len()
         );
         let mut caller = Caller { pipe: near, got: Vec::new(), since: Instant::now() };
-        caller.pipe.write_all((head + &body).as_bytes()).await.unwrap();
+        caller.pipe.write_all((head + body).as_bytes()).await.unwrap();
         caller
     }
 
