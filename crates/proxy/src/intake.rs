@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, Request, header};
 use http_body::Body;
@@ -14,6 +14,7 @@ use model::{Code, Rejection};
 use state::capacity::{Admitted, Busy, RETRY_AFTER_S};
 
 use crate::exchange::Exchange;
+use crate::gathered::Gathered;
 use crate::settings::Sizes;
 
 /// Refuses a head that is too large, before anything else is looked at.
@@ -137,8 +138,7 @@ impl Reading<'_> {
     async fn read(self, mut body: Incoming, room: usize) -> Result<Bytes, Rejection> {
         let Self { held, sizes, idle } = self;
         // What is declared beforehand is not reserved until it arrives: a header costs a caller nothing.
-        let mut first: Option<Bytes> = None;
-        let mut rest = BytesMut::new();
+        let mut gathered = Gathered::new(room);
         loop {
             let Ok(next) = tokio::time::timeout(idle, body.frame()).await else {
                 let message = format!("The request body stopped arriving for {} s.", idle.as_secs());
@@ -150,20 +150,12 @@ impl Reading<'_> {
                     .caused_by(error)
             })?;
             let Ok(data) = frame.into_data() else { continue };
-            if first.as_ref().map_or(0, Bytes::len) + rest.len() + data.len() > sizes.body {
+            if gathered.len() + data.len() > sizes.body {
                 return Err(too_large(&sizes));
             }
             held.grow(data.len() as u64).map_err(overloaded)?;
-            match first.take() {
-                None if rest.is_empty() => first = Some(data),
-                None => rest.extend_from_slice(&data),
-                Some(begun) => {
-                    rest.reserve(room.max(begun.len() + data.len()));
-                    rest.extend_from_slice(&begun);
-                    rest.extend_from_slice(&data);
-                }
-            }
+            gathered.push(data);
         }
-        Ok(first.unwrap_or_else(|| rest.freeze()))
+        Ok(gathered.whole())
     }
 }

@@ -20,6 +20,7 @@ mod drain;
 mod endpoint;
 mod exchange;
 mod failure;
+mod gathered;
 mod handover;
 mod hold;
 mod intake;
