@@ -150,6 +150,8 @@ pub struct Ended {
 pub struct Adjusted {
     /// Whose wallet.
     pub owner: Owner,
+    /// In which tenant the entry is listed.
+    pub tenant: Arc<str>,
     /// What is added; negative when it is taken out.
     pub change: NanoUsd,
     /// Why.
@@ -165,6 +167,8 @@ pub struct Adjusted {
 pub struct WindowReset {
     /// Whose.
     pub owner: Owner,
+    /// In which tenant the entry is listed.
+    pub tenant: Arc<str>,
     /// Of what.
     pub unit: Unit,
     /// For how long.

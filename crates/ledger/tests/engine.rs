@@ -70,7 +70,8 @@ fn started_again(journal: &MemoryJournal, now: u64) -> Ledger {
 }
 
 fn topup(owner: Owner, change: i64) -> Adjustment {
-    Adjustment { owner, change: NanoUsd(change), reason: "test".into(), actor: "admin".into(), at: NOON }
+    let (tenant, reason, actor) = ("default".into(), "test".into(), "admin".into());
+    Adjustment { owner, tenant, change: NanoUsd(change), reason, actor, at: NOON }
 }
 
 fn now<T>(future: impl Future<Output = T>) -> T {
@@ -309,6 +310,7 @@ fn a_window_that_is_reset_is_unused_and_what_runs_stays_held() {
     assert!(ledger.hold(asked(3, &payers, [1, 1, 1], NOON)).is_err());
     let reset = Reset {
         owner: owner(OwnerKind::Key),
+        tenant: "default".into(),
         unit: Unit::Cost,
         period: Period::Daily,
         reason: "test".into(),

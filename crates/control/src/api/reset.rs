@@ -28,11 +28,16 @@ pub struct View {
     was_used: Amount,
 }
 
-/// Declares the window of `owner`, who has these quotas, unused.
+/// Declares the window of `owner`, who is of this tenant and has these quotas, unused.
 ///
 /// # Errors
 /// `INVALID_REQUEST` names the field; `SERVICE_DEGRADED` when the ledger cannot write.
-pub async fn reset(context: &Context, owner: Owner, quotas: &[Quota], body: Body) -> Answer<View> {
+pub async fn reset(
+    context: &Context,
+    (owner, tenant): (Owner, &str),
+    quotas: &[Quota],
+    body: Body,
+) -> Answer<View> {
     let Body { unit, period, reason } = body;
     let reason = check::name("reason", &reason)?.into();
     if !quotas.iter().any(|quota| (quota.unit, quota.period) == (unit, period)) {
@@ -40,7 +45,8 @@ pub async fn reset(context: &Context, owner: Owner, quotas: &[Quota], body: Body
         return Err(Refusal::invalid("period", message));
     }
     let actor = context.actor.name().into();
-    let window = Reset { owner, unit, period, reason, actor, at: context.now_ms() };
+    let (tenant, at) = (tenant.into(), context.now_ms());
+    let window = Reset { owner, tenant, unit, period, reason, actor, at };
     let used = context.state().ledger.reset_window(window).await.map_err(refuse)?;
     Ok(View { unit, period, was_used: Amount::of(unit, used) })
 }

@@ -12,9 +12,6 @@ use crate::course::state_of;
 use crate::event::{Adjusted, Ended, Event, WindowReset};
 use crate::meter::AttemptCharge;
 
-/// The tenant of owners that belong to none (access.md §8).
-const DEFAULT_TENANT: &str = "default";
-
 /// A window: whose, of what, for how long, since when.
 pub(crate) type Key = (Owner, Unit, Period, EpochMs);
 
@@ -158,7 +155,7 @@ fn topup(adjusted: &Adjusted) -> LedgerEntry {
         amount: Some(adjusted.change),
         reason: Some(adjusted.reason.clone()),
         actor: Some(adjusted.actor.clone()),
-        ..blank(&adjusted.owner, adjusted.at)
+        ..blank(&adjusted.owner, &adjusted.tenant, adjusted.at)
     }
 }
 
@@ -168,14 +165,13 @@ fn unused(reset: &WindowReset) -> LedgerEntry {
     LedgerEntry {
         reason: Some(format!("{period} {unit} {:+}: {}", reset.change, reset.reason).into()),
         actor: Some(reset.actor.clone()),
-        ..blank(&reset.owner, reset.at)
+        ..blank(&reset.owner, &reset.tenant, reset.at)
     }
 }
 
 /// An entry of an administrator about an owner.
-fn blank(owner: &Owner, at: EpochMs) -> LedgerEntry {
+fn blank(owner: &Owner, tenant: &Arc<str>, at: EpochMs) -> LedgerEntry {
     let id = |kind| (owner.kind == kind).then(|| ResourceId::parse(&owner.id)).flatten();
-    let tenant = if owner.kind == OwnerKind::Tenant { Arc::clone(&owner.id) } else { DEFAULT_TENANT.into() };
     LedgerEntry {
         kind: EntryKind::Topup,
         state: EntryState::Measured,
@@ -183,7 +179,7 @@ fn blank(owner: &Owner, at: EpochMs) -> LedgerEntry {
         attempt: 0,
         key_id: id(OwnerKind::Key),
         user_id: id(OwnerKind::User),
-        tenant_id: tenant,
+        tenant_id: Arc::clone(tenant),
         model: "".into(),
         account: None,
         usage: Usage::default(),

@@ -1,9 +1,12 @@
 //! What administrators change: money in wallets, windows declared unused. It is in the journal, safe from a
 //! power cut, before it is answered.
 
+use std::sync::Arc;
+
 use model::NanoUsd;
 use model::clock::EpochMs;
 use model::quota::{Owner, Period, Unit};
+use telemetry::failpoint;
 
 use super::Ledger;
 use super::accounts::Shared;
@@ -15,6 +18,8 @@ use crate::event::{Adjusted, Event, JournalFault, Need, WindowReset};
 pub struct Adjustment {
     /// Whose wallet.
     pub owner: Owner,
+    /// In which tenant the entry is listed.
+    pub tenant: Arc<str>,
     /// What is added; negative to take it out.
     pub change: NanoUsd,
     /// Why.
@@ -30,6 +35,8 @@ pub struct Adjustment {
 pub struct Reset {
     /// Whose.
     pub owner: Owner,
+    /// In which tenant the entry is listed.
+    pub tenant: Arc<str>,
     /// Of what.
     pub unit: Unit,
     /// For how long; the current window is meant.
@@ -69,11 +76,11 @@ impl Ledger {
     /// # Errors
     /// What stands against it; nothing was changed.
     pub async fn adjust(&self, adjustment: Adjustment) -> Result<NanoUsd, AdjustError> {
-        let Adjustment { owner, change, reason, actor, at } = adjustment;
+        let Adjustment { owner, tenant, change, reason, actor, at } = adjustment;
         let _one_after_the_other = self.0.administration.lock().await;
         let account = self.0.accounts.of(&owner);
         withdraw(&account, change)?;
-        let event = Event::Adjusted(Adjusted { owner, change, reason, actor, at });
+        let event = Event::Adjusted(Adjusted { owner, tenant, change, reason, actor, at });
         let written = match self.0.journal.append(&event, Need::Power) {
             Ok(written) => written,
             Err(fault) => {
@@ -83,10 +90,12 @@ impl Ledger {
             }
         };
         let mut credit = Credit { account: Some(&account), what: What::Money(NanoUsd(change.0.max(0))) };
+        failpoint::pass("adjust_before_sync");
         if let Err(fault) = written.durable().await {
             credit.account = None;
             return Err(fault.into());
         }
+        failpoint::pass("adjust_after_sync");
         drop(credit);
         Ok(NanoUsd(account.lock().wallet().balance))
     }
@@ -96,7 +105,7 @@ impl Ledger {
     /// # Errors
     /// What stands against it; nothing was changed.
     pub async fn reset_window(&self, reset: Reset) -> Result<i64, AdjustError> {
-        let Reset { owner, unit, period, reason, actor, at } = reset;
+        let Reset { owner, tenant, unit, period, reason, actor, at } = reset;
         let _one_after_the_other = self.0.administration.lock().await;
         let account = self.0.accounts.of(&owner);
         let cell = account.lock().current(unit, period, at);
@@ -104,7 +113,8 @@ impl Ledger {
             return Ok(0);
         }
         let (began, change) = (cell.began, -cell.used);
-        let event = Event::WindowReset(WindowReset { owner, unit, period, began, change, reason, actor, at });
+        let event =
+            Event::WindowReset(WindowReset { owner, tenant, unit, period, began, change, reason, actor, at });
         let written = self.0.journal.append(&event, Need::Power)?;
         let mut credit =
             Credit { account: Some(&account), what: What::Window((unit, period, began), change) };

@@ -219,6 +219,7 @@ impl Writer<'_> {
 
     fn adjusted(&mut self, adjusted: &Adjusted) {
         self.owner(&adjusted.owner);
+        self.text(&adjusted.tenant);
         self.signed(adjusted.change.0);
         self.text(&adjusted.reason);
         self.text(&adjusted.actor);
@@ -227,6 +228,7 @@ impl Writer<'_> {
 
     fn window_reset(&mut self, reset: &WindowReset) {
         self.owner(&reset.owner);
+        self.text(&reset.tenant);
         self.one_of(&reset.unit, &Unit::ALL);
         self.one_of(&reset.period, &Period::ALL);
         self.number(reset.began);
@@ -397,6 +399,7 @@ impl<'a> Reader<'a> {
     fn adjusted(&mut self) -> Option<Adjusted> {
         Some(Adjusted {
             owner: self.owner()?,
+            tenant: self.text()?.into(),
             change: NanoUsd(self.signed()?),
             reason: self.text()?.into(),
             actor: self.text()?.into(),
@@ -407,6 +410,7 @@ impl<'a> Reader<'a> {
     fn window_reset(&mut self) -> Option<WindowReset> {
         Some(WindowReset {
             owner: self.owner()?,
+            tenant: self.text()?.into(),
             unit: self.one_of(&Unit::ALL)?,
             period: self.one_of(&Period::ALL)?,
             began: self.number()?,

@@ -121,6 +121,7 @@ pub fn any(n: u64, rng: &mut Rng) -> Event {
         4 => adjusted(rng),
         _ => Event::WindowReset(WindowReset {
             owner: owner(rng),
+            tenant: text(rng).into(),
             unit: Unit::ALL[rng.usize(0..3)],
             period: Period::ALL[rng.usize(0..7)],
             began: rng.u64(0..NOW),
@@ -135,6 +136,7 @@ pub fn any(n: u64, rng: &mut Rng) -> Event {
 pub fn adjusted(rng: &mut Rng) -> Event {
     Event::Adjusted(Adjusted {
         owner: owner(rng),
+        tenant: text(rng).into(),
         change: NanoUsd(rng.i64(..)),
         reason: text(rng).into(),
         actor: text(rng).into(),

@@ -232,8 +232,9 @@ impl World {
         let available = purse.balance - purse.held;
         must!(self.book.available(&owner).0 == available, "{owner} has not {available} left");
         let change = self.rng.i64(-available.min(20_000)..=60_000);
-        let (reason, actor, at) = ("r".into(), "a".into(), self.now());
-        let event = Event::Adjusted(Adjusted { owner, change: NanoUsd(change), reason, actor, at });
+        let (tenant, reason, actor) = ("t".into(), "r".into(), "a".into());
+        let at = self.now();
+        let event = Event::Adjusted(Adjusted { owner, tenant, change: NanoUsd(change), reason, actor, at });
         self.apply(&event, Outcome::Applied)?;
         self.model.purses[user].balance += change;
         self.keep(event)?;
@@ -256,8 +257,8 @@ impl World {
         let change = -window.used;
         window.used = 0;
         let (unit, period, owner) = (quota.unit, quota.period, payer.owner);
-        let (reason, actor, at_time) = ("r".into(), "a".into(), now);
-        let reset = WindowReset { owner, unit, period, began, change, reason, actor, at: at_time };
+        let (tenant, reason, actor, at_time) = ("t".into(), "r".into(), "a".into(), now);
+        let reset = WindowReset { owner, tenant, unit, period, began, change, reason, actor, at: at_time };
         let event = Event::WindowReset(reset);
         self.apply(&event, Outcome::Applied)?;
         self.keep(event)?;

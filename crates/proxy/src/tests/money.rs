@@ -198,8 +198,8 @@ fn with_wallet(configuration: &mut Configuration) -> Owner {
 }
 
 async fn fill(bank: &Bank, owner: &Owner, change: NanoUsd) {
-    let (reason, actor) = ("a test".into(), "a test".into());
-    let adjustment = Adjustment { owner: owner.clone(), change, reason, actor, at: 1 };
+    let (tenant, reason, actor) = ("default".into(), "a test".into(), "a test".into());
+    let adjustment = Adjustment { owner: owner.clone(), tenant, change, reason, actor, at: 1 };
     bank.ledger.adjust(adjustment).await.expect("it fits");
 }
 

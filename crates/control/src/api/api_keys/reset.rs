@@ -20,7 +20,8 @@ pub async fn handler(
     JsonBody(body): JsonBody<Body>,
 ) -> Answer<impl IntoResponse> {
     let key = find(&context, &id).await?;
-    let done = reset(&context, owner(OwnerKind::Key, id.as_str()), &key.terms.quota, body).await?;
+    let whose = (owner(OwnerKind::Key, id.as_str()), key.tenant_id.as_str());
+    let done = reset(&context, whose, &key.terms.quota, body).await?;
     context.audit("api-key.quota-reset", id.as_str());
     Ok(ok(done))
 }

@@ -2,6 +2,8 @@
 //! quota unused.
 
 use axum::response::IntoResponse;
+use model::quota::OwnerKind;
+use model::resource::key::DEFAULT_TENANT;
 
 use super::{Kind, find};
 use crate::answer::{Answer, ok};
@@ -21,7 +23,10 @@ pub async fn handler(
     JsonBody(body): JsonBody<Body>,
 ) -> Answer<impl IntoResponse> {
     let party = find(&context, kind, &id).await?;
-    let done = reset(&context, owner(kind.owner_kind(), &id), &party.terms.quota, body).await?;
+    let owner = owner(kind.owner_kind(), &id);
+    // A group belongs to no tenant.
+    let tenant = if owner.kind == OwnerKind::Tenant { id.as_str() } else { DEFAULT_TENANT };
+    let done = reset(&context, (owner, tenant), &party.terms.quota, body).await?;
     context.audit(kind.verb("tenant.quota-reset", "group.quota-reset"), &id);
     Ok(ok(done))
 }

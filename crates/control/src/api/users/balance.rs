@@ -64,7 +64,7 @@ async fn adjust(context: &Context, user: &User, change: NanoUsd, reason: &str) -
         }
         open(context, &user.id).await?;
     }
-    let balance = wallet::adjust(context, &user.id, change, reason).await?;
+    let balance = wallet::adjust(context, (&user.id, &user.tenant_id), change, reason).await?;
     context.audit("user.balance", user.id.as_str());
     Ok(balance)
 }

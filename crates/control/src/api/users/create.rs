@@ -77,9 +77,8 @@ pub async fn handler(context: Context, JsonBody(mut body): JsonBody<Body>) -> An
     context.store().insert_user(&scope, &user, password_hash.as_deref()).await?;
     context.audit("user.create", user.id.as_str());
     if let Some(amount) = balance.filter(|amount| *amount != NanoUsd::ZERO) {
-        let id = user.id.clone();
-        let filled = wallet::adjust(&context, &id, amount, FIRST_BALANCE).await;
-        filled.map_err(|why| refuse_empty(why, id.as_str()))?;
+        let filled = wallet::adjust(&context, (&user.id, &user.tenant_id), amount, FIRST_BALANCE).await;
+        filled.map_err(|why| refuse_empty(why, user.id.as_str()))?;
     }
     Ok(created(View::of(&context, user)))
 }

@@ -20,7 +20,8 @@ pub async fn handler(
     JsonBody(body): JsonBody<Body>,
 ) -> Answer<impl IntoResponse> {
     let user = find(&context, &id).await?;
-    let done = reset(&context, owner(OwnerKind::User, id.as_str()), &user.terms.quota, body).await?;
+    let whose = (owner(OwnerKind::User, id.as_str()), user.tenant_id.as_str());
+    let done = reset(&context, whose, &user.terms.quota, body).await?;
     context.audit("user.quota-reset", id.as_str());
     Ok(ok(done))
 }

@@ -8,13 +8,19 @@ use crate::answer::{Answer, Refusal};
 use crate::api::context::Context;
 use crate::api::standing::{owner, refuse};
 
-/// Adds `change` to the wallet of the user `id`, which may be negative, and gives the new balance.
+/// Adds `change` to the wallet of a user of this tenant, which may be negative, and gives the new balance.
 ///
 /// # Errors
 /// `CONFLICT` with the numbers when less is there; `SERVICE_DEGRADED` when the ledger cannot write.
-pub async fn adjust(context: &Context, id: &ResourceId, change: NanoUsd, reason: &str) -> Answer<NanoUsd> {
+pub async fn adjust(
+    context: &Context,
+    (id, tenant): (&ResourceId, &str),
+    change: NanoUsd,
+    reason: &str,
+) -> Answer<NanoUsd> {
     let adjustment = Adjustment {
         owner: owner(OwnerKind::User, id.as_str()),
+        tenant: tenant.into(),
         change,
         reason: reason.into(),
         actor: context.actor.name().into(),
