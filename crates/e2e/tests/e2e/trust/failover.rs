@@ -164,7 +164,7 @@ async fn a_storm_at_one_of_three_upstreams_is_not_noticed() -> Result<()> {
     };
     let (_upstreams, _) = three(&stage, &bill, bad).await?;
     let request = |tag: usize| stage.request(&CHAT, &tagged(&CHAT, "m", false, tag as u64));
-    let (per_second, seconds) = (200, tier(5, 60));
+    let (per_second, seconds) = (200, tier(4, 60));
     steady(stage.gateway.address(), per_second, Duration::from_secs(1), request).await?;
     storms.store(true, Ordering::SeqCst);
     steady(stage.gateway.address(), per_second, Duration::from_secs(1), request).await?;
