@@ -97,7 +97,7 @@ async fn what_was_acknowledged_survives_kill_9() -> Result<()> {
     }
     stage.gateway.terminate().await?;
     let mut chance = Chance::seeded(seed());
-    let (mut ready, mut sums) = (Vec::new(), (0, 0, 0));
+    let (mut ready, mut sums) = (Vec::new(), [0; 4]);
     let (mut gateway, _, _) = started(options(&folder)).await?;
     for (round, payer) in payers.iter().enumerate() {
         let bill = Bill::default();
@@ -111,18 +111,19 @@ async fn what_was_acknowledged_survives_kill_9() -> Result<()> {
         holds_return(&gateway).await.with_context(shown)?;
         let reached = bill.by_tag().len();
         let books = settled((&gateway, &admin), payer, reached).await.with_context(shown)?;
-        let unknown = survived(&books, &bill, &known, CALLERS as usize).with_context(shown)?;
-        sums = (sums.0 + known.len(), sums.1 + reached, sums.2 + unknown);
+        let (estimated, answered) = survived(&books, &bill, &known, CALLERS as usize).with_context(shown)?;
+        for (sum, figure) in sums.iter_mut().zip([known.len(), reached, estimated, answered]) {
+            *sum += figure;
+        }
     }
     ready.sort_unstable();
     let (median, longest) = (ready[ready.len() / 2], ready[ready.len() - 1]);
     ensure!(median < READY, "half of the starts took {median:?} or more");
+    let [known, reached, estimated, answered] = sums;
     PROOF.held(&format!(
-        "{rounds} rounds: {} acknowledged, 0 lost; {} reached an upstream, 0 without a charge, 0 charged twice; \
-         {} estimated; ready after {} ms (median), {} ms (longest)",
-        sums.0,
-        sums.1,
-        sums.2,
+        "{rounds} rounds: {known} acknowledged, 0 lost; {reached} reached an upstream, 0 without a charge, 0 \
+         charged twice; {estimated} estimated, {answered} of them just answered; ready after {} ms (median), {} ms \
+         (longest)",
         median.as_millis(),
         longest.as_millis()
     ))

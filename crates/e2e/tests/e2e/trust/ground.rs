@@ -56,24 +56,26 @@ pub(super) fn acknowledged(answer: &Answer) -> Option<String> {
 }
 
 /// What must hold after a crash: nothing acknowledged is lost, nothing that reached an upstream is without
-/// its charge, nothing is charged twice. Gives how many charges are estimated: of those that were in flight,
-/// and of those whose end the caller had just before the gateway could write it down.
+/// its charge, nothing is charged twice. Gives how many charges are estimated, because they were in flight;
+/// and how many of those had been answered, so that their end was with the caller and not yet in the journal.
 pub(super) fn survived(
     books: &Books,
     bill: &Bill,
     acknowledged: &[String],
     in_flight: usize,
-) -> Result<usize> {
+) -> Result<(usize, usize)> {
     books.cover(bill, in_flight)?;
+    let mut answered = 0;
     for request in acknowledged {
         let charge = books.charge_of(request);
         let charge = charge.with_context(|| format!("{request} was answered and is lost"))?;
         ensure!(charge.state != State::Void, "{request} was answered whole: {charge:?}");
+        answered += usize::from(charge.state == State::Estimated);
     }
     let [_, estimated, void] = books.states();
     ensure!(void == 0, "{void} charges are void");
     ensure!(estimated <= in_flight, "{estimated} estimated, at most {in_flight} were in flight");
-    Ok(estimated)
+    Ok((estimated, answered))
 }
 
 /// A key's entries once the database knows all of them: its daily window of tokens, as its owner reads it,
