@@ -387,12 +387,17 @@ impl Gateway {
         Ok(line.split_whitespace().nth(1).context("no figure")?.parse()?)
     }
 
-    /// Open file descriptors.
+    /// Open file descriptors, without those of its own data: the database and the journal open their files
+    /// when they first need them.
     ///
     /// # Errors
     /// When the process is gone.
     pub fn fds(&self) -> Result<usize> {
-        Ok(std::fs::read_dir(format!("/proc/{}/fd", self.pid))?.count())
+        let data = std::fs::canonicalize(self.folder.path())?;
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid))?;
+        let targets = open.map(|entry| std::fs::read_link(entry?.path()));
+        // One that was closed a moment ago cannot be read any more.
+        Ok(targets.filter(|target| target.as_ref().is_ok_and(|target| !target.starts_with(&data))).count())
     }
 
     /// Sends a signal by name (`TERM`, `KILL`, `STOP`).

@@ -16,9 +16,6 @@ use testkit::upstream::{ClosedPort, Upstream};
 
 use crate::stage::Stage;
 
-/// What the database may open late: another reader with its files.
-const DATABASE_FILES: usize = 4;
-
 /// One fault meeting one kind of request.
 struct Trial {
     fault: Fault,
@@ -87,7 +84,7 @@ async fn every_fault_ends_in_time_with_its_code_and_leaves_nothing_behind() -> R
         }
     }
     let idle: usize = trials.iter().map(|trial| trial.upstream.as_ref().map_or(0, Upstream::open)).sum();
-    if let Err(error) = oracle.descriptors_return(&stage.gateway, idle + DATABASE_FILES).await {
+    if let Err(error) = oracle.descriptors_return(&stage.gateway, idle).await {
         failures.push(format!("{error:#}"));
     }
     let log = stage.gateway.log();
