@@ -94,7 +94,10 @@ pub async fn allow_descriptors(count: u64) -> Result<()> {
         return Ok(());
     }
     let pid = std::process::id().to_string();
-    let limit = format!("--nofile={count}:");
+    let hard = line.split_whitespace().nth(4).and_then(|text| text.parse().ok()).unwrap_or(u64::MAX);
+    // The hard limit is only named where it must rise too, which only root may.
+    let limit =
+        if hard >= count { format!("--nofile={count}:") } else { format!("--nofile={count}:{count}") };
     let raised = tokio::process::Command::new("prlimit").args(["--pid", &pid, &limit]).status().await;
     match raised {
         Ok(status) if status.success() => Ok(()),

@@ -1,4 +1,4 @@
-//! What a test proved, kept for the trust report: one line of JSON for each, below `target/trust`.
+//! What a test proved, kept for the trust report: one line of JSON for each tier, below `target/trust`.
 //!
 //! `cargo xtask trust-report` makes a page of them. A line says which promise was put to the test, by which
 //! test, with what figure, from which seed and at which commit.
@@ -44,17 +44,27 @@ impl Proof {
     /// # Errors
     /// When the line cannot be written.
     pub fn held_with(&self, seed: u64, figure: &str) -> Result<()> {
+        let tier = if environment::nightly() { "nightly" } else { "commit" };
         let line = json!({
             "id": self.id, "promise": self.promise, "test": self.test, "figure": figure, "seed": seed,
-            "commit": commit(), "at": now(), "tier": if environment::nightly() { "nightly" } else { "commit" },
+            "commit": commit(), "at": now(), "tier": tier,
         });
         let folder = folder();
         std::fs::create_dir_all(&folder)?;
-        let temporary = folder.join(format!(".{}-{}", self.id, std::process::id()));
-        std::fs::write(&temporary, format!("{line}\n"))?;
         let path = folder.join(format!("{}.json", self.id));
+        let before = std::fs::read_to_string(&path).unwrap_or_default();
+        // A short run on a commit does not take the place of the last long one.
+        let mut lines: Vec<String> =
+            before.lines().filter(|line| !is_of(line, tier)).map(str::to_owned).collect();
+        lines.push(line.to_string());
+        let temporary = folder.join(format!(".{}-{}", self.id, std::process::id()));
+        std::fs::write(&temporary, lines.join("\n") + "\n")?;
         std::fs::rename(&temporary, &path).with_context(|| format!("cannot write {}", path.display()))
     }
+}
+
+fn is_of(line: &str, tier: &str) -> bool {
+    serde_json::from_str::<serde_json::Value>(line).is_ok_and(|line| line["tier"] == tier)
 }
 
 fn folder() -> PathBuf {
