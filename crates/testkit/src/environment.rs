@@ -1,6 +1,7 @@
 //! Where things are: the repository, the binary under test, the recorded exchanges, the SDKs.
 
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use anyhow::{Result, bail};
 
@@ -87,20 +88,38 @@ pub fn inherited(name: &str) -> Option<PathBuf> {
 /// # Errors
 /// When the limit is lower and cannot be raised.
 pub async fn allow_descriptors(count: u64) -> Result<()> {
-    let limits = std::fs::read_to_string("/proc/self/limits")?;
-    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap_or_default();
-    let soft = line.split_whitespace().nth(3).and_then(|text| text.parse().ok()).unwrap_or(u64::MAX);
-    if soft >= count {
-        return Ok(());
+    match descriptors(count).await? {
+        allowed if allowed >= count => Ok(()),
+        allowed => bail!("only {allowed} open files are allowed, {count} are needed: run ulimit -n {count}"),
+    }
+}
+
+/// How many files this process, and the gateways it starts, may open, after asking for `wanted`.
+///
+/// # Errors
+/// When the system does not say.
+pub async fn descriptors(wanted: u64) -> Result<u64> {
+    let (soft, hard) = open_files()?;
+    if soft >= wanted {
+        return Ok(soft);
     }
     let pid = std::process::id().to_string();
-    let hard = line.split_whitespace().nth(4).and_then(|text| text.parse().ok()).unwrap_or(u64::MAX);
-    // The hard limit is only named where it must rise too, which only root may.
-    let limit =
-        if hard >= count { format!("--nofile={count}:") } else { format!("--nofile={count}:{count}") };
-    let raised = tokio::process::Command::new("prlimit").args(["--pid", &pid, &limit]).status().await;
-    match raised {
-        Ok(status) if status.success() => Ok(()),
-        _ => bail!("only {soft} open files are allowed, {count} are needed: run ulimit -n {count}"),
+    // The hard limit is only named where it must rise too, which needs a right that even root may lack.
+    for limit in [format!("--nofile={wanted}:{}", wanted.max(hard)), format!("--nofile={hard}:")] {
+        let mut prlimit = tokio::process::Command::new("prlimit");
+        prlimit.args(["--pid", &pid, &limit]).stderr(Stdio::null());
+        if prlimit.status().await.is_ok_and(|status| status.success()) {
+            break;
+        }
     }
+    Ok(open_files()?.0)
+}
+
+/// The soft and the hard limit.
+fn open_files() -> Result<(u64, u64)> {
+    let limits = std::fs::read_to_string("/proc/self/limits")?;
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap_or_default();
+    let mut figures = line.split_whitespace().skip(3).map(|figure| figure.parse().unwrap_or(u64::MAX));
+    let mut next = || figures.next().unwrap_or(u64::MAX);
+    Ok((next(), next()))
 }

@@ -22,6 +22,7 @@ mod slow;
 mod soak;
 mod streams;
 mod usage_shapes;
+mod wallet;
 
 use anyhow::Result;
 use serde_json::{Value, json};

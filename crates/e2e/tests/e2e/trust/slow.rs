@@ -117,7 +117,7 @@ async fn attackers(stage: &Stage, count: u64, bytes: Vec<u8>, limit: Duration) -
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn callers_who_hardly_write_are_closed_and_slow_nobody() -> Result<()> {
     let (heads, bodies) = tier((200, 100), (5_000, 2_000));
-    testkit::environment::allow_descriptors(3 * (heads + bodies) + 1_000).await?;
+    testkit::environment::allow_descriptors(heads + bodies + 1_000).await?;
     let timeout = tier(2_000, 10_000);
     let options = Options::default().turn(Turn::Alone).timer("header_read", timeout);
     let stage = Stage::start(options).await?;
