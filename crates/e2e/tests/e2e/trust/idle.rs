@@ -50,7 +50,7 @@ async fn active(stage: &Stage, seconds: u64) -> Result<Vec<Told>> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idle_streams_cost_little_and_slow_nobody() -> Result<()> {
-    let (wanted, seconds) = tier((2_000, 3), (10_000, 20));
+    let (wanted, seconds) = tier((2_000, 2), (10_000, 20));
     // The gateway and this process, which plays callers and upstream, each need two for a stream.
     let allowed = testkit::environment::descriptors(2 * wanted + SPARE).await?;
     let count = usize::try_from(wanted.min(allowed.saturating_sub(SPARE) / 2))?;

@@ -17,7 +17,7 @@ use super::mixed::{play, prepare};
 use super::{Payer, quota, tier};
 
 const PROOF: Proof =
-    Proof::new("SOAK", "P2, P6", "Mixed ends for 20 minutes (12 s on every commit): memory stays flat");
+    Proof::new("SOAK", "P2, P6", "Mixed ends for 20 minutes (8 s on every commit): memory stays flat");
 
 /// Requests between two looks at the memory.
 const BATCH: u64 = 500;
@@ -33,7 +33,7 @@ fn median(figures: &[u64]) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_stays_flat_under_mixed_ends() -> Result<()> {
     let minutes = number("YUMEN_SOAK_MINUTES").unwrap_or(20);
-    let time = tier(Duration::from_secs(12), Duration::from_secs(minutes * 60));
+    let time = tier(Duration::from_secs(8), Duration::from_secs(minutes * 60));
     let bill = Bill::default();
     let (stage, upstream, payer) = prepare(&bill).await?;
     play(&stage, &payer, BATCH).await?;
