@@ -23,8 +23,8 @@ use batch::Reader;
 use cleaning::Cleaning;
 
 /// How long records may gather before they are projected: one transaction for all of them costs less than
-/// one for each, and the database is that far behind at most.
-const GATHERING: Duration = Duration::from_millis(100);
+/// one for each, and the database is hardly more than that behind.
+const GATHERING: Duration = Duration::from_millis(400);
 /// How often it is looked whether finished segments may go, while there are any.
 const CLEANING: Duration = Duration::from_secs(10);
 /// The first and the longest pause before a projection is tried again.

@@ -13,9 +13,10 @@ use super::shard::{Due, Shard};
 use super::{Journal, describe, reserve};
 use crate::event::JournalFault;
 
-/// How long the thread rests after a turn: half of what the promise of 10 ms allows, the other half being
-/// for the sync itself.
-pub const NAP: Duration = Duration::from_millis(5);
+/// The disk has what was written within this time: so much a power cut can take at most.
+const PROMISE: Duration = Duration::from_millis(10);
+/// How long the thread rests after a turn at least, so that a slow disk is not all that it works for.
+const LEAST_NAP: Duration = Duration::from_millis(2);
 /// How often it is tried whether a fault is over.
 const TRIAL: Duration = Duration::from_secs(1);
 
@@ -184,7 +185,9 @@ fn run(journal: &Arc<Journal>, stop: &AtomicBool) {
     while !stop.load(Ordering::SeqCst) {
         journal.bell.state.store(AWAKE, Ordering::SeqCst);
         let rung = journal.bell.rung.swap(false, Ordering::SeqCst);
+        let began = Instant::now();
         let worked = journal.commit();
+        let turn = began.elapsed();
         let is_faulty = journal.is_faulty.load(Ordering::Acquire);
         // The reserve is made when something is first written, and anew while there is a fault.
         let is_due = (is_faulty || (rung && tried.is_none())) && tried.is_none_or(|at| at.elapsed() >= TRIAL);
@@ -193,7 +196,7 @@ fn run(journal: &Arc<Journal>, stop: &AtomicBool) {
             tried = Some(Instant::now());
         }
         let is_busy = worked || rung || is_faulty;
-        rest(journal, if is_busy { NAPPING } else { ASLEEP });
+        rest(journal, is_busy.then(|| nap(turn)));
     }
 }
 
@@ -205,12 +208,20 @@ fn begin_trial(journal: &Arc<Journal>) -> Option<JoinHandle<()>> {
     trial.spawn(move || journal.try_again()).inspect_err(|error| tracing::warn!(%error, "no thread")).ok()
 }
 
-fn rest(journal: &Journal, state: u8) {
+/// How long to rest between turns that take as long as the last one. What is written when a turn has begun
+/// waits for that turn's end, then so long, and then for its own turn.
+fn nap(turn: Duration) -> Duration {
+    PROMISE.saturating_sub(turn * 2).max(LEAST_NAP)
+}
+
+/// Naps, or sleeps until something is written.
+fn rest(journal: &Journal, nap: Option<Duration>) {
+    let state = if nap.is_some() { NAPPING } else { ASLEEP };
     journal.bell.state.store(state, Ordering::SeqCst);
-    if state == NAPPING {
+    if let Some(nap) = nap {
         // Whoever came during the turn and waits for the disk has rung while nobody slept.
         if !journal.shards.iter().any(|shard| shard.lock().is_awaited()) {
-            thread::park_timeout(NAP);
+            thread::park_timeout(nap);
         }
     } else if !journal.bell.rung.load(Ordering::SeqCst) {
         thread::park();

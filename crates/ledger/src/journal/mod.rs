@@ -1,13 +1,13 @@
 //! The journal: every event of the ledger, on disk before it matters.
 //!
-//! Each thread that writes has a shard of its own, so that its lock is free whenever it comes. A shard is a
+//! A few threads share a shard, so that its lock is nearly always free when one comes. A shard is a
 //! row of segments of 16 MiB ([`segment`]); a segment is records with checksums ([`frame`]); a record is one
 //! event ([`codec`]). After a start new segments are begun: nothing is ever appended behind a torn tail.
 //!
 //! **What is written when.** An intent ([`Event::Opened`], [`Event::Attempted`]) and whatever an
 //! administrator does is in the page cache before [`append`](JournalWriter::append) returns: from then on
 //! it survives the process. Ends and checkpoints are gathered and go with the shard's next intent in the
-//! same call to the system, or alone after [`commit::NAP`], which saves the second call of each request.
+//! same call to the system, or alone after a nap of [`commit`], which saves the second call of each request.
 //! What that risks: `kill -9` within those milliseconds leaves an intent without its end. The request is not
 //! lost — it keeps its one entry, because recovery settles what has no end — but the entry says *estimated*
 //! where it would have said *measured*. A caller's next request on its connection carries the end of its
@@ -71,7 +71,7 @@ pub struct Options {
     pub directory: PathBuf,
     /// What intents survive.
     pub durability: Durability,
-    /// How many shards; one for each thread that writes often. At least 1.
+    /// How many shards; threads that write take turns among them. At least 1.
     pub shards: usize,
     /// A segment with this many bytes is full.
     pub segment_bytes: u64,

@@ -22,6 +22,9 @@ use crate::startup;
 
 /// The journal's directory below the data directory.
 const JOURNAL: &str = "journal";
+/// Workers that write to the same shard of the journal. A shard is locked for the microsecond that a write
+/// takes, so that four workers seldom meet there, and each costs syncs and transactions of its own.
+const WORKERS_PER_SHARD: usize = 4;
 /// How often holds that have expired are settled, and what can be seen of the ledger is shown.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -44,10 +47,9 @@ pub async fn open(settings: &Settings, store: &Arc<Store>, clock: &dyn Clock) ->
     let positions = &known.positions;
     let known = Known { balances: &known.balances, windows: &known.windows, positions };
     let recovered = recovery::recover(&fs, &directory, known).map_err(|error| recovery_problem(&error))?;
-    // One shard for each worker, and one for the control runtime.
     let workers = settings.workers.map(std::num::NonZero::get);
     let workers = workers.unwrap_or_else(|| available_parallelism().map_or(1, std::num::NonZero::get));
-    let options = Options::new(directory, settings.durability, workers + 1);
+    let options = Options::new(directory, settings.durability, workers.div_ceil(WORKERS_PER_SHARD));
     let journal = Journal::open(fs, options, positions).map_err(|error| journal_problem(settings, &error))?;
     let journal = Arc::new(journal);
     let ledger = Ledger::open(recovered.book, Arc::<Journal>::clone(&journal), clock.now_ms());
