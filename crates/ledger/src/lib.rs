@@ -24,4 +24,4 @@ pub use engine::Ledger;
 pub use event::{Event, JournalFault, JournalWriter, Need, Written};
 pub use memory_journal::MemoryJournal;
 pub use meter::{Hold, MemoryMeter, Meter, Settlement};
-pub use price::{PriceLine, Priced, Prices, price};
+pub use price::{PriceLine, Priced, Prices, price, total};

@@ -70,89 +70,90 @@ impl Prices {
     }
 }
 
-/// Prices what was used.
+/// Prices what was used, with each line shown.
 ///
 /// Where a kind has no price of its own: cache reads and five-minute writes cost as input, hour writes
 /// twice the input with [`Prices::doubles_hour_writes`] and else as five-minute writes, and reasoning and
 /// audio tokens stay in the output or input that they are part of.
 #[must_use]
 pub fn price(usage: &Usage, prices: &Prices) -> Priced {
-    let lines = prices.lines_for(usage.total_input());
-    let mut sum = Sum::default();
-    add_prompt(&mut sum, usage, lines, prices.doubles_hour_writes);
-    add_answer(&mut sum, usage, lines);
-    sum.add_each("web_search", usage.web_searches, prices.web_search);
-    sum.add_each("request", 1, prices.request);
-    sum.priced()
+    let most = NanoUsd(i64::MAX);
+    let mut lines = Vec::new();
+    each_part(usage, prices, |kind, tokens, per_million| {
+        lines.push(PriceLine {
+            kind,
+            tokens,
+            per_million: i64::try_from(per_million).map_or(most, NanoUsd),
+            amount: exact(tokens, per_million).and_then(amount).unwrap_or(most),
+        });
+    });
+    Priced { total: total(usage, prices), lines }
 }
 
-fn add_prompt(sum: &mut Sum, usage: &Usage, lines: &PriceLines, doubles_hour_writes: bool) {
+/// What was used costs so much: the exact sum, rounded up once; `None` when it does not fit an amount.
+#[must_use]
+pub fn total(usage: &Usage, prices: &Prices) -> Option<NanoUsd> {
+    let mut sum = Some(0_i128);
+    each_part(usage, prices, |_, tokens, per_million| {
+        let part = exact(tokens, per_million);
+        sum = sum.zip(part).and_then(|(sum, part)| sum.checked_add(part));
+    });
+    sum.and_then(amount)
+}
+
+/// Tells each kind that was used: its name, how many tokens, and the price of a million.
+fn each_part(usage: &Usage, prices: &Prices, mut part: impl FnMut(&'static str, u64, i128)) {
+    let mut part = |kind, tokens, per_million| {
+        if tokens > 0 {
+            part(kind, tokens, per_million);
+        }
+    };
+    let lines = prices.lines_for(usage.total_input());
+    each_of_prompt(usage, lines, prices.doubles_hour_writes, &mut part);
+    each_of_answer(usage, lines, &mut part);
+    let pieces = [("web_search", usage.web_searches, prices.web_search), ("request", 1, prices.request)];
+    for (kind, pieces, each) in pieces {
+        if let Some(each) = each {
+            part(kind, pieces, i128::from(each.0) * MILLION);
+        }
+    }
+}
+
+fn each_of_prompt(
+    usage: &Usage,
+    lines: &PriceLines,
+    doubles_hour_writes: bool,
+    part: &mut impl FnMut(&'static str, u64, i128),
+) {
+    let mut part = |kind, tokens, price: NanoUsd| part(kind, tokens, i128::from(price.0));
     let audio = lines.audio_in.map_or(0, |_| usage.audio_in.min(usage.input));
-    sum.add("input", usage.input - audio, lines.input);
-    sum.add("audio_in", audio, lines.audio_in.unwrap_or(lines.input));
-    sum.add("cache_read", usage.cache_read, lines.cache_read.unwrap_or(lines.input));
+    part("input", usage.input - audio, lines.input);
+    part("audio_in", audio, lines.audio_in.unwrap_or(lines.input));
+    part("cache_read", usage.cache_read, lines.cache_read.unwrap_or(lines.input));
     let five_minutes = lines.cache_write_5m.unwrap_or(lines.input);
-    sum.add("cache_write_5m", usage.cache_write_5m, five_minutes);
+    part("cache_write_5m", usage.cache_write_5m, five_minutes);
     let hour = match lines.cache_write_1h {
         Some(price) => price,
         None if doubles_hour_writes => NanoUsd(lines.input.0.saturating_mul(2)),
         None => five_minutes,
     };
-    sum.add("cache_write_1h", usage.cache_write_1h, hour);
+    part("cache_write_1h", usage.cache_write_1h, hour);
 }
 
-fn add_answer(sum: &mut Sum, usage: &Usage, lines: &PriceLines) {
+fn each_of_answer(usage: &Usage, lines: &PriceLines, part: &mut impl FnMut(&'static str, u64, i128)) {
+    let mut part = |kind, tokens, price: NanoUsd| part(kind, tokens, i128::from(price.0));
     // The parts can never be more than the whole, whatever an upstream claims.
     let reasoning = lines.reasoning.map_or(0, |_| usage.reasoning.min(usage.output));
     let rest = usage.output - reasoning;
     let audio = lines.audio_out.map_or(0, |_| usage.audio_out.min(rest));
-    sum.add("output", rest - audio, lines.output);
-    sum.add("reasoning", reasoning, lines.reasoning.unwrap_or(lines.output));
-    sum.add("audio_out", audio, lines.audio_out.unwrap_or(lines.output));
+    part("output", rest - audio, lines.output);
+    part("reasoning", reasoning, lines.reasoning.unwrap_or(lines.output));
+    part("audio_out", audio, lines.audio_out.unwrap_or(lines.output));
 }
 
-/// A sum in nano-dollars × million; `None` once it does not fit.
-struct Sum {
-    exact: Option<i128>,
-    lines: Vec<PriceLine>,
-}
-
-impl Default for Sum {
-    fn default() -> Self {
-        Self { exact: Some(0), lines: Vec::new() }
-    }
-}
-
-impl Sum {
-    fn add(&mut self, kind: &'static str, tokens: u64, per_million: NanoUsd) {
-        self.add_exact(kind, tokens, i128::from(per_million.0));
-    }
-
-    /// Adds what is priced by the piece.
-    fn add_each(&mut self, kind: &'static str, pieces: u64, each: Option<NanoUsd>) {
-        if let Some(each) = each {
-            self.add_exact(kind, pieces, i128::from(each.0) * MILLION);
-        }
-    }
-
-    fn add_exact(&mut self, kind: &'static str, tokens: u64, per_million: i128) {
-        if tokens == 0 {
-            return;
-        }
-        let most = NanoUsd(i64::MAX);
-        let part = i128::from(tokens).checked_mul(per_million);
-        self.exact = self.exact.zip(part).and_then(|(sum, part)| sum.checked_add(part));
-        self.lines.push(PriceLine {
-            kind,
-            tokens,
-            per_million: i64::try_from(per_million).map_or(most, NanoUsd),
-            amount: part.and_then(amount).unwrap_or(most),
-        });
-    }
-
-    fn priced(self) -> Priced {
-        Priced { total: self.exact.and_then(amount), lines: self.lines }
-    }
+/// Nano-dollars × million; `None` when it does not fit.
+fn exact(tokens: u64, per_million: i128) -> Option<i128> {
+    i128::from(tokens).checked_mul(per_million)
 }
 
 /// Nano-dollars × million as an amount, rounded up.

@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use ledger::catalogue::Catalogue;
-use ledger::price::{Prices, price};
+use ledger::price::{self, Prices};
 use model::resource::terms::Unpriced;
 use model::{Code, NanoUsd, Rejection, Usage};
 
@@ -72,7 +72,7 @@ fn listed(usage: &Usage, model: &Model, offer: &Offer) -> Option<NanoUsd> {
 
 /// A cost that fits no amount is the largest amount: never nothing.
 fn total(usage: &Usage, prices: &Prices) -> NanoUsd {
-    price(usage, prices).total.unwrap_or(NanoUsd(i64::MAX))
+    price::total(usage, prices).unwrap_or(NanoUsd(i64::MAX))
 }
 
 /// The prices of the dearest model of the catalogue that answers in tokens.
