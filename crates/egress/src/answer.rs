@@ -74,7 +74,7 @@ impl Answer {
             return;
         }
         if let Some(link) = self.link.take() {
-            self.pool.put(link, self.keep_alive);
+            self.pool.put(link, self.last_frame, self.keep_alive);
         }
     }
 
@@ -133,7 +133,7 @@ impl Body for Answer {
         match &polled {
             // Dropping the link closes the connection.
             Poll::Ready(Some(Err(_))) => {}
-            Poll::Ready(None) => this.pool.put(link, this.keep_alive),
+            Poll::Ready(None) => this.pool.put(link, Instant::now(), this.keep_alive),
             Poll::Ready(Some(Ok(_))) | Poll::Pending => {
                 this.link = Some(link);
                 this.finish_if_complete();

@@ -88,7 +88,7 @@ impl Link {
     /// Sends `request` and waits for the head of the answer.
     pub(crate) async fn exchange(
         &mut self,
-        request: Outgoing,
+        request: Box<Outgoing>,
         timers: &Timers,
         total: Deadline,
     ) -> Result<Response<Incoming>, Failure> {
@@ -97,7 +97,7 @@ impl Link {
         // Only polling the connection can bring the answer, and that happens right before it is
         // asked for: a waker here would wake this task a second time for nothing. Unconstrained,
         // because an exhausted budget would ask this very waker to call again.
-        let mut answer = pin!(tokio::task::unconstrained(self.sender.try_send_request(request)));
+        let mut answer = pin!(tokio::task::unconstrained(self.sender.try_send_request(*request)));
         let mut quiet = Context::from_waker(Waker::noop());
         let outcome = std::future::poll_fn(|cx| {
             self.poll_for(cx.waker());
@@ -223,7 +223,7 @@ mod tests {
         let total = Deadline::new("total", Instant::now(), timers.total);
         let mut link = Link::new(Stream::InProcess(near), &target("demo://demo"), total).await.unwrap();
         drop(far);
-        let failure = link.exchange(get("/again"), &timers, total).await.map(|_| ()).unwrap_err();
+        let failure = link.exchange(Box::new(get("/again")), &timers, total).await.map(|_| ()).unwrap_err();
         let Failure::Unbegun(request, error) = failure else { panic!("the request was lost") };
         assert_eq!((request.uri().path(), error.written, error.phase), ("/again", false, Phase::Write));
     }

@@ -58,17 +58,19 @@ impl Pool {
     pub async fn send(
         self: &Rc<Self>,
         target: &Target,
-        request: Outgoing,
+        request: impl Into<Box<Outgoing>>,
         timers: &Timers,
     ) -> Result<Response<Answer>, SendError> {
-        let total = Deadline::new("total", Instant::now(), timers.total);
-        let mut request = dress(target, request)?;
-        while let Some(mut link) = self.take(target) {
+        let now = Instant::now();
+        let total = Deadline::new("total", now, timers.total);
+        let mut request = request.into();
+        dress(target, &mut request)?;
+        while let Some(mut link) = self.take(target, now) {
             match link.exchange(request, timers, total).await {
                 Ok(response) => {
                     return Ok(self.answer(link, response, timers, total).map(Answer::mark_reused));
                 }
-                Err(Failure::Unbegun(returned, _)) => request = *returned,
+                Err(Failure::Unbegun(returned, _)) => request = returned,
                 Err(Failure::Failed(error)) => return Err(error),
             }
         }
@@ -111,13 +113,13 @@ impl Pool {
         });
     }
 
-    /// The connection used last that is still good; those found closed or expired are dropped.
-    fn take(&self, target: &Target) -> Option<Box<Link>> {
+    /// The connection used last; those expired are dropped. Whether the upstream has closed it shows when
+    /// a request is put on it: then it hands the request back.
+    fn take(&self, target: &Target, now: Instant) -> Option<Box<Link>> {
         let mut idle = self.idle.borrow_mut();
         let entries = idle.get_mut(target)?;
-        let now = Instant::now();
-        while let Some(mut entry) = entries.pop() {
-            if entry.until > now && entry.link.is_idle() {
+        while let Some(entry) = entries.pop() {
+            if entry.until > now {
                 return Some(entry.link);
             }
         }
@@ -125,8 +127,7 @@ impl Pool {
     }
 
     /// Keeps `link` for the next request unless it is closed, busy or old.
-    pub(crate) fn put(&self, mut link: Box<Link>, keep_alive: Duration) {
-        let now = Instant::now();
+    pub(crate) fn put(&self, mut link: Box<Link>, now: Instant, keep_alive: Duration) {
         let old = after(link.opened, MAX_AGE);
         if old <= now || !link.is_idle() {
             return;
@@ -148,7 +149,7 @@ impl Pool {
 }
 
 /// Brings `request` into the form in which it leaves for `target`.
-fn dress(target: &Target, mut request: Outgoing) -> Result<Outgoing, SendError> {
+fn dress(target: &Target, request: &mut Outgoing) -> Result<(), SendError> {
     if !target.origin.covers(request.uri()) {
         return Err(Denied::new(target.class, "the request names another origin than its target").into());
     }
@@ -166,5 +167,5 @@ fn dress(target: &Target, mut request: Outgoing) -> Result<Outgoing, SendError> 
     headers.remove(CONTENT_LENGTH);
     headers.remove(TRANSFER_ENCODING);
     headers.insert(HOST, target.origin.host_header().clone());
-    Ok(request)
+    Ok(())
 }
