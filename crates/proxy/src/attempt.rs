@@ -51,7 +51,7 @@ pub(crate) async fn run(
     };
     if let Err(rejection) = journal(exchange, offer).await {
         // No other account can be called either, and this one is not at fault.
-        exchange.end_attempt(Class::Refused.name(), rejection.cause.clone());
+        exchange.end_attempt(Class::Refused.name(), rejection.cause.clone(), Instant::now());
         return Outcome::Stop(Stopped::Rejected(rejection));
     }
     failpoint::pass("before_upstream");
@@ -63,7 +63,9 @@ pub(crate) async fn run(
         leave.note_sent(true);
     }
     let answered = pool.send(&offer.upstream.target, request, &timers).await;
-    let waited = exchange.serving.as_ref().map_or(Duration::ZERO, |serving| serving.since.elapsed());
+    let now = Instant::now();
+    let since = exchange.serving.as_ref().map_or(now, |serving| serving.since);
+    let waited = now.duration_since(since);
     exchange.waited += waited;
     match answered {
         Err(error) => judged(exchange, offer, failure::of_send(&error)),
@@ -71,7 +73,7 @@ pub(crate) async fn run(
             failpoint::pass("after_first_byte");
             note_head(exchange, &response, waited);
             if response.status().is_success() {
-                return begin(exchange, offer, outbound, response).await;
+                return begin(exchange, offer, outbound, response, now).await;
             }
             refused(exchange, offer, outbound.call.surface, response).await
         }
@@ -87,6 +89,8 @@ async fn journal(exchange: &mut Exchange, offer: &Offer) -> Result<(), Rejection
 fn open(exchange: &mut Exchange, offer: &Offer, chosen: Chosen) {
     exchange.record.upstream = Some(Arc::clone(&offer.upstream.name));
     exchange.record.upstream_model = Some(Arc::clone(&offer.upstream_model));
+    // Most requests need no second one.
+    exchange.record.attempts.reserve_exact(1);
     exchange.record.attempts.push(Attempt {
         account: Arc::clone(&offer.upstream.name),
         status: None,
@@ -110,7 +114,7 @@ fn write(
     exchange: &Exchange,
     offer: &Offer,
     outbound: &Outbound<'_>,
-) -> Result<upstream::Request, Rejection> {
+) -> Result<Box<upstream::Request>, Rejection> {
     let call = outbound.call;
     let mapped = *offer.upstream_model != *call.model;
     let edits = Edits {
@@ -155,6 +159,7 @@ async fn begin(
     offer: &Offer,
     outbound: &Outbound<'_>,
     response: Response<egress::Answer>,
+    came: Instant,
 ) -> Outcome {
     let (head, mut answer) = response.into_parts();
     if let Err(rejection) = upstream::check_encoding(&head.headers) {
@@ -167,9 +172,8 @@ async fn begin(
     } else {
         Scanner::unary(call.surface, quirks)
     };
-    let waiting = Instant::now();
     let held = hold(&mut answer, &mut scanner, call.stream).await;
-    exchange.waited += waiting.elapsed();
+    exchange.waited += came.elapsed();
     let failed = scanner.failure().filter(|_| !scanner.content_begun() || !call.stream).cloned();
     exchange.scanner = Some(scanner);
     if let Some(failed) = failed {
@@ -291,7 +295,7 @@ fn close(exchange: &mut Exchange, offer: &Offer, failure: &mut Failure) {
     }
     let rejection = &failure.rejection;
     let cause = rejection.cause.clone().unwrap_or_else(|| rejection.message.to_string());
-    exchange.end_attempt(failure.class.name(), Some(cause));
+    exchange.end_attempt(failure.class.name(), Some(cause), Instant::now());
 }
 
 /// The rejection for an account that cannot be called as it is configured.

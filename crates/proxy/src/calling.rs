@@ -33,7 +33,7 @@ pub(crate) struct Calling {
 }
 
 /// Calls an upstream and answers with what it says.
-pub(crate) async fn answer(exchange: Exchange, head: Parts, received: Received) -> Response<Outgoing> {
+pub(crate) async fn answer(exchange: Exchange, head: Box<Parts>, received: Received) -> Response<Outgoing> {
     let silence = exchange.worker.shared.settings.client.keep_alive_comment;
     // Only a stream has something to gain from an early commit: comments that keep it alive.
     let late = received.call.stream.then(|| (exchange.started + silence, Stamp::of(&exchange)));
@@ -57,7 +57,7 @@ fn answered((exchange, result): Called) -> Response<Outgoing> {
 }
 
 impl Calling {
-    fn begin(mut exchange: Exchange, head: Parts, received: Received) -> Self {
+    fn begin(mut exchange: Exchange, head: Box<Parts>, received: Received) -> Self {
         let leave = Leave::of(&exchange);
         let told = leave.clone();
         let run = async move {

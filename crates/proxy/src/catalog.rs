@@ -5,7 +5,7 @@ use foldhash::{HashMap, HashMapExt};
 use std::sync::Arc;
 
 use egress::{BoundSecret, Class, Origin, Target};
-use http::Uri;
+use http::{HeaderName, HeaderValue, Uri};
 use ipnet::IpNet;
 use ledger::catalogue::{Catalogue, PriceEntry};
 use llm::Surface;
@@ -101,8 +101,8 @@ pub struct Upstream {
     pub preset: &'static Preset,
     /// Where connections go.
     pub target: Target,
-    /// Its credential, for that origin only.
-    pub secret: Option<BoundSecret>,
+    /// The header with its credential, made for that origin only.
+    pub credential: Option<(HeaderName, HeaderValue)>,
 }
 
 impl Offer {
@@ -274,12 +274,15 @@ fn compile_upstream(account: &Arc<Account>) -> Result<Upstream, String> {
         .and_then(|family| preset.base_for(*family, account.base_url.as_deref()))
         .ok_or_else(|| format!("the preset `{}` needs a base_url", preset.id))?;
     let origin = Origin::parse(base_url).map_err(|error| error.to_string())?;
-    let secret = account.credential.clone().map(|secret| BoundSecret::bind(origin.clone(), secret));
+    let credential = account.credential.clone().and_then(|secret| {
+        let secret = BoundSecret::bind(origin.clone(), secret);
+        provider::authorize(preset, secret.for_origin(&origin)?)
+    });
     Ok(Upstream {
         name: account.name.as_str().into(),
         preset,
         target: Target::new(origin, Class::Provider, account.allow_private),
-        secret,
+        credential,
         account: Arc::clone(account),
     })
 }

@@ -15,7 +15,7 @@ use telemetry::failpoint;
 
 use crate::attempt::{self, Outcome};
 use crate::catalog::{Model, Offer};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, RECORDED_CANDIDATES};
 use crate::failure::Failure;
 use crate::replay::KeptAnswer;
 use crate::request::Outbound;
@@ -131,6 +131,9 @@ fn after(earlier: Option<Failure>, mut later: Failure) -> Failure {
 fn choose(exchange: &mut Exchange, model: &Model, surface: Surface, tried: &[usize]) -> Option<Chosen> {
     let now_ms = exchange.now_ms();
     let first = tried.is_empty();
+    if first {
+        exchange.record.candidates.reserve_exact(model.offers.len().min(RECORDED_CANDIDATES));
+    }
     let mut field = Vec::with_capacity(model.offers.len());
     for (index, offer) in model.offers.iter().enumerate() {
         let reason = reason(exchange, offer, surface, now_ms);

@@ -26,7 +26,10 @@ use crate::replay::Keeping;
 use crate::worker::Worker;
 
 /// At most this many candidates, and as many attempts, are written into a record.
-const RECORDED_CANDIDATES: usize = 32;
+pub(crate) const RECORDED_CANDIDATES: usize = 32;
+
+/// Checks of a request whose key has the usual limits: its list never grows then.
+const USUAL_CHECKS: usize = 8;
 
 /// One request. Dropping it settles it: the caller has left.
 pub(crate) struct Exchange(Option<Box<Belongings>>);
@@ -209,11 +212,6 @@ impl Belongings {
         self.record.attempts.last_mut()
     }
 
-    /// Milliseconds since acceptance.
-    pub fn elapsed_ms(&self) -> u32 {
-        u32::try_from(self.started.elapsed().as_millis()).unwrap_or(u32::MAX)
-    }
-
     /// Notes that the first byte of the answer goes out now.
     pub fn answering(&mut self, status: u16) {
         self.count();
@@ -239,11 +237,11 @@ impl Belongings {
     }
 
     /// Ends the attempt in progress: its class, its time, and the place at the account given back.
-    pub fn end_attempt(&mut self, class: &'static str, error: Option<String>) {
+    pub fn end_attempt(&mut self, class: &'static str, error: Option<String>, ended: Instant) {
         let Some(serving) = self.serving.take() else {
             return;
         };
-        let total_ms = u32::try_from(serving.since.elapsed().as_millis()).unwrap_or(u32::MAX);
+        let total_ms = u32::try_from(ended.duration_since(serving.since).as_millis()).unwrap_or(u32::MAX);
         if let Some(attempt) = self.record.attempts.last_mut() {
             attempt.class = class;
             attempt.total_ms = total_ms;
@@ -290,7 +288,7 @@ fn blank_record(
         status: 0,
         code: None,
         cause: None,
-        checks: Vec::new(),
+        checks: Vec::with_capacity(USUAL_CHECKS),
         candidates: Vec::new(),
         attempts: Vec::new(),
         usage: Usage::default(),

@@ -28,6 +28,9 @@ impl Lease for Taken {
     }
 }
 
+/// Seats whose memory is kept when nobody holds one.
+const USUAL_SEATS: usize = 64;
+
 /// The leases that requests of one worker hold now; bounded by its requests in flight.
 pub(crate) struct Places<L>(Rc<RefCell<Seats<L>>>);
 
@@ -45,6 +48,15 @@ impl<L> Default for Seats<L> {
 impl<L> Default for Places<L> {
     fn default() -> Self {
         Self(Rc::default())
+    }
+}
+
+impl<L> Seats<L> {
+    fn clear(&mut self) {
+        self.leases.clear();
+        self.leases.shrink_to(USUAL_SEATS);
+        self.free.clear();
+        self.free.shrink_to(USUAL_SEATS);
     }
 }
 
@@ -90,7 +102,7 @@ impl<L> Drop for Place<L> {
         seats.free.push(self.index);
         if seats.free.len() == seats.leases.len() {
             // Nobody holds a place: what a busy hour needed is not kept.
-            *seats = Seats::default();
+            seats.clear();
         }
         drop(seats);
         // Given back last: it may wake who waits for it.

@@ -378,7 +378,8 @@ impl Relay {
                 self.storing = keeping.store(&exchange.worker.shared.answers);
             }
             if self.gone {
-                exchange.note_attempt(ending);
+                let now_ms = exchange.now_ms();
+                exchange.note_attempt(ending, Instant::now(), now_ms);
                 return exchange.finish(&Ending::ClientGone);
             }
             exchange.record.bytes_out += self.held.iter().map(|bytes| bytes.len() as u64).sum::<u64>();

@@ -41,11 +41,16 @@ pub(crate) async fn serve(
         return linger::refuse(exchange, &rejection, request);
     }
     match route {
-        Route::Call(surface) => carry(exchange, surface, request).await,
+        Route::Call(surface) => {
+            let (head, body) = request.into_parts();
+            // Boxed: it is handed from step to step, and would be copied by each.
+            carry(exchange, surface, Box::new(head), body).await
+        }
         Route::Models | Route::Model(_) => models::answer(exchange, &request, &route),
-        Route::Control => handover::to_control(exchange, request, None).await,
+        // Boxed like the other hand-over: rare, and it would otherwise widen every call.
+        Route::Control => Box::pin(handover::to_control(exchange, request, None)).await,
         Route::Usage => match identify::key_of(&mut exchange, request.headers(), request.uri().query()) {
-            Ok(key) => handover::to_control(exchange, request, Some(key.key.id.clone())).await,
+            Ok(key) => Box::pin(handover::to_control(exchange, request, Some(key.key.id.clone()))).await,
             Err(rejection) => linger::refuse(exchange, &rejection, request),
         },
         Route::Unknown | Route::Probe | Route::Alive => {
@@ -60,9 +65,13 @@ pub(crate) async fn serve(
 }
 
 /// Carries a call to a model and its answer back.
-async fn carry(mut exchange: Exchange, surface: Surface, request: Request<Incoming>) -> Response<Outgoing> {
+async fn carry(
+    mut exchange: Exchange,
+    surface: Surface,
+    head: Box<Parts>,
+    body: Incoming,
+) -> Response<Outgoing> {
     exchange.routed(surface);
-    let (head, body) = request.into_parts();
     let mut unread = Some(body);
     match path(&mut exchange, surface, &head, &mut unread).await {
         Ok(received) => calling::answer(exchange, head, received).await,

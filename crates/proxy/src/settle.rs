@@ -6,6 +6,7 @@ use ledger::meter::{AttemptCharge, Settlement};
 use llm::Surface;
 use model::{Blame, Code, NanoUsd, Usage, UsageSource};
 use telemetry::failpoint;
+use tokio::time::Instant;
 
 use crate::charge::Charge;
 use crate::exchange::{Belongings, Ending};
@@ -15,15 +16,18 @@ use crate::price::cost_to_us;
 impl Belongings {
     /// Settles everything and hands the record over.
     pub(crate) fn settle(mut self: Box<Self>, ending: &Ending<'_>) {
-        self.note_ending(ending);
+        // The end is one moment: both clocks are read once for all that it does.
+        let (ended, now_ms) = (Instant::now(), self.now_ms());
+        self.note_ending(ending, ended, now_ms);
         self.record.usage = self.usage();
         self.record.cost = self.cost();
         self.note_output(ending);
-        self.settle_charge();
-        self.settle_permit();
-        self.record.latency_ms = self.elapsed_ms();
+        self.settle_charge(now_ms);
+        self.settle_permit(now_ms);
+        let elapsed = ended.duration_since(self.started);
+        self.record.latency_ms = u32::try_from(elapsed.as_millis()).unwrap_or(u32::MAX);
         if self.record.first_byte_ms.is_none() {
-            let own = self.started.elapsed().saturating_sub(self.waited);
+            let own = elapsed.saturating_sub(self.waited);
             self.record.own_us = u32::try_from(own.as_micros()).unwrap_or(u32::MAX);
         }
         self.worker.gauges.in_flight.dec();
@@ -31,8 +35,8 @@ impl Belongings {
         worker.records.send(record);
     }
 
-    fn note_ending(&mut self, ending: &Ending<'_>) {
-        self.note_attempt(ending);
+    fn note_ending(&mut self, ending: &Ending<'_>, ended: Instant, now_ms: u64) {
+        self.note_attempt(ending, ended, now_ms);
         match ending {
             Ending::Complete => {}
             Ending::Failed(rejection, status) => {
@@ -53,28 +57,26 @@ impl Belongings {
     }
 
     /// Ends an attempt that is still open: it answered, or broke off after content, or was cancelled.
-    pub(crate) fn note_attempt(&mut self, ending: &Ending<'_>) {
-        let now_ms = self.now_ms();
+    pub(crate) fn note_attempt(&mut self, ending: &Ending<'_>, ended: Instant, now_ms: u64) {
         let ticket = self.serving.as_mut().and_then(|serving| serving.ticket.take());
-        let account = self.offer().map(|offer| offer.upstream.account.id.clone());
         match ending {
             Ending::Complete => {
                 if let Some(ticket) = ticket {
                     ticket.report(true, now_ms);
                 }
-                if let Some(account) = account {
-                    self.worker.shared.blocks.succeeded(&account);
+                if let Some(offer) = self.offer() {
+                    self.worker.shared.blocks.succeeded(&offer.upstream.account.id);
                 }
-                self.end_attempt("ok", None);
+                self.end_attempt("ok", None, ended);
             }
             Ending::Failed(rejection, _) => {
                 if let Some(ticket) = ticket {
                     // A stream whose payer has nothing left is no fault of the upstream.
                     ticket.report(rejection.blame != Blame::Upstream, now_ms);
                 }
-                self.end_attempt("begun", Some(rejection.message.to_string()));
+                self.end_attempt("begun", Some(rejection.message.to_string()), ended);
             }
-            Ending::ClientGone => self.end_attempt("cancelled", None),
+            Ending::ClientGone => self.end_attempt("cancelled", None, ended),
         }
     }
 
@@ -112,9 +114,9 @@ impl Belongings {
         }
     }
 
-    fn settle_charge(&mut self) {
+    fn settle_charge(&mut self, at: u64) {
         let Some(hold) = self.charge.take().map(Charge::close) else { return };
-        let (meter, at) = (&self.worker.shared.meter, self.now_ms());
+        let meter = &self.worker.shared.meter;
         let usage = self.record.usage;
         if usage.source == UsageSource::None {
             failpoint::pass("before_void");
@@ -137,9 +139,9 @@ impl Belongings {
         vec![AttemptCharge { number, account: Arc::clone(&last.account), usage, cost }]
     }
 
-    fn settle_permit(&mut self) {
+    fn settle_permit(&mut self, now_ms: u64) {
         if let Some(permit) = self.permit.take() {
-            permit.settle(&self.worker.shared.limits, self.record.usage.total(), self.now_ms());
+            permit.settle(&self.worker.shared.limits, self.record.usage.total(), now_ms);
         }
     }
 }

@@ -39,10 +39,15 @@ const PASSED_ON: [&str; 6] = [
 ///
 /// # Errors
 /// The account cannot be called as it is configured.
-pub(crate) fn request(offer: &Offer, outbound: &Outbound<'_>, body: Bytes) -> Result<Request, Rejection> {
+pub(crate) fn request(
+    offer: &Offer,
+    outbound: &Outbound<'_>,
+    body: Bytes,
+) -> Result<Box<Request>, Rejection> {
     let uri =
         offer.uri(outbound.call.surface).ok_or_else(|| misconfigured("no endpoint for this surface"))?;
-    let mut request = http::Request::new(Full::new(body));
+    // Boxed: it is handed on several times until it is written.
+    let mut request = Box::new(http::Request::new(Full::new(body)));
     *request.method_mut() = http::Method::POST;
     *request.uri_mut() = with_query(uri, outbound.head.uri.query())?;
     let headers = request.headers_mut();
@@ -54,13 +59,8 @@ pub(crate) fn request(offer: &Offer, outbound: &Outbound<'_>, body: Bytes) -> Re
     if outbound.call.surface.family() == Family::Anthropic && !headers.contains_key(ANTHROPIC_VERSION) {
         headers.insert(ANTHROPIC_VERSION, HeaderValue::from_static(provider::ANTHROPIC_VERSION));
     }
-    let upstream = &offer.upstream;
-    if let Some(secret) = &upstream.secret {
-        let key =
-            secret.for_origin(&upstream.target.origin).ok_or_else(|| misconfigured("another origin"))?;
-        if let Some((name, value)) = provider::authorize(upstream.preset, key) {
-            headers.insert(name, value);
-        }
+    if let Some((name, value)) = &offer.upstream.credential {
+        headers.insert(name, value.clone());
     }
     Ok(request)
 }
