@@ -5,17 +5,22 @@
 //! the whole task per frame; the bell is muffled instead while something is taken.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Wake, Waker};
 
 use parking_lot::Mutex;
+
+/// Something is being taken: who rings is noted and not heard.
+const MUFFLED: u8 = 1;
+/// Somebody rang meanwhile.
+const MISSED: u8 = 2;
 
 /// The waker that a connection keeps for life, whichever task drives it at the moment.
 #[derive(Default)]
 pub(crate) struct Bell {
     task: Mutex<Option<Waker>>,
-    muffled: AtomicBool,
-    missed: AtomicBool,
+    /// [`MUFFLED`] and [`MISSED`], in one place so that a ring is either noted in time or heard.
+    state: AtomicU8,
 }
 
 impl Bell {
@@ -36,10 +41,16 @@ impl Bell {
     /// Does `work` with the bell muffled, and says whether it would have rung meanwhile. A caller
     /// that then goes to sleep must see to being woken itself.
     pub(crate) fn muffled<T>(&self, work: impl FnOnce() -> T) -> (T, bool) {
-        self.muffled.store(true, Ordering::SeqCst);
+        self.state.store(MUFFLED, Ordering::Release);
         let done = work();
-        self.muffled.store(false, Ordering::SeqCst);
-        (done, self.missed.swap(false, Ordering::SeqCst))
+        (done, self.state.swap(0, Ordering::AcqRel) & MISSED != 0)
+    }
+
+    /// Notes a ring if the bell is muffled, and says whether it did.
+    fn note(&self) -> bool {
+        // Most rings come from the network, while nothing is being taken: a look is enough then.
+        self.state.load(Ordering::Acquire) & MUFFLED != 0
+            && self.state.fetch_or(MISSED, Ordering::AcqRel) & MUFFLED != 0
     }
 }
 
@@ -49,13 +60,9 @@ impl Wake for Bell {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // Noted first and looked at second: if the muffling ends in between, the note is found
-        // later or the ring is heard now, and neither is lost.
-        self.missed.store(true, Ordering::SeqCst);
-        if self.muffled.load(Ordering::SeqCst) {
+        if self.note() {
             return;
         }
-        self.missed.store(false, Ordering::SeqCst);
         if let Some(task) = self.task.lock().as_ref() {
             task.wake_by_ref();
         }
