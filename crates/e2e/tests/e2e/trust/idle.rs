@@ -67,7 +67,7 @@ async fn idle_streams_cost_little_and_slow_nobody() -> Result<()> {
     let rss = stage.gateway.rss_kb()?;
     let beside = percentile(&active(&stage, seconds).await?, 99);
     ensure!(rss <= RSS_KB, "{rss} KiB with {count} idle streams");
-    let most = alone + tier(Duration::from_millis(20), Duration::from_millis(2));
+    let most = alone + tier(Duration::from_millis(100), Duration::from_millis(2));
     println!("p99 alone {alone:?}, beside {count} idle streams {beside:?}, {rss} KiB");
     ensure!(beside <= most, "p99 is {beside:?}, {alone:?} without the idle streams");
     drop(connections);

@@ -35,6 +35,9 @@ const PLACES: u64 = 40;
 const UPSTREAM_MS: u64 = 200;
 const PEAK: u64 = PLACES * 1_000 / UPSTREAM_MS;
 
+/// What a time may be on every commit, when others compile beside the test; the goals are for the night.
+const ON_A_BUSY_MACHINE: Duration = Duration::from_millis(250);
+
 /// How long `/healthz` takes, again and again.
 async fn health(address: &str, stop: &AtomicBool) -> Result<Vec<Duration>> {
     let mut connection = Connection::open(address).await?;
@@ -109,8 +112,8 @@ async fn five_times_too_much_is_refused_at_once_and_shared_fairly() -> Result<()
     ensure!(goodput * 100 >= peak * 80, "{goodput} per second, {peak} at the peak");
     ensure!(shares.iter().all(|share| share * 100 >= fair * 80), "{shares:?}, {fair} is fair");
     ensure!(!refused.is_empty() && !turned_away.is_empty(), "nobody was refused");
-    ensure!(reject <= tier(Duration::from_millis(50), Duration::from_millis(5)), "refusals: {reject:?}");
-    ensure!(healthy <= Duration::from_millis(50), "/healthz: {healthy:?}");
+    ensure!(reject <= tier(ON_A_BUSY_MACHINE, Duration::from_millis(5)), "refusals: {reject:?}");
+    ensure!(healthy <= tier(ON_A_BUSY_MACHINE, Duration::from_millis(50)), "/healthz: {healthy:?}");
     holds_return(&stage.gateway).await?;
     drop((much, little, refused, turned_away));
     oracle.descriptors_return(&stage.gateway, 400).await?;
