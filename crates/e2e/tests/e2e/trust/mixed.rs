@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
+use testkit::admin::Admin;
 use testkit::bill::{Bill, Stated, tag_of, tagged};
 use testkit::canned::{self, INPUT, OUTPUT};
 use testkit::chance::{Chance, seed};
@@ -19,7 +20,7 @@ use testkit::trust::Proof;
 use testkit::upstream::{Received, Upstream};
 
 use super::ground::settled;
-use super::{Payer, quota, tier};
+use super::{ADMIN_TOKEN, Payer, quota, tier};
 use crate::stage::Stage;
 
 const MIXED: Proof = Proof::new(
@@ -178,7 +179,9 @@ fn agree(told: &[Option<Answer>], books: &Books) -> Result<usize> {
 
 pub(super) async fn prepare(bill: &Bill) -> Result<(Stage, Upstream, Arc<Payer>)> {
     let options = Options::default().turn(Turn::Alone).timer("first_byte", 300).timer("idle", 2_000);
-    let stage = Stage::start(options).await?;
+    let mut stage = Stage::start(options.env("ADMIN_TOKEN", ADMIN_TOKEN)).await?;
+    // A soak outlasts an administrator's session.
+    stage.admin = Admin::with_token(stage.gateway.address(), ADMIN_TOKEN);
     let bill = bill.clone();
     let upstream = Upstream::start(move |received| meet(received, &bill)).await?;
     for fate in Fate::ALL {
