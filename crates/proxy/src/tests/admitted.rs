@@ -124,3 +124,22 @@ fn a_full_gateway_says_so_at_once_and_lets_in_again() {
         assert_eq!(stage.record().await.status, 200);
     });
 }
+
+#[test]
+fn a_body_that_trickles_is_given_up() {
+    run(async {
+        let upstream = Upstream::always(vec![answer()]);
+        let mut stage = stage(KeyTerms::default(), &upstream, |_, _| {});
+        let mut caller = stage.begin("/v1/chat/completions", "", "{", 1_000).await;
+        for _ in 0..3 {
+            pass(9_000).await;
+            caller.send(" ").await;
+        }
+        // Never silent for long, and yet 30 seconds are all that so few bytes are worth.
+        let ended = caller.end().await;
+        assert!((30_000..31_000).contains(&ended), "{ended}");
+        assert!(caller.text().contains("too slowly: 4 bytes in 30 s"), "{}", caller.text());
+        assert_eq!(stage.record().await.code, Some(Code::InvalidRequest));
+        assert_eq!(upstream.requests(), 0);
+    });
+}

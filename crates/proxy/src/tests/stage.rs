@@ -301,6 +301,11 @@ impl Stage {
 
     /// A connection of a caller who has sent a request.
     pub async fn post(&self, path: &str, headers: &str, body: &str) -> Caller {
+        self.begin(path, headers, body, body.len()).await
+    }
+
+    /// The same, of a caller who has sent only the beginning of a body of `length` bytes.
+    pub async fn begin(&self, path: &str, headers: &str, body: &str, length: usize) -> Caller {
         let (near, far) = duplex(PIPE_BYTES);
         let worker = Rc::clone(&self.worker);
         let service = service_fn(move |request: Request<Incoming>| {
@@ -313,9 +318,8 @@ impl Stage {
         });
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {}\r\n\
-             content-type: application/json\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n",
-            self.key,
-            body.len()
+             content-type: application/json\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n",
+            self.key
         );
         let mut caller = Caller { pipe: near, got: Vec::new(), since: Instant::now() };
         caller.pipe.write_all((head + body).as_bytes()).await.unwrap();
@@ -345,6 +349,11 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Sends more of the request.
+    pub async fn send(&mut self, text: &str) {
+        self.pipe.write_all(text.as_bytes()).await.unwrap();
+    }
+
     /// Reads until `text` has come; how many milliseconds after the call that was.
     pub async fn until(&mut self, text: &str) -> u128 {
         while !self.text().contains(text) {
