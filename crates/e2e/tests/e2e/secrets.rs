@@ -12,6 +12,7 @@ use testkit::oracle::has_none;
 use testkit::script::Script;
 use testkit::surface::{CHAT, MESSAGES};
 use testkit::upstream::Upstream;
+use testkit::wait;
 
 use crate::stage::{IN_FORCE, Stage, with};
 
@@ -154,8 +155,12 @@ async fn planted_secrets_show_up_nowhere() -> Result<()> {
             has_none("an answer's head", head.as_bytes(), &secrets)?;
             has_none("an answer", &answer.body, &secrets).with_context(|| answer.text())?;
         }
-        let records: Value = stage.admin.get("requests?limit=200").await?;
-        ensure!(records["items"].as_array().is_some_and(|items| items.len() > 20), "too few records");
+        let records = wait::until("more than 20 records", wait::PATIENCE, async || {
+            let records: Value = stage.admin.get("requests?limit=200").await?;
+            let enough = records["items"].as_array().is_some_and(|items| items.len() > 20);
+            Ok(enough.then_some(records))
+        });
+        let records = records.await?;
         has_none("the records", records.to_string().as_bytes(), &secrets)?;
         stage.gateway.terminate().await?;
         let log = stage.gateway.log();
