@@ -83,7 +83,7 @@ pub enum Event {
     /// A request has ended, for good: its one terminal fact. It can be understood without its start.
     Ended(Box<Ended>),
     /// An administrator put money into a wallet, or took some out.
-    Adjusted(Adjusted),
+    Adjusted(Adjustment),
     /// An administrator declared a window unused.
     WindowReset(WindowReset),
 }
@@ -147,7 +147,7 @@ pub struct Ended {
 
 /// Money put into a wallet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Adjusted {
+pub struct Adjustment {
     /// Whose wallet.
     pub owner: Owner,
     /// In which tenant the entry is listed.

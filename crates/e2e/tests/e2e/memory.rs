@@ -6,7 +6,6 @@ use anyhow::{Result, ensure};
 use bytes::Bytes;
 use testkit::canned;
 use testkit::gateway::{Options, Turn};
-use testkit::http::Connection;
 use testkit::script::Step;
 use testkit::surface::CHAT;
 use testkit::upstream::Upstream;
@@ -23,19 +22,6 @@ const IDLE: usize = 2_000;
 /// what two sockets and their buffers take.
 const PER_IDLE_KB: u64 = 40;
 
-/// Opens streams on as many connections, each with its head read.
-async fn open_streams(stage: &Stage, count: usize) -> Result<Vec<Connection>> {
-    let request = stage.request(&CHAT, &CHAT.request("m", true));
-    let mut connections = Vec::with_capacity(count);
-    for _ in 0..count {
-        let mut connection = stage.gateway.connect().await?;
-        connection.send(&request).await?;
-        connection.arriving().await?;
-        connections.push(connection);
-    }
-    Ok(connections)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn callers_who_stop_reading_cost_little_and_are_closed() -> Result<()> {
     let options = Options::default().turn(Turn::Alone).timer("write", 3_000);
@@ -47,7 +33,7 @@ async fn callers_who_stop_reading_cost_little_and_are_closed() -> Result<()> {
     stage.account("a", &CHAT, &upstream, "m").await?;
     let before = stage.gateway.rss_kb()?;
     let oracle = testkit::oracle::Oracle::before(&stage.gateway)?;
-    let connections = open_streams(&stage, READERS).await?;
+    let connections = stage.open_streams("m", READERS).await?;
     // Once no byte moves any more, everything that can be buffered is.
     let mut last = (0, 0);
     wait::until("the buffers to fill", wait::PATIENCE, async || {
@@ -75,9 +61,9 @@ async fn thousands_of_waiting_streams_fit_and_leave_nothing() -> Result<()> {
     let whole = frames[2..].iter().fold(begun.gate(0), |script, frame| script.chunk(frame)).last_chunk();
     let upstream = Upstream::always(whole).await?;
     stage.account("a", &CHAT, &upstream, "m").await?;
-    drop(open_streams(&stage, 10).await?);
+    drop(stage.open_streams("m", 10).await?);
     let before = stage.gateway.rss_kb()?;
-    let connections = open_streams(&stage, IDLE).await?;
+    let connections = stage.open_streams("m", IDLE).await?;
     let grown = stage.gateway.rss_kb()?.saturating_sub(before);
     println!("{IDLE} idle streams: {grown} KiB, {} KiB each", grown / IDLE as u64);
     ensure!(grown <= PER_IDLE_KB * IDLE as u64, "{grown} KiB for {IDLE} idle streams");

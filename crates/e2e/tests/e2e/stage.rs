@@ -6,9 +6,9 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use testkit::admin::{Admin, account};
 use testkit::gateway::{Gateway, Options};
-use testkit::http::{Answer, Request};
+use testkit::http::{Answer, Connection, Request};
 use testkit::outcome::Outcome;
-use testkit::surface::{Dialect, Surface};
+use testkit::surface::{CHAT, Dialect, Surface};
 use testkit::upstream::Upstream;
 
 /// How soon a change of the configuration must be in force.
@@ -27,6 +27,19 @@ impl Stage {
         let key = admin.unlimited_key("stage").await?;
         gateway.offers(&key, &[], Duration::from_secs(5)).await?;
         Ok(Self { gateway, admin, key })
+    }
+
+    /// Opens streams of a model on as many connections, each with its head read.
+    pub(crate) async fn open_streams(&self, model: &str, count: usize) -> Result<Vec<Connection>> {
+        let request = self.request(&CHAT, &CHAT.request(model, true));
+        let mut connections = Vec::with_capacity(count);
+        for _ in 0..count {
+            let mut connection = self.gateway.connect().await?;
+            connection.send(&request).await?;
+            connection.arriving().await?;
+            connections.push(connection);
+        }
+        Ok(connections)
     }
 
     /// Creates an account as given and waits until its models are offered.

@@ -9,7 +9,7 @@ use model::quota::{Owner, OwnerKind, Period, Unit};
 use model::{NanoUsd, ResourceId, Usage};
 
 use crate::course::state_of;
-use crate::event::{Adjusted, Ended, Event, WindowReset};
+use crate::event::{Adjustment, Ended, Event, WindowReset};
 use crate::meter::AttemptCharge;
 
 /// A window: whose, of what, for how long, since when.
@@ -150,7 +150,7 @@ fn attempt(ended: &Ended, made: &AttemptCharge) -> LedgerEntry {
 }
 
 /// Money put into a wallet.
-fn topup(adjusted: &Adjusted) -> LedgerEntry {
+fn topup(adjusted: &Adjustment) -> LedgerEntry {
     LedgerEntry {
         amount: Some(adjusted.change),
         reason: Some(adjusted.reason.clone()),

@@ -11,24 +11,8 @@ use telemetry::failpoint;
 use super::Ledger;
 use super::accounts::Shared;
 use crate::book::Violation;
-use crate::event::{Adjusted, Event, JournalFault, Need, WindowReset};
-
-/// Money to be put into a wallet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Adjustment {
-    /// Whose wallet.
-    pub owner: Owner,
-    /// In which tenant the entry is listed.
-    pub tenant: Arc<str>,
-    /// What is added; negative to take it out.
-    pub change: NanoUsd,
-    /// Why.
-    pub reason: Box<str>,
-    /// Who does it.
-    pub actor: Box<str>,
-    /// When.
-    pub at: EpochMs,
-}
+pub use crate::event::Adjustment;
+use crate::event::{Event, JournalFault, Need, WindowReset};
 
 /// A window to be declared unused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,11 +60,11 @@ impl Ledger {
     /// # Errors
     /// What stands against it; nothing was changed.
     pub async fn adjust(&self, adjustment: Adjustment) -> Result<NanoUsd, AdjustError> {
-        let Adjustment { owner, tenant, change, reason, actor, at } = adjustment;
+        let change = adjustment.change;
         let _one_after_the_other = self.0.administration.lock().await;
-        let account = self.0.accounts.of(&owner);
+        let account = self.0.accounts.of(&adjustment.owner);
         withdraw(&account, change)?;
-        let event = Event::Adjusted(Adjusted { owner, tenant, change, reason, actor, at });
+        let event = Event::Adjusted(adjustment);
         let written = match self.0.journal.append(&event, Need::Power) {
             Ok(written) => written,
             Err(fault) => {

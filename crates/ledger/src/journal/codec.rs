@@ -10,7 +10,7 @@ use model::entry::EntryState;
 use model::quota::{Amounts, Owner, OwnerKind, Period, Quota, Unit};
 use model::{NanoUsd, RequestId, ResourceId, Usage, UsageSource};
 
-use crate::event::{Adjusted, Ended, Ending, Event, Opening, WindowReset};
+use crate::event::{Adjustment, Ended, Ending, Event, Opening, WindowReset};
 use crate::meter::{AttemptCharge, AttemptStart, Facts, Payer, Progress};
 
 /// The first byte of each kind of event. A number that was once used means the same for ever.
@@ -217,7 +217,7 @@ impl Writer<'_> {
         self.number(ended.at);
     }
 
-    fn adjusted(&mut self, adjusted: &Adjusted) {
+    fn adjusted(&mut self, adjusted: &Adjustment) {
         self.owner(&adjusted.owner);
         self.text(&adjusted.tenant);
         self.signed(adjusted.change.0);
@@ -396,8 +396,8 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn adjusted(&mut self) -> Option<Adjusted> {
-        Some(Adjusted {
+    fn adjusted(&mut self) -> Option<Adjustment> {
+        Some(Adjustment {
             owner: self.owner()?,
             tenant: self.text()?.into(),
             change: NanoUsd(self.signed()?),

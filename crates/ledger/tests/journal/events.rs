@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fastrand::Rng;
-use ledger::event::{Adjusted, Ended, Ending, Event, Opening, WindowReset};
+use ledger::event::{Adjustment, Ended, Ending, Event, Opening, WindowReset};
 use ledger::journal::{Durability, Fs, Journal, Options, Records, SimFs, codec, segment};
 use ledger::meter::{AttemptCharge, AttemptStart, Facts, Payer, Progress};
 use model::entry::EntryState;
@@ -134,7 +134,7 @@ pub fn any(n: u64, rng: &mut Rng) -> Event {
 }
 
 pub fn adjusted(rng: &mut Rng) -> Event {
-    Event::Adjusted(Adjusted {
+    Event::Adjusted(Adjustment {
         owner: owner(rng),
         tenant: text(rng).into(),
         change: NanoUsd(rng.i64(..)),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ledger::Event;
 use ledger::book::{Outcome, Refused};
-use ledger::event::{Adjusted, Ended, Ending, Opening, WindowReset};
+use ledger::event::{Adjustment, Ended, Ending, Opening, WindowReset};
 use ledger::meter::{Asked, AttemptCharge, Facts, Progress, Settlement};
 use model::quota::Amounts;
 use model::{NanoUsd, Usage, UsageSource};
@@ -234,7 +234,7 @@ impl World {
         let change = self.rng.i64(-available.min(20_000)..=60_000);
         let (tenant, reason, actor) = ("t".into(), "r".into(), "a".into());
         let at = self.now();
-        let event = Event::Adjusted(Adjusted { owner, tenant, change: NanoUsd(change), reason, actor, at });
+        let event = Event::Adjusted(Adjustment { owner, tenant, change: NanoUsd(change), reason, actor, at });
         self.apply(&event, Outcome::Applied)?;
         self.model.purses[user].balance += change;
         self.keep(event)?;

@@ -6,7 +6,6 @@ use anyhow::{Result, ensure};
 use testkit::bill::tagged;
 use testkit::canned;
 use testkit::gateway::{Options, Turn};
-use testkit::http::Connection;
 use testkit::load::{Told, percentile, steady, tally};
 use testkit::oracle::{Oracle, holds_return};
 use testkit::surface::CHAT;
@@ -27,18 +26,6 @@ const PER_SECOND: u64 = 200;
 const SPARE: u64 = 800;
 /// How soon the descriptors must be free after the callers left.
 const CLOSED_WITHIN: Duration = Duration::from_secs(5);
-
-async fn idle(stage: &Stage, count: usize) -> Result<Vec<Connection>> {
-    let request = stage.request(&CHAT, &CHAT.request("idle", true));
-    let mut connections = Vec::with_capacity(count);
-    for _ in 0..count {
-        let mut connection = stage.gateway.connect().await?;
-        connection.send(&request).await?;
-        connection.arriving().await?;
-        connections.push(connection);
-    }
-    Ok(connections)
-}
 
 async fn active(stage: &Stage, seconds: u64) -> Result<Vec<Told>> {
     let request = |tag: usize| stage.request(&CHAT, &tagged(&CHAT, "m", false, tag as u64));
@@ -63,7 +50,7 @@ async fn idle_streams_cost_little_and_slow_nobody() -> Result<()> {
     stage.account("quick", &CHAT, &quick, "m").await?;
     let alone = percentile(&active(&stage, seconds).await?, 99);
     let oracle = Oracle::before(&stage.gateway)?;
-    let connections = idle(&stage, count).await?;
+    let connections = stage.open_streams("idle", count).await?;
     let rss = stage.gateway.rss_kb()?;
     let beside = percentile(&active(&stage, seconds).await?, 99);
     ensure!(rss <= RSS_KB, "{rss} KiB with {count} idle streams");
