@@ -1,7 +1,8 @@
-//! The body of an answer, which drives its own connection.
+//! The body of an answer, which drives its own connection or is one stream of a shared one.
 //!
-//! Whoever polls it moves the bytes; at a clean end the connection goes back to the pool, and
-//! dropping it earlier closes the connection. It changes no byte of what it passes on.
+//! On a connection of its own, whoever polls it moves the bytes; at a clean end the connection goes back
+//! to the pool, and dropping it earlier closes the connection. On a shared one dropping it resets its
+//! stream. It changes no byte of what it passes on.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -16,7 +17,8 @@ use tokio::time::Instant;
 use crate::error::{AnswerError, describe};
 use crate::link::Link;
 use crate::pool::Pool;
-use crate::timers::{Deadline, Timers};
+use crate::shared::Lease;
+use crate::timers::{Alarm, Deadline, Timers};
 
 /// What a body yields: a frame, a failure, or its end.
 type NextFrame<E> = Option<Result<Frame<Bytes>, E>>;
@@ -25,13 +27,27 @@ type NextFrame<E> = Option<Result<Frame<Bytes>, E>>;
 /// never a clean end.
 pub struct Answer {
     body: Incoming,
-    link: Option<Box<Link>>,
+    /// Taken at the end.
+    carrier: Option<Carrier>,
     pool: Rc<Pool>,
     last_frame: Instant,
     idle: Duration,
     total: Deadline,
     keep_alive: Duration,
     reused: bool,
+}
+
+/// What an answer arrives on.
+enum Carrier {
+    Own(Box<Link>),
+    Shared(Box<Stream>),
+}
+
+/// One of the streams of a connection.
+struct Stream {
+    /// Gives the place on the connection back when dropped.
+    _lease: Lease,
+    alarm: Alarm,
 }
 
 impl Answer {
@@ -42,9 +58,27 @@ impl Answer {
         timers: &Timers,
         total: Deadline,
     ) -> Self {
+        Self::on(Carrier::Own(link), pool, body, timers, total)
+    }
+
+    /// An answer on one stream of a shared connection.
+    pub(crate) fn shared(
+        pool: Rc<Pool>,
+        lease: Lease,
+        body: Incoming,
+        timers: &Timers,
+        total: Deadline,
+    ) -> Self {
+        let reused = lease.reused;
+        let stream = Box::new(Stream { _lease: lease, alarm: Alarm::new(total.at) });
+        let answer = Self::on(Carrier::Shared(stream), pool, body, timers, total);
+        if reused { answer.mark_reused() } else { answer }
+    }
+
+    fn on(carrier: Carrier, pool: Rc<Pool>, body: Incoming, timers: &Timers, total: Deadline) -> Self {
         let mut answer = Self {
             body,
-            link: Some(link),
+            carrier: Some(carrier),
             pool,
             last_frame: Instant::now(),
             idle: timers.idle,
@@ -73,9 +107,34 @@ impl Answer {
         if !self.body.is_end_stream() {
             return;
         }
-        if let Some(link) = self.link.take() {
+        if let Some(Carrier::Own(link)) = self.carrier.take() {
             self.pool.put(link, self.last_frame, self.keep_alive);
         }
+    }
+
+    /// The next frame of a stream: the connection's own task moves the bytes and wakes this one.
+    fn poll_shared(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<NextFrame<AnswerError>> {
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Pending => {
+                let deadline = self.deadline();
+                stream.alarm.poll_at(cx, deadline.at).map(|()| Some(Err(ran_out(deadline.timer))))
+            }
+            Poll::Ready(frame) => Poll::Ready(self.arrived(frame)),
+        }
+    }
+
+    fn arrived(&mut self, frame: NextFrame<hyper::Error>) -> NextFrame<AnswerError> {
+        match frame? {
+            Ok(frame) => {
+                self.last_frame = Instant::now();
+                Some(Ok(frame))
+            }
+            Err(error) => Some(Err(AnswerError { timer: None, message: describe(&error) })),
+        }
+    }
+
+    fn deadline(&self) -> Deadline {
+        Deadline::new("idle", self.last_frame, self.idle).or(self.total)
     }
 
     fn poll_driven(&mut self, link: &mut Link, cx: &mut Context<'_>) -> Poll<NextFrame<AnswerError>> {
@@ -89,15 +148,7 @@ impl Answer {
             }
         }
         match polled {
-            Poll::Ready(Some(Ok(frame))) => {
-                self.last_frame = Instant::now();
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(Some(Err(error))) => {
-                let message = describe(&error);
-                Poll::Ready(Some(Err(AnswerError { timer: None, message })))
-            }
-            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Ready(frame) => Poll::Ready(self.arrived(frame)),
             Poll::Pending => self.poll_timers(link).map(|error| Some(Err(error))),
         }
     }
@@ -113,11 +164,13 @@ impl Answer {
         if link.is_finished() {
             return Poll::Ready(AnswerError { timer: None, message: link.end_reason() });
         }
-        let deadline = Deadline::new("idle", self.last_frame, self.idle).or(self.total);
-        let timer = deadline.timer;
-        link.poll_alarm(deadline.at)
-            .map(|()| AnswerError { timer: Some(timer), message: format!("the {timer} timer ran out") })
+        let deadline = self.deadline();
+        link.poll_alarm(deadline.at).map(|()| ran_out(deadline.timer))
     }
+}
+
+fn ran_out(timer: &'static str) -> AnswerError {
+    AnswerError { timer: Some(timer), message: format!("the {timer} timer ran out") }
 }
 
 impl Body for Answer {
@@ -126,24 +179,34 @@ impl Body for Answer {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<NextFrame<AnswerError>> {
         let this = self.get_mut();
-        let Some(mut link) = this.link.take() else {
-            return Poll::Ready(None);
-        };
-        let polled = this.poll_driven(&mut link, cx);
-        match &polled {
-            // Dropping the link closes the connection.
-            Poll::Ready(Some(Err(_))) => {}
-            Poll::Ready(None) => this.pool.put(link, Instant::now(), this.keep_alive),
-            Poll::Ready(Some(Ok(_))) | Poll::Pending => {
-                this.link = Some(link);
-                this.finish_if_complete();
+        let polled = match this.carrier.take() {
+            None => return Poll::Ready(None),
+            Some(Carrier::Own(mut link)) => {
+                let polled = this.poll_driven(&mut link, cx);
+                match &polled {
+                    // Dropping the link closes the connection.
+                    Poll::Ready(Some(Err(_))) => {}
+                    Poll::Ready(None) => this.pool.put(link, Instant::now(), this.keep_alive),
+                    Poll::Ready(Some(Ok(_))) | Poll::Pending => this.carrier = Some(Carrier::Own(link)),
+                }
+                polled
             }
+            Some(Carrier::Shared(mut stream)) => {
+                let polled = this.poll_shared(&mut stream, cx);
+                if matches!(&polled, Poll::Ready(Some(Ok(_))) | Poll::Pending) {
+                    this.carrier = Some(Carrier::Shared(stream));
+                }
+                polled
+            }
+        };
+        if matches!(&polled, Poll::Ready(Some(Ok(_))) | Poll::Pending) {
+            this.finish_if_complete();
         }
         polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.link.is_none()
+        self.carrier.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {

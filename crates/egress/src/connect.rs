@@ -69,10 +69,10 @@ impl Egress {
     ) -> Result<Stream, SendError> {
         match target.origin.scheme() {
             Scheme::Demo => self.open_in_process(target),
-            Scheme::Http if !target.allow_private => {
+            Scheme::Http | Scheme::H2c if !target.allow_private => {
                 Err(Denied::new(target.class, "plain http and allow_private is off").into())
             }
-            Scheme::Http => Ok(Stream::Tcp(self.open_tcp(target, timers, total).await?)),
+            Scheme::Http | Scheme::H2c => Ok(Stream::Tcp(self.open_tcp(target, timers, total).await?)),
             Scheme::Https => {
                 let tcp = self.open_tcp(target, timers, total).await?;
                 let deadline = Deadline::new("tls", Instant::now(), timers.tls).or(total);

@@ -7,7 +7,8 @@
 //! - a credential is readable only for the origin it was registered for ([`BoundSecret`]);
 //! - plain http and private addresses only where a target allows them; metadata services never;
 //! - certificates are always verified; no redirect is followed; no proxy is taken from the environment;
-//! - a connection is used again only by the same target under the same rules ([`Pool`]);
+//! - a connection is used again, or shared where HTTP/2 is spoken, only by the same target under the same
+//!   rules ([`Pool`]);
 //! - every phase has a timer, and the error names the one that ran out ([`Timers`]);
 //! - a request is sent a second time only when none of it can have been seen; otherwise the error
 //!   says `written` ([`SendError`]);
@@ -22,10 +23,12 @@ mod bell;
 mod connect;
 mod error;
 mod link;
+mod multiplex;
 mod origin;
 mod pool;
 mod resolve;
 mod secret;
+mod shared;
 mod target;
 #[cfg(test)]
 mod tests;

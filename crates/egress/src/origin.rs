@@ -22,6 +22,8 @@ const MAX_LABEL: usize = 63;
 pub enum Scheme {
     /// Plain HTTP.
     Http,
+    /// Plain HTTP/2, known beforehand to be spoken there (`h2c://`).
+    H2c,
     /// HTTP over TLS.
     Https,
     /// A service inside this process, found by the host part (`demo://demo`).
@@ -34,6 +36,7 @@ impl Scheme {
     pub fn name(self) -> &'static str {
         match self {
             Self::Http => "http",
+            Self::H2c => "h2c",
             Self::Https => "https",
             Self::Demo => "demo",
         }
@@ -41,7 +44,7 @@ impl Scheme {
 
     fn default_port(self) -> u16 {
         match self {
-            Self::Http => 80,
+            Self::Http | Self::H2c => 80,
             Self::Https => 443,
             Self::Demo => 0,
         }
@@ -68,7 +71,7 @@ pub enum OriginError {
     /// written in punycode.
     #[error("the URL holds a character that is not allowed (write international names in punycode)")]
     Character,
-    /// Anything but `http`, `https` and `demo`.
+    /// Anything but `http`, `https`, `h2c` and `demo`.
     #[error("the scheme is not http or https")]
     Scheme,
     /// A user name or password before the host.
@@ -160,7 +163,7 @@ impl Origin {
 }
 
 fn parse_scheme(scheme: &str) -> Result<Scheme, OriginError> {
-    [Scheme::Http, Scheme::Https, Scheme::Demo]
+    [Scheme::Http, Scheme::H2c, Scheme::Https, Scheme::Demo]
         .into_iter()
         .find(|known| known.name().eq_ignore_ascii_case(scheme))
         .ok_or(OriginError::Scheme)
@@ -289,6 +292,7 @@ mod tests {
         check("https://xn--fiqs8s.example", Ok("https://xn--fiqs8s.example"));
         check("http://my_service:80", Ok("http://my_service"));
         check("demo://demo", Ok("demo://demo"));
+        check("h2c://10.0.0.1:8000/v1", Ok("h2c://10.0.0.1:8000"));
         check("https://a.example/@x:y", Ok("https://a.example"));
         check("https://a.example:0443", Ok("https://a.example"));
     }

@@ -20,8 +20,12 @@ use crate::answer::Answer;
 use crate::connect::Egress;
 use crate::error::SendError;
 use crate::link::{Failure, Link, Outgoing};
+use crate::multiplex::{Multiplex, Way};
+use crate::origin::Scheme;
+use crate::shared::{Failure as Undone, Lease, Shared};
 use crate::target::Target;
 use crate::timers::{Deadline, Timers, after};
+use crate::wire::Stream;
 
 /// Idle connections kept per target; beyond it the one idle longest is closed.
 const MAX_IDLE: usize = 64;
@@ -32,7 +36,16 @@ const MAX_AGE: Duration = Duration::from_secs(300);
 /// A worker's way out.
 pub struct Pool {
     egress: Arc<Egress>,
+    multiplex: Multiplex,
     idle: RefCell<HashMap<Target, Vec<Idle>>>,
+}
+
+/// What a request is sent by: where to, and how long each part may take.
+#[derive(Clone, Copy)]
+struct Errand<'a> {
+    target: &'a Target,
+    timers: &'a Timers,
+    total: Deadline,
 }
 
 /// A connection that waits for its next request.
@@ -45,7 +58,7 @@ impl Pool {
     /// An empty pool that opens its connections through `egress`.
     #[must_use]
     pub fn new(egress: Arc<Egress>) -> Rc<Self> {
-        Rc::new(Self { egress, idle: RefCell::default() })
+        Rc::new(Self { egress, multiplex: Multiplex::default(), idle: RefCell::default() })
     }
 
     /// Sends `request` to `target` and waits for the head of the answer. The request's URI is in
@@ -65,36 +78,119 @@ impl Pool {
         let total = Deadline::new("total", now, timers.total);
         let mut request = request.into();
         dress(target, &mut request)?;
+        let errand = Errand { target, timers, total };
+        if self.multiplex.concerns(target) {
+            return Box::pin(self.send_shared(errand, request)).await;
+        }
         while let Some(mut link) = self.take(target, now) {
             match link.exchange(request, timers, total).await {
                 Ok(response) => {
-                    return Ok(self.answer(link, response, timers, total).map(Answer::mark_reused));
+                    return Ok(self.answer(link, response, errand).map(Answer::mark_reused));
                 }
                 Err(Failure::Unbegun(returned, _)) => request = returned,
                 Err(Failure::Failed(error)) => return Err(error),
             }
         }
         // Boxed: opening is rare, and its state would otherwise widen every request's task.
-        let mut link = Box::pin(self.open(target, timers, total)).await?;
-        match link.exchange(request, timers, total).await {
-            Ok(response) => Ok(self.answer(link, response, timers, total)),
+        Box::pin(self.send_anew(errand, request)).await
+    }
+
+    /// Sends over a new connection, which turns out to be one of HTTP/1.1 or of HTTP/2.
+    async fn send_anew(
+        self: &Rc<Self>,
+        errand: Errand<'_>,
+        request: Box<Outgoing>,
+    ) -> Result<Response<Answer>, SendError> {
+        let stream = self.egress.open(errand.target, errand.timers, errand.total).await?;
+        if stream.has_negotiated_http2() {
+            let shared = Shared::open(stream).await?;
+            let lease = self.multiplex.keep(errand.target, &shared, errand.timers.keep_alive);
+            return self.send_first(lease, errand, &request).await;
+        }
+        self.send_alone(stream, errand, request).await
+    }
+
+    async fn send_alone(
+        self: &Rc<Self>,
+        stream: Stream,
+        errand: Errand<'_>,
+        request: Box<Outgoing>,
+    ) -> Result<Response<Answer>, SendError> {
+        let mut link = Link::new(stream, errand.target, errand.total).await?;
+        match link.exchange(request, errand.timers, errand.total).await {
+            Ok(response) => Ok(self.answer(link, response, errand)),
             Err(Failure::Unbegun(_, error) | Failure::Failed(error)) => Err(error),
         }
     }
 
-    async fn open(&self, target: &Target, timers: &Timers, total: Deadline) -> Result<Box<Link>, SendError> {
-        let stream = self.egress.open(target, timers, total).await?;
-        Link::new(stream, target, total).await
+    /// Sends over a connection that others may share, opening one if none has room.
+    async fn send_shared(
+        self: &Rc<Self>,
+        errand: Errand<'_>,
+        request: Box<Outgoing>,
+    ) -> Result<Response<Answer>, SendError> {
+        let Errand { target, timers, total } = errand;
+        loop {
+            let opener = match self.multiplex.way(target, timers.keep_alive, total).await? {
+                Way::Shared(lease) => match lease.exchange(target, &request, timers, total).await {
+                    Ok(response) => return Ok(self.shared_answer(lease, response, errand)),
+                    Err(Undone::Closing(_)) => continue,
+                    Err(Undone::Failed(error)) => return Err(error),
+                },
+                Way::Alone => return self.send_anew(errand, request).await,
+                Way::Open(opener) => opener,
+            };
+            let stream = match self.egress.open(target, timers, total).await {
+                Ok(stream) => stream,
+                Err(error) => return Err(opener.failed(error)),
+            };
+            if target.origin.scheme() == Scheme::Https && !stream.has_negotiated_http2() {
+                opener.found_alone();
+                return self.send_alone(stream, errand, request).await;
+            }
+            let lease = match Shared::open(stream).await {
+                Ok(shared) => opener.opened(&shared, timers.keep_alive),
+                Err(error) => return Err(opener.failed(error)),
+            };
+            return self.send_first(lease, errand, &request).await;
+        }
+    }
+
+    /// Sends as the first on a new connection of HTTP/2.
+    async fn send_first(
+        self: &Rc<Self>,
+        lease: Lease,
+        errand: Errand<'_>,
+        request: &Outgoing,
+    ) -> Result<Response<Answer>, SendError> {
+        match lease.exchange(errand.target, request, errand.timers, errand.total).await {
+            Ok(response) => Ok(self.shared_answer(lease, response, errand)),
+            Err(Undone::Closing(error) | Undone::Failed(error)) => Err(error),
+        }
     }
 
     fn answer(
         self: &Rc<Self>,
         link: Box<Link>,
         response: Response<Incoming>,
-        timers: &Timers,
-        total: Deadline,
+        errand: Errand<'_>,
     ) -> Response<Answer> {
-        response.map(|body| Answer::new(Rc::clone(self), link, body, timers, total))
+        response.map(|body| Answer::new(Rc::clone(self), link, body, errand.timers, errand.total))
+    }
+
+    fn shared_answer(
+        self: &Rc<Self>,
+        lease: Lease,
+        response: Response<Incoming>,
+        errand: Errand<'_>,
+    ) -> Response<Answer> {
+        response.map(|body| Answer::shared(Rc::clone(self), lease, body, errand.timers, errand.total))
+    }
+
+    /// How many connections are open that requests share.
+    #[must_use]
+    pub fn shared(&self) -> usize {
+        self.multiplex.len()
     }
 
     /// How many connections lie idle.
@@ -106,6 +202,7 @@ impl Pool {
     /// Closes the connections that were idle for too long or were closed by the upstream. They
     /// are never used again in any case; this gives their sockets and memory back.
     pub fn sweep(&self) {
+        self.multiplex.sweep();
         let now = Instant::now();
         self.idle.borrow_mut().retain(|_, entries| {
             entries.retain_mut(|entry| entry.until > now && entry.link.is_idle());

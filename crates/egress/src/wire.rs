@@ -69,39 +69,19 @@ impl Wire {
     }
 }
 
-/// Calls one method on whichever stream it is.
-macro_rules! on_stream {
-    ($wire:expr, $stream:ident => $call:expr) => {
-        match &mut $wire.stream {
-            Stream::Tcp(inner) => {
-                let $stream = Pin::new(inner);
-                $call
-            }
-            Stream::Tls(inner) => {
-                let $stream = Pin::new(inner.as_mut());
-                $call
-            }
-            Stream::InProcess(inner) => {
-                let $stream = Pin::new(inner);
-                $call
-            }
-        }
-    };
-}
-
 impl AsyncRead for Wire {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        on_stream!(self, stream => stream.poll_read(cx, buffer))
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let result = on_stream!(self, stream => stream.poll_write(cx, bytes));
+        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.sent.note(&result, |taken| *taken as u64);
         result
     }
@@ -111,26 +91,92 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = on_stream!(self, stream => stream.poll_write_vectored(cx, slices));
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
         self.sent.note(&result, |taken| *taken as u64);
         result
     }
 
     fn is_write_vectored(&self) -> bool {
-        match &self.stream {
-            Stream::Tcp(inner) => inner.is_write_vectored(),
-            Stream::Tls(inner) => inner.is_write_vectored(),
-            Stream::InProcess(inner) => inner.is_write_vectored(),
-        }
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = on_stream!(self, stream => stream.poll_flush(cx));
+        let result = Pin::new(&mut self.stream).poll_flush(cx);
         self.sent.note(&result, |()| 0);
         result
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        on_stream!(self, stream => stream.poll_shutdown(cx))
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// Calls one method on whichever stream it is.
+macro_rules! on_stream {
+    ($stream:expr, $inner:ident => $call:expr) => {
+        match $stream {
+            Stream::Tcp(tcp) => {
+                let $inner = Pin::new(tcp);
+                $call
+            }
+            Stream::Tls(tls) => {
+                let $inner = Pin::new(tls.as_mut());
+                $call
+            }
+            Stream::InProcess(pipe) => {
+                let $inner = Pin::new(pipe);
+                $call
+            }
+        }
+    };
+}
+
+impl Stream {
+    /// Whether the other side has chosen HTTP/2 in the handshake.
+    pub(crate) fn has_negotiated_http2(&self) -> bool {
+        match self {
+            Self::Tls(tls) => tls.get_ref().1.alpn_protocol() == Some(b"h2"),
+            Self::Tcp(_) | Self::InProcess(_) => false,
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        on_stream!(&mut *self, inner => inner.poll_read(cx, buffer))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        on_stream!(&mut *self, inner => inner.poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        on_stream!(&mut *self, inner => inner.poll_write_vectored(cx, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(inner) => inner.is_write_vectored(),
+            Self::Tls(inner) => inner.is_write_vectored(),
+            Self::InProcess(inner) => inner.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        on_stream!(&mut *self, inner => inner.poll_flush(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        on_stream!(&mut *self, inner => inner.poll_shutdown(cx))
     }
 }

@@ -1,6 +1,7 @@
 //! The crate from outside: scripted upstreams on 127.0.0.1 and in-process pipes, no network.
 
 mod exchange;
+mod http2;
 mod pooling;
 mod ssrf;
 mod timing;

@@ -34,7 +34,7 @@ fn check_base(base_url: &str) -> Result<(), String> {
     let Some((scheme, rest)) = base_url.split_once("://") else {
         return refused("has no scheme such as https://");
     };
-    if !matches!(scheme, "https" | "http" | "demo") {
+    if !matches!(scheme, "https" | "http" | "h2c" | "demo") {
         return refused("must begin with https:// or http://");
     }
     if rest.contains(['?', '#']) {

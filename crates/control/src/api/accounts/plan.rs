@@ -132,7 +132,7 @@ fn check_base_url(account: &Account, preset: &Preset) -> Answer<()> {
         Some(Family::OpenAi) | None => Surface::ChatCompletions,
     };
     provider::endpoint(preset, url, surface, "model", account.api_version.as_deref()).map_err(refuse)?;
-    if origin.scheme() == Scheme::Http && !account.allow_private {
+    if matches!(origin.scheme(), Scheme::Http | Scheme::H2c) && !account.allow_private {
         return Err(refuse("plain http needs `allow_private`: true".to_owned()));
     }
     if let Some(address) = origin.address() {
