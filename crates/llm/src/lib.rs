@@ -6,11 +6,16 @@
 
 #![forbid(unsafe_code)]
 
+#[allow(dead_code, reason = "the first codecs are about to use it")]
+pub mod codec;
 mod dialect;
 mod failure;
 mod json;
+mod json_writer;
 mod members;
 pub mod models;
+#[allow(dead_code, reason = "the first codecs are about to use it")]
+pub mod neutral;
 mod outline;
 mod peek;
 pub mod provider;
@@ -21,7 +26,9 @@ mod sse;
 mod surface;
 mod usage;
 
+pub use codec::codec;
 pub use failure::{UpstreamFailure, classify};
+pub use json_writer::JsonWriter;
 pub use peek::{Call, Spans, peek};
 pub use provider::Quirks;
 pub use scanner::{Scanner, estimate_tokens};

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 pub use endpoint::endpoint;
 
+use crate::neutral::Dialect;
 use crate::surface::{Family, Surface};
 use crate::usage::{CacheConvention, Conventions, ReasoningConvention};
 
@@ -91,6 +92,25 @@ impl Quirks {
             Family::OpenAi => Conventions { cache: self.cache_in_input, reasoning: self.reasoning_in_output },
             Family::Anthropic => {
                 Conventions { cache: CacheConvention::BesideInput, reasoning: ReasoningConvention::InOutput }
+            }
+        }
+    }
+}
+
+impl Quirks {
+    /// How the usage of answers in `dialect` is meant: the provider's deviations are those of its first
+    /// dialects, the others count as their inventors do.
+    #[allow(dead_code, reason = "the first codecs are about to use it")]
+    pub(crate) fn conventions_of(&self, dialect: Dialect) -> Conventions {
+        match dialect {
+            Dialect::OpenAiChat | Dialect::OpenAiResponses => {
+                Conventions { cache: self.cache_in_input, reasoning: self.reasoning_in_output }
+            }
+            Dialect::AnthropicMessages | Dialect::BedrockConverse => {
+                Conventions { cache: CacheConvention::BesideInput, reasoning: ReasoningConvention::InOutput }
+            }
+            Dialect::Gemini => {
+                Conventions { cache: CacheConvention::InInput, reasoning: ReasoningConvention::BesideOutput }
             }
         }
     }

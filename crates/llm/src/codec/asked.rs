@@ -1,0 +1,76 @@
+//! What of a request the answer depends on.
+
+use crate::neutral::{Dialect, Ext, Request, ToolKind};
+
+/// What the encoder of an answer must know of the request.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// The model that the caller asked for: named where the provider does not say which answered.
+    pub model: String,
+    /// Whether a stream shall state usage, in dialects where that must be asked for.
+    pub include_usage: bool,
+    /// How many answers were asked for.
+    pub choices: u32,
+    /// The names of custom tools: their calls are free text for the caller, whatever the provider made
+    /// of them.
+    pub custom_tools: Vec<String>,
+    /// Tools that were sent under another name than the caller's: the name sent, and the caller's.
+    pub renamed_tools: Vec<(String, String)>,
+    /// Members of the request that answers repeat, for its own dialect.
+    pub echo: Ext,
+    /// The prompt's size in tokens, as far as it can be told before the provider tells it.
+    pub input_estimate: u64,
+    /// When the answer begins, in seconds since the epoch.
+    pub created: u64,
+    /// An id for answers to which the provider gives none: letters and digits.
+    pub id: String,
+}
+
+impl Asked {
+    /// What answers to `request` must know of it, but for the time and the id.
+    #[must_use]
+    pub fn of(request: &Request) -> Self {
+        let custom = |tool: &&crate::neutral::Tool| matches!(tool.kind, ToolKind::Custom(_));
+        Self {
+            model: request.model.clone(),
+            include_usage: request.include_usage,
+            choices: request.choices,
+            custom_tools: request.tools.iter().filter(custom).map(|tool| tool.name.clone()).collect(),
+            echo: request.ext.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// The id of an answer in a dialect whose ids begin with `prefix`: the provider's own where it is one,
+    /// or else made from it.
+    #[must_use]
+    pub fn reply_id(&self, prefix: &str, native: &str) -> String {
+        if native.is_empty() {
+            return format!("{prefix}{}", self.id);
+        }
+        if native.starts_with(prefix) {
+            return native.to_owned();
+        }
+        let known = ["chatcmpl-", "resp_", "msg_"];
+        let bare = known.iter().find_map(|known| native.strip_prefix(known)).unwrap_or(native);
+        format!("{prefix}{bare}")
+    }
+
+    /// The caller's name for a tool that the provider calls `name`.
+    #[must_use]
+    pub fn tool_name<'a>(&'a self, name: &'a str) -> &'a str {
+        self.renamed_tools.iter().find(|(sent, _)| sent == name).map_or(name, |(_, own)| own)
+    }
+
+    /// Whether the tool `name` (as the caller calls it) takes free text.
+    #[must_use]
+    pub fn is_custom(&self, name: &str) -> bool {
+        self.custom_tools.iter().any(|custom| custom == name)
+    }
+
+    /// A member of the request that answers in `dialect` repeat.
+    #[must_use]
+    pub fn echoed(&self, dialect: Dialect, name: &str) -> Option<&str> {
+        self.echo.get(dialect, name).map(crate::neutral::Raw::text)
+    }
+}

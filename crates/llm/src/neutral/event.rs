@@ -1,0 +1,95 @@
+//! What is answered, as it comes.
+//!
+//! A stream is: `Start`, then parts, each of `PartStart`, any number of `Delta`, `PartStop`; `Finish` once
+//! for each choice, behind its parts; `Usage` any number of times, each a running total; `End`. Parts may
+//! overlap: a dialect that cannot have that puts them in a row, see [`crate::codec::sequence`]. `Ping`
+//! may come anywhere. Behind `Error` or `End` nothing comes.
+
+use super::{Citation, Opaque, Part, Stop, ToolCall, Used};
+use crate::failure::UpstreamFailure;
+
+/// One event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The answer begins.
+    Start {
+        /// The provider's id of it; empty where it gave none.
+        id: String,
+        /// The model that answers; empty where the provider did not say.
+        model: String,
+    },
+    /// A part begins.
+    PartStart {
+        /// Its number: unique within the stream, and rising.
+        part: u32,
+        /// The choice that it belongs to.
+        choice: u32,
+        /// What it will be.
+        kind: PartKind,
+    },
+    /// A part goes on.
+    Delta {
+        /// Its number.
+        part: u32,
+        /// What is added.
+        delta: Delta,
+    },
+    /// A part is whole.
+    PartStop {
+        /// Its number.
+        part: u32,
+    },
+    /// A choice is finished.
+    Finish {
+        /// Which.
+        choice: u32,
+        /// Why.
+        stop: Stop,
+        /// The same in the provider's own words.
+        native: Option<String>,
+    },
+    /// What was used so far, in total.
+    Usage(Used),
+    /// The service tier that serves it.
+    Tier(String),
+    /// The provider failed. Nothing follows.
+    Error(UpstreamFailure),
+    /// A sign of life.
+    Ping,
+    /// The marker that the stream is whole. Nothing follows.
+    End,
+}
+
+/// What a part of a stream will be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PartKind {
+    /// Text, by deltas.
+    Text,
+    /// Thoughts, by deltas.
+    Reasoning,
+    /// A tool call; its arguments come by deltas.
+    ToolCall(ToolCall),
+    /// A refusal, by deltas.
+    Refusal,
+    /// A part that comes whole: hidden thoughts, media, what only one dialect has. No delta follows.
+    Whole(Box<Part>),
+}
+
+/// What is added to a part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delta {
+    /// Text, of a text part.
+    Text(String),
+    /// A citation, of a text part.
+    Citation(Box<Citation>),
+    /// Thoughts, of a reasoning part.
+    Thought(String),
+    /// The summary of thoughts, of a reasoning part: the number of the summary, and its text.
+    Summary(u32, String),
+    /// What the provider wants back, of a reasoning part or a tool call.
+    Opaque(Opaque),
+    /// Arguments, of a tool call.
+    Args(String),
+    /// Words of a refusal.
+    Refusal(String),
+}
