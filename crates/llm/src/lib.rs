@@ -8,6 +8,7 @@
 
 #[allow(dead_code, reason = "the first codecs are about to use it")]
 pub mod codec;
+pub mod aws_stream;
 mod dialect;
 mod failure;
 mod json;
