@@ -85,7 +85,8 @@ fn number(bytes: &[u8], at: usize) -> Option<u32> {
 
 /// The length of the frame with which `bytes` begin; `None` while it is not whole.
 fn frame_length(bytes: &[u8]) -> Result<Option<usize>, FrameError> {
-    let (Some(total), Some(headers), Some(sum)) = (number(bytes, 0), number(bytes, 4), number(bytes, 8)) else {
+    let (Some(total), Some(headers), Some(sum)) = (number(bytes, 0), number(bytes, 4), number(bytes, 8))
+    else {
         return Ok(None);
     };
     if CRC.checksum(&bytes[..8]) != sum {
@@ -93,7 +94,7 @@ fn frame_length(bytes: &[u8]) -> Result<Option<usize>, FrameError> {
     }
     let total = usize::try_from(total).map_err(|_| FrameError::Length)?;
     let headers = usize::try_from(headers).map_err(|_| FrameError::Length)?;
-    if total > FRAME_LIMIT || total < PRELUDE + TRAILER || headers > total - PRELUDE - TRAILER {
+    if !(PRELUDE + TRAILER..=FRAME_LIMIT).contains(&total) || headers > total - PRELUDE - TRAILER {
         return Err(FrameError::Length);
     }
     Ok((bytes.len() >= total).then_some(total))
@@ -105,7 +106,8 @@ fn read(frame: &[u8]) -> Result<Frame<'_>, FrameError> {
     if number(frame, end) != Some(CRC.checksum(&frame[..end])) {
         return Err(FrameError::Checksum);
     }
-    let headers = number(frame, 4).and_then(|length| usize::try_from(length).ok()).ok_or(FrameError::Length)?;
+    let headers =
+        number(frame, 4).and_then(|length| usize::try_from(length).ok()).ok_or(FrameError::Length)?;
     let (headers, payload) = frame[PRELUDE..end].split_at(headers);
     let payload = std::str::from_utf8(payload).map_err(|_| FrameError::Content)?;
     let mut read = Frame { payload, ..Frame::default() };

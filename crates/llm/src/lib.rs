@@ -6,9 +6,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod aws_stream;
 #[allow(dead_code, reason = "the first codecs are about to use it")]
 pub mod codec;
-pub mod aws_stream;
 mod dialect;
 mod failure;
 mod json;

@@ -84,9 +84,9 @@ impl Counts {
 
     fn read_member(&mut self, key: &str, value: &str) {
         match key {
-            "prompt_tokens" | "input_tokens" => set(&mut self.input, value),
-            "completion_tokens" | "output_tokens" => set(&mut self.output, value),
-            "total_tokens" => set(&mut self.total, value),
+            "prompt_tokens" | "input_tokens" | "inputTokens" => set(&mut self.input, value),
+            "completion_tokens" | "output_tokens" | "outputTokens" => set(&mut self.output, value),
+            "total_tokens" | "totalTokens" => set(&mut self.total, value),
             // Prompt details of OpenAI's Chat, OpenAI's Responses, and Mistral's second spelling.
             "prompt_tokens_details" | "input_tokens_details" | "prompt_token_details" => {
                 self.read_details(value, Direction::In);
@@ -96,7 +96,9 @@ impl Counts {
             "cache_read_input_tokens" | "prompt_cache_hit_tokens" | "cached_tokens" | "num_cached_tokens" => {
                 set(&mut self.cache_read, value);
             }
-            "cache_creation_input_tokens" => set(&mut self.cache_write, value),
+            "cache_creation_input_tokens" | "cacheWriteInputTokens" => set(&mut self.cache_write, value),
+            "cacheReadInputTokens" => set(&mut self.cache_read, value),
+            "cacheDetails" => self.read_cache_details(value),
             "cache_creation" => self.read_cache_creation(value),
             "reasoning_tokens" => set(&mut self.reasoning, value),
             "server_tool_use" => self.read_server_tools(value),
@@ -123,6 +125,20 @@ impl Counts {
             "ephemeral_1h_input_tokens" => set(&mut self.cache_write_1h, value),
             _ => {}
         });
+    }
+
+    /// Bedrock's list of what was written to the cache, by lifetime.
+    fn read_cache_details(&mut self, raw: &str) {
+        for detail in members::elements(raw) {
+            let (mut hour, mut tokens) = (false, None);
+            let _ = members::each(detail, |key, value| match key {
+                "ttl" => hour = value == "\"1h\"",
+                "inputTokens" => set(&mut tokens, value),
+                _ => {}
+            });
+            let count = if hour { &mut self.cache_write_1h } else { &mut self.cache_write_5m };
+            *count = tokens.map(|tokens| tokens.saturating_add(count.unwrap_or(0))).or(*count);
+        }
     }
 
     fn read_server_tools(&mut self, raw: &str) {
@@ -305,6 +321,13 @@ mod tests {
                 BesideInput,
                 InOutput,
                 [7, 0, 30, 0, 9, 0],
+            ),
+            // Bedrock
+            (
+                r#"{"inputTokens":7,"outputTokens":9,"totalTokens":146,"cacheReadInputTokens":100,"cacheReadInputTokenCount":100,"cacheWriteInputTokens":30,"cacheDetails":[{"ttl":"5m","inputTokens":10},{"ttl":"1h","inputTokens":20}]}"#,
+                BesideInput,
+                InOutput,
+                [7, 100, 10, 20, 9, 0],
             ),
             // embeddings; Jina's rerank
             (r#"{"prompt_tokens":8,"total_tokens":8}"#, InInput, InOutput, [8, 0, 0, 0, 0, 0]),

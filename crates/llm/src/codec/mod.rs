@@ -4,6 +4,7 @@
 //! dialects needs nothing of its own.
 
 pub mod asked;
+mod converse;
 pub mod ids;
 pub mod sequence;
 mod sse;
@@ -78,11 +79,8 @@ pub trait StreamEncoder: Send {
 #[must_use]
 pub fn codec(dialect: Dialect) -> Option<&'static dyn Codec> {
     match dialect {
-        Dialect::OpenAiChat
-        | Dialect::AnthropicMessages
-        | Dialect::OpenAiResponses
-        | Dialect::Gemini
-        | Dialect::BedrockConverse => None,
+        Dialect::OpenAiChat | Dialect::AnthropicMessages | Dialect::OpenAiResponses | Dialect::Gemini => None,
+        Dialect::BedrockConverse => Some(&converse::Converse),
     }
 }
 
