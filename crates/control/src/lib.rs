@@ -15,7 +15,7 @@ pub mod state;
 #[cfg(test)]
 mod testing;
 
-pub use api::context::CallerKey;
+pub use api::context::{CallerKey, LocalOperator};
 pub use api::router;
 pub use health::Readiness;
 pub use session::{JwtKeys, LoginThrottle, Passwords};

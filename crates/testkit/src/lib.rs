@@ -10,6 +10,7 @@ pub mod badup;
 pub mod bill;
 pub mod canned;
 pub mod chance;
+pub mod command;
 pub mod corpus;
 mod deflate;
 pub mod environment;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::SETTINGS;
+use crate::nouns::NounCommand;
 
 /// Yumen, an AI gateway: says who is calling, what they may use, where it goes and what it cost.
 #[derive(Parser)]
@@ -30,12 +31,15 @@ pub enum Command {
     /// Look at the configuration without running anything.
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// API keys, while no server runs on the data directory.
-    #[command(subcommand)]
-    Key(KeyCommand),
-    /// People who sign in, while no server runs on the data directory.
-    #[command(subcommand)]
-    User(UserCommand),
+    /// What the administration API has.
+    #[command(flatten)]
+    Noun(NounCommand),
+    /// Print what a shell needs to complete commands.
+    #[command(after_help = "Example:\n  yumen completions bash > /etc/bash_completion.d/yumen")]
+    Completions {
+        /// For which shell.
+        shell: Shell,
+    },
     /// Print the version.
     #[command(after_help = "Example:\n  yumen version --json")]
     Version,
@@ -93,8 +97,8 @@ pub enum ConfigCommand {
     },
 }
 
-/// Where an offline command finds the data.
-#[derive(Args)]
+/// Where a command finds the data.
+#[derive(Args, Clone, Default)]
 pub struct Place {
     /// Configuration file; without it, yumen.toml when there is one.
     #[arg(long, value_name = "FILE")]
@@ -104,62 +108,35 @@ pub struct Place {
     pub data: Option<String>,
 }
 
-/// What to do with keys.
-#[derive(Subcommand)]
-pub enum KeyCommand {
-    /// Make a key; its text is shown once.
-    #[command(after_help = "Example:\n  yumen key create --name laptop --model gpt-4.1 --rpm 60")]
-    Create(KeyCreate),
-    /// List the keys, newest first.
-    #[command(after_help = "Example:\n  yumen key list --json")]
-    List {
-        /// Where the data is.
-        #[command(flatten)]
-        place: Place,
-    },
-    /// End a key for good.
-    #[command(after_help = "Example:\n  yumen key revoke agm4fyq3zxeuxpzr4mwkq2v3ca")]
-    Revoke {
-        /// The key's id: the part of its text after `sk-ym-`.
-        id: String,
-        /// Where the data is.
-        #[command(flatten)]
-        place: Place,
-    },
-}
-
-/// Flags of `key create`.
-#[derive(Args)]
-pub struct KeyCreate {
-    /// What to call it.
-    #[arg(long)]
-    pub name: String,
-    /// A model that it may use; give it again for more; without it, all.
-    #[arg(long = "model", value_name = "MODEL")]
-    pub models: Vec<String>,
-    /// Requests a minute.
-    #[arg(long)]
-    pub rpm: Option<u64>,
-    /// Tokens a minute.
-    #[arg(long)]
-    pub tpm: Option<u64>,
+/// By which way a command administers: the data directory, whether or not a server runs on it, or an address.
+#[derive(Args, Clone, Default)]
+pub struct Reach {
     /// Where the data is.
     #[command(flatten)]
     pub place: Place,
+    /// The address of a server to ask instead, with ADMIN_TOKEN or one of the flags below.
+    #[arg(long, value_name = "URL", env = "YUMEN_URL")]
+    pub url: Option<String>,
+    /// A file with the token for --url; - is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Sign in at --url as this person.
+    #[arg(long = "as", value_name = "EMAIL")]
+    pub sign_in_as: Option<String>,
+    /// A file with their password; - is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
 }
 
-/// What to do with people.
-#[derive(Subcommand)]
-pub enum UserCommand {
-    /// Give somebody a new password, shown once, and end their sessions.
-    #[command(after_help = "Example:\n  yumen user reset-password admin@localhost")]
-    ResetPassword {
-        /// The sign-in name.
-        email: String,
-        /// Where the data is.
-        #[command(flatten)]
-        place: Place,
-    },
+/// A shell that completes commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// GNU Bash.
+    Bash,
+    /// Z shell.
+    Zsh,
+    /// fish.
+    Fish,
 }
 
 /// Every setting with its names, below the help of `config check`.

@@ -4,12 +4,14 @@
 //! logic of the planes that it wires.
 #![forbid(unsafe_code)]
 
+pub mod administration;
 pub mod banner;
 pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod demo;
 pub mod entropy;
+pub mod nouns;
 pub mod problem;
 pub mod startup;
 pub mod system_clock;

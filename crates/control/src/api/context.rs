@@ -27,6 +27,12 @@ use crate::state::ControlState;
 #[derive(Clone, Debug)]
 pub struct CallerKey(pub ResourceId);
 
+/// Marks a request of the command line on the data directory, which needs no credential: it came over the
+/// socket that only the directory's owner may open, or from within the process. Inserted by `yumen` only, as a
+/// request extension; it cannot come from the network.
+#[derive(Clone, Copy, Debug)]
+pub struct LocalOperator;
+
 /// An authorised request: who asks, and what they may work with.
 #[derive(Clone)]
 pub struct Context {
@@ -57,6 +63,7 @@ impl Context {
                 let key = request.extensions.get::<CallerKey>();
                 Actor::Key(key.ok_or_else(|| Refusal::new(Code::InvalidApiKey))?.0.clone())
             }
+            _ if request.extensions.get::<LocalOperator>().is_some() => Actor::CommandLine,
             _ => signed_in(&state, bearer(request)?).await?,
         };
         if !permission.roles().is_empty() {
@@ -110,7 +117,7 @@ impl Context {
     #[must_use]
     pub fn sees_all_tenants(&self) -> bool {
         match &self.actor {
-            Actor::AdminToken => true,
+            Actor::AdminToken | Actor::CommandLine => true,
             Actor::User { user, .. } => user.role != Role::User && user.tenant_id == DEFAULT_TENANT,
             Actor::Anonymous | Actor::Key(_) => false,
         }

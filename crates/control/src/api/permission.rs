@@ -75,6 +75,8 @@ pub enum Actor {
     },
     /// The static administration token.
     AdminToken,
+    /// Whoever works on the data directory itself, by the command line.
+    CommandLine,
     /// The owner of an API key.
     Key(ResourceId),
 }
@@ -87,6 +89,8 @@ impl Actor {
             Self::Anonymous | Self::Key(_) => None,
             Self::User { user, .. } => Some(user.role),
             Self::AdminToken => Some(Role::Admin),
+            // Whoever may read the keys and write the database can do everything in any case.
+            Self::CommandLine => Some(Role::Owner),
         }
     }
 
@@ -95,7 +99,7 @@ impl Actor {
     pub fn tenant(&self) -> &str {
         match self {
             Self::User { user, .. } => &user.tenant_id,
-            Self::Anonymous | Self::AdminToken | Self::Key(_) => DEFAULT_TENANT,
+            Self::Anonymous | Self::AdminToken | Self::CommandLine | Self::Key(_) => DEFAULT_TENANT,
         }
     }
 
@@ -106,6 +110,7 @@ impl Actor {
             Self::Anonymous => "anonymous".to_owned(),
             Self::User { user, .. } => format!("user:{}", user.id),
             Self::AdminToken => "admin-token".to_owned(),
+            Self::CommandLine => "command-line".to_owned(),
             Self::Key(id) => format!("key:{id}"),
         }
     }

@@ -10,6 +10,8 @@ mod authentication;
 #[cfg(test)]
 mod cancel;
 #[cfg(test)]
+mod commands;
+#[cfg(test)]
 mod configuration;
 #[cfg(test)]
 mod corpus;

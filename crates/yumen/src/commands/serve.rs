@@ -22,7 +22,7 @@ use crate::problem::Problem;
 use crate::startup;
 use crate::system_clock::SystemClock;
 use crate::wiring::control_plane::Bridge;
-use crate::wiring::{control_plane, data_plane, demo, keys, ledger, side_listener, signals};
+use crate::wiring::{control_plane, data_plane, demo, keys, ledger, local_socket, side_listener, signals};
 
 /// How long the last records may take to be written at the end.
 const RECORD_PATIENCE: Duration = Duration::from_secs(20);
@@ -138,6 +138,7 @@ async fn start(
         tokio::spawn(retention::run(Arc::clone(&store), clock, stopping.clone())),
         tokio::spawn(proxy::follow(Arc::clone(&shared), subscriber, applied)),
         side_listener::serve(sides, &control, &stopping),
+        local_socket::serve(&settings.data, &control, &stopping),
     ];
     Ok(Running { stop, listening, shared, control, beside, ledger, recorder, store })
 }

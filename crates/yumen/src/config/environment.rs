@@ -8,9 +8,9 @@ use crate::problem::Problem;
 /// A variable: its name, its value, and its line when it comes from `.env`.
 pub type Variable = (String, String, Option<usize>);
 
-/// Names that begin with `YUMEN_` but are not settings of a running process: what tests read (the path
-/// of the corpus, the binary under test, the tier).
-const NOT_SETTINGS: &[&str] = &["YUMEN_BIN", "YUMEN_CORPUS", "YUMEN_NIGHTLY"];
+/// Names that begin with `YUMEN_` but are not settings of a running process: the server that commands ask, and
+/// what tests read (the path of the corpus, the binary under test, the tier).
+const NOT_SETTINGS: &[&str] = &["YUMEN_BIN", "YUMEN_CORPUS", "YUMEN_NIGHTLY", "YUMEN_URL"];
 
 /// Names that other versions of this program or its predecessors read, and what holds instead.
 const WITHOUT_EFFECT: &[(&str, &str)] = &[

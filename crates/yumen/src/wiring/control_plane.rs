@@ -99,7 +99,11 @@ impl Bridge {
     }
 
     /// Answers a request on the control runtime.
-    pub async fn answer(&self, mut request: Request<Incoming>, known: HandedOver) -> Response<ControlBody> {
+    pub async fn answer<B>(&self, mut request: Request<B>, known: HandedOver) -> Response<ControlBody>
+    where
+        B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         if request.uri().path() == "/metrics" {
             return self.scrape.answer(&request, known.client).map(boxed);
         }
@@ -161,7 +165,7 @@ impl Scrape {
     /// The metrics: for loopback, or for whoever has the metrics token.
     fn answer(
         &self,
-        request: &Request<Incoming>,
+        request: &Request<impl Sized>,
         client: IpAddr,
     ) -> Response<http_body_util::Full<bytes::Bytes>> {
         let sent = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);

@@ -25,6 +25,15 @@ pub fn start_log(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<LevelHan
         .map_err(|error| Problem::new("cannot start the log", error.to_string(), "set log.level to info"))
 }
 
+/// Starts the log of a command, which says by itself what it has done: only what went wrong beside it is logged.
+///
+/// # Errors
+/// The process already has one.
+pub fn start_quiet_log(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<LevelHandle, Problem> {
+    telemetry::log::init(log_format(settings), "error", Arc::clone(clock))
+        .map_err(|error| Problem::new("cannot start the log", error.to_string(), "run one command at a time"))
+}
+
 /// The form of log lines and of the digest.
 #[must_use]
 pub fn log_format(settings: &Settings) -> Format {

@@ -6,5 +6,7 @@ pub mod data_plane;
 pub mod demo;
 pub mod keys;
 pub mod ledger;
+pub mod local_socket;
+pub mod offline;
 pub mod side_listener;
 pub mod signals;
