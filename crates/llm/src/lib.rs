@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod array;
 pub mod aws_stream;
 #[allow(dead_code, reason = "the first codecs are about to use it")]
 pub mod codec;
@@ -30,9 +31,9 @@ mod usage;
 pub use codec::codec;
 pub use failure::{UpstreamFailure, classify};
 pub use json_writer::JsonWriter;
-pub use peek::{Call, Spans, peek};
+pub use peek::{Call, Framing, Kept, Spans, peek, peek_at};
 pub use provider::Quirks;
 pub use scanner::{Scanner, estimate_tokens};
 pub use splice::{Edits, splice};
-pub use surface::{Envelope, Family, Surface};
+pub use surface::{Envelope, Family, Surface, percent_decoded};
 pub use usage::{CacheConvention, ReasoningConvention};

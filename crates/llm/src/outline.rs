@@ -15,6 +15,9 @@ const BLOCK: usize = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
     Usage,
+    /// Gemini's usage.
+    UsageMetadata,
+    Id,
     Error,
     BaseResp,
     Meta,
@@ -26,11 +29,13 @@ pub(crate) enum Wanted {
 }
 
 impl Wanted {
-    const COUNT: usize = 8;
+    const COUNT: usize = 10;
 
     fn named(name: &[u8]) -> Option<Self> {
         Some(match name {
             b"usage" => Self::Usage,
+            b"usageMetadata" => Self::UsageMetadata,
+            b"id" => Self::Id,
             b"error" => Self::Error,
             b"base_resp" => Self::BaseResp,
             b"meta" => Self::Meta,

@@ -7,12 +7,13 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use bytes::Bytes;
+use http::Uri;
 use model::{Code, Rejection};
 use serde::de::IgnoredAny;
 
 use crate::json::{self, Fault};
 use crate::members;
-use crate::surface::Surface;
+use crate::surface::{Family, Surface};
 
 /// What a request asks for, as far as the gateway cares.
 #[derive(Clone, Debug)]
@@ -23,14 +24,66 @@ pub struct Call {
     pub model: Box<str>,
     /// Whether the answer shall be a stream of events.
     pub stream: bool,
+    /// How the pieces of a stream are told apart.
+    pub framing: Framing,
     /// Whether the caller itself asked for usage in the stream.
     pub include_usage: bool,
     /// The most tokens the answer may have, when the request says so.
     pub max_output: Option<u64>,
     /// How many answers are asked for (`n`), at least 1.
     pub choices: u32,
+    /// What the provider has kept or is to keep, of requests that say something about it.
+    pub kept: Option<Box<Kept>>,
     /// Where the parts lie that may be rewritten.
     pub spans: Spans,
+}
+
+impl Call {
+    /// A request about a response that the provider keeps, made once by `model`. It has no body.
+    #[must_use]
+    pub fn of_stored(model: &str, stream: bool) -> Self {
+        Self {
+            surface: Surface::StoredResponse,
+            model: model.into(),
+            stream,
+            framing: Framing::Events,
+            include_usage: false,
+            max_output: None,
+            choices: 1,
+            kept: None,
+            spans: Spans {
+                first_member: 0,
+                empty: true,
+                model: None,
+                stream_options: StreamOptions::Absent,
+                max_output: None,
+                config: None,
+            },
+        }
+    }
+}
+
+/// How the pieces of a stream are told apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Framing {
+    /// Server-sent events.
+    #[default]
+    Events,
+    /// The elements of one JSON array, as Gemini sends them to those who do not ask for events.
+    Array,
+}
+
+/// What a request to OpenAI's Responses says about state that lives at the provider.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// The response that it goes on from.
+    pub previous_response: Option<Box<str>>,
+    /// The conversation that it belongs to.
+    pub conversation: Option<Box<str>>,
+    /// Whether the caller does not wait for the answer.
+    pub background: bool,
+    /// Whether the response is not to be kept.
+    pub unkept: bool,
 }
 
 /// Byte ranges of a request body that [`crate::splice`] may rewrite.
@@ -38,12 +91,16 @@ pub struct Call {
 pub struct Spans {
     /// Just behind the body's opening brace.
     pub(crate) first_member: usize,
-    /// The model's raw value, quotes included.
-    pub(crate) model: Range<usize>,
+    /// Whether the body is an object without members.
+    pub(crate) empty: bool,
+    /// The model's raw value, quotes included; nothing where the path names the model.
+    pub(crate) model: Option<Range<usize>>,
     /// What `stream_options` is.
     pub(crate) stream_options: StreamOptions,
     /// The raw value of the longest answer that is asked for.
     pub(crate) max_output: Option<Range<usize>>,
+    /// Gemini's object of settings, in which the longest answer stands.
+    pub(crate) config: Option<Range<usize>>,
 }
 
 /// What a request's `stream_options` is, and where.
@@ -64,12 +121,33 @@ pub(crate) enum StreamOptions {
 /// `INVALID_REQUEST` for an empty body, for bytes that are not one JSON object, for a duplicate of a
 /// field that is read here, for nesting deeper than 64, and for a model or a `stream` of the wrong type.
 pub fn peek(surface: Surface, body: &Bytes) -> Result<Call, Rejection> {
+    look(surface, None, body)
+}
+
+/// Reads `body` as a request to `surface` at `uri`, which names the model where Gemini's paths do.
+///
+/// # Errors
+/// As [`peek`].
+pub fn peek_at(surface: Surface, uri: &Uri, body: &Bytes) -> Result<Call, Rejection> {
+    if surface.family() != Family::Gemini {
+        return look(surface, None, body);
+    }
+    let model = Surface::model_in_path(uri.path());
+    let mut call = look(surface, Some(model.unwrap_or_default()), body)?;
+    let events = uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "alt=sse"));
+    if call.stream && !events {
+        call.framing = Framing::Array;
+    }
+    Ok(call)
+}
+
+fn look(surface: Surface, model: Option<String>, body: &Bytes) -> Result<Call, Rejection> {
     // Most requests are ASCII, and that is cheaper to see.
     if !body.is_ascii() && std::str::from_utf8(body).is_err() {
         return Err(invalid("The request body is not valid UTF-8."));
     }
     match body.trim_ascii_start().first() {
-        Some(b'{') => read(surface, body)?.into_call(surface, body),
+        Some(b'{') => read(surface, body)?.into_call(surface, model, body),
         Some(_) => Err(invalid("The request body is not a JSON object.")),
         None => Err(invalid("The request body is empty.")),
     }
@@ -130,12 +208,23 @@ struct Fields<'a> {
     max_tokens: Option<&'a str>,
     max_completion_tokens: Option<&'a str>,
     n: Option<&'a str>,
+    config: Option<&'a str>,
+    previous: Option<&'a str>,
+    conversation: Option<&'a str>,
+    background: Option<&'a str>,
+    store: Option<&'a str>,
     duplicate: Option<&'static str>,
 }
 
 impl<'a> Fields<'a> {
     /// The place for the member `key` when `surface` reads it.
     fn slot(&mut self, surface: Surface, key: &[u8]) -> Option<(&'static str, &mut Option<&'a str>)> {
+        match surface {
+            Surface::GenerateContent | Surface::StreamGenerateContent => return self.gemini_slot(key),
+            _ if surface.family() == Family::Gemini => return None,
+            _ if surface.is_responses() => return self.responses_slot(key),
+            _ => {}
+        }
         let chat = matches!(surface, Surface::ChatCompletions | Surface::Completions);
         match key {
             b"model" => Some(("model", &mut self.model)),
@@ -150,34 +239,124 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn into_call(self, surface: Surface, body: &[u8]) -> Result<Call, Rejection> {
-        let raw_model = self.model.ok_or_else(|| invalid("The field `model` is missing.").at("model"))?;
-        let model = string(raw_model)
-            .filter(|name| !name.is_empty())
-            .ok_or_else(|| invalid("The field `model` must be a non-empty string.").at("model"))?;
+    fn responses_slot(&mut self, key: &[u8]) -> Option<(&'static str, &mut Option<&'a str>)> {
+        Some(match key {
+            b"model" => ("model", &mut self.model),
+            b"stream" => ("stream", &mut self.stream),
+            b"max_output_tokens" => ("max_output_tokens", &mut self.max_tokens),
+            b"previous_response_id" => ("previous_response_id", &mut self.previous),
+            b"conversation" => ("conversation", &mut self.conversation),
+            b"background" => ("background", &mut self.background),
+            b"store" => ("store", &mut self.store),
+            _ => return None,
+        })
+    }
+
+    /// Gemini takes both spellings of every name, and clients mix them.
+    fn gemini_slot(&mut self, key: &[u8]) -> Option<(&'static str, &mut Option<&'a str>)> {
+        match key {
+            b"generationConfig" | b"generation_config" => Some(("generationConfig", &mut self.config)),
+            _ => None,
+        }
+    }
+
+    fn into_call(
+        mut self,
+        surface: Surface,
+        in_path: Option<String>,
+        body: &Bytes,
+    ) -> Result<Call, Rejection> {
+        let named = if in_path.is_some() { None } else { self.model };
+        let model: Box<str> = match in_path {
+            Some(model) => model.into(),
+            None => self.named_model()?,
+        };
         let stream_options = read_stream_options(body, self.stream_options)?;
         let include_usage = match &stream_options {
             StreamOptions::Object { include_usage: Some(range), .. } => &body[range.clone()] == b"true",
             _ => false,
         };
+        self.read_config();
+        let first_member = body.len() - body.trim_ascii_start().len() + 1;
         let spans = Spans {
-            first_member: body.len() - body.trim_ascii_start().len() + 1,
-            model: range_within(body, raw_model),
+            first_member,
+            empty: body[first_member..].trim_ascii_start().first() == Some(&b'}'),
+            model: named.map(|raw| range_within(body, raw)),
             stream_options,
             max_output: self.max_completion_tokens.or(self.max_tokens).map(|raw| range_within(body, raw)),
+            config: self.config.map(|raw| range_within(body, raw)),
         };
         Ok(Call {
             surface,
-            model: model.into(),
-            stream: read_stream(self.stream)?,
+            model,
+            stream: surface == Surface::StreamGenerateContent || read_stream(self.stream)?,
+            framing: Framing::Events,
             include_usage,
             max_output: self
                 .max_completion_tokens
                 .and_then(count)
                 .or_else(|| self.max_tokens.and_then(count)),
             choices: self.n.and_then(count).map_or(1, |n| u32::try_from(n).unwrap_or(u32::MAX).max(1)),
+            kept: self.kept()?,
             spans,
         })
+    }
+
+    fn named_model(&self) -> Result<Box<str>, Rejection> {
+        let raw = self.model.ok_or_else(|| invalid("The field `model` is missing.").at("model"))?;
+        let model = string(raw)
+            .filter(|name| !name.is_empty())
+            .ok_or_else(|| invalid("The field `model` must be a non-empty string.").at("model"))?;
+        Ok(model.into())
+    }
+
+    /// The settings that Gemini keeps in an object of their own. What is no object is the upstream's to
+    /// refuse.
+    fn read_config(&mut self) {
+        let Some(raw) = self.config.filter(|raw| raw.starts_with('{')) else {
+            self.config = None;
+            return;
+        };
+        let _ = members::each(raw, |key, value| match key {
+            "maxOutputTokens" | "max_output_tokens" => self.max_tokens = Some(value),
+            "candidateCount" | "candidate_count" => self.n = Some(value),
+            _ => {}
+        });
+    }
+
+    fn kept(&self) -> Result<Option<Box<Kept>>, Rejection> {
+        let kept = Kept {
+            previous_response: read_id(self.previous, "previous_response_id")?,
+            conversation: match self.conversation.filter(|raw| raw.starts_with('{')) {
+                Some(raw) => read_id(member(raw, "id"), "conversation")?,
+                None => read_id(self.conversation, "conversation")?,
+            },
+            background: self.background == Some("true"),
+            unkept: self.store == Some("false"),
+        };
+        Ok((kept != Kept::default()).then(|| Box::new(kept)))
+    }
+}
+
+/// The raw value of one member of an object.
+fn member<'a>(raw: &'a str, name: &str) -> Option<&'a str> {
+    let mut found = None;
+    let _ = members::each(raw, |key, value| {
+        if key == name {
+            found = Some(value);
+        }
+    });
+    found
+}
+
+/// An id, `null` being none.
+fn read_id(raw: Option<&str>, name: &'static str) -> Result<Option<Box<str>>, Rejection> {
+    let Some(raw) = raw.filter(|raw| *raw != "null") else {
+        return Ok(None);
+    };
+    match string(raw).filter(|id| !id.is_empty()) {
+        Some(id) => Ok(Some(id.into())),
+        None => Err(invalid(format!("The field `{name}` must name an id.")).at(name)),
     }
 }
 
@@ -261,12 +440,58 @@ mod tests {
 
     #[test]
     fn every_surface_needs_a_model_by_name() {
-        for surface in Surface::ALL {
+        for surface in Surface::ALL.into_iter().filter(|surface| surface.family() != Family::Gemini) {
             assert_eq!(&*peeked(surface, r#"{"model":"m"}"#).unwrap().model, "m");
             for body in ["{}", r#"{"model":1}"#, r#"{"model":null}"#, r#"{"model":""}"#, r#"{"model":["m"]}"#]
             {
                 assert_eq!(refusal(surface, body).0.as_deref(), Some("model"), "{body}");
             }
+        }
+    }
+
+    #[test]
+    fn gemini_names_the_model_in_the_path_and_its_settings_in_either_spelling() {
+        let at = |uri: &str, body: &'static str| {
+            let uri: Uri = uri.parse().unwrap();
+            let surface = Surface::from_path(uri.path()).unwrap();
+            peek_at(surface, &uri, &Bytes::from_static(body.as_bytes())).unwrap()
+        };
+        let call = at(
+            "/v1beta/models/a%2Fb:generateContent?key=k",
+            r#"{"model":7,"contents":[],"generationConfig":{"maxOutputTokens":9,"candidateCount":2}}"#,
+        );
+        assert_eq!((&*call.model, call.stream, call.max_output, call.choices), ("a/b", false, Some(9), 2));
+        let call = at("/models/a:streamGenerateContent", r#"{"generation_config":{"max_output_tokens":9}}"#);
+        assert_eq!((call.stream, call.framing, call.max_output), (true, Framing::Array, Some(9)));
+        let call = at("/v1/models/a:streamGenerateContent?alt=sse", "{}");
+        assert_eq!((call.stream, call.framing), (true, Framing::Events));
+    }
+
+    #[test]
+    fn responses_say_what_they_go_on_from() {
+        let kept = |body| peeked(Surface::Responses, body).unwrap().kept;
+        assert_eq!(kept(r#"{"model":"m","previous_response_id":null,"store":true}"#), None);
+        let call = peeked(
+            Surface::Responses,
+            r#"{"model":"m","stream":true,"max_output_tokens":16,"previous_response_id":"resp_1"}"#,
+        )
+        .unwrap();
+        assert_eq!((call.stream, call.max_output), (true, Some(16)));
+        assert_eq!(call.kept.unwrap().previous_response.as_deref(), Some("resp_1"));
+        let named = kept(r#"{"model":"m","conversation":{"id":"conv_1"},"background":true,"store":false}"#);
+        let expected = Kept {
+            previous_response: None,
+            conversation: Some("conv_1".into()),
+            background: true,
+            unkept: true,
+        };
+        assert_eq!(named.as_deref(), Some(&expected));
+        for body in [
+            r#"{"model":"m","previous_response_id":7}"#,
+            r#"{"model":"m","previous_response_id":""}"#,
+            r#"{"model":"m","conversation":[]}"#,
+        ] {
+            assert!(refusal(Surface::Responses, body).0.is_some(), "{body}");
         }
     }
 

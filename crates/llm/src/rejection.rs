@@ -4,9 +4,12 @@
 //! Only the wording is made here. Statuses, types and hints come from the table of codes; headers
 //! (`x-yumen-code`, `retry-after`) are the caller's.
 
+mod responses;
+
 use model::clock::rfc3339;
 use model::{Code, Rejection, RequestId, TraceId, Usage};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::surface::Envelope;
 
@@ -32,7 +35,8 @@ fn dressed(
 ) -> (u16, Vec<u8>) {
     let info = rejection.code.info();
     match envelope {
-        Envelope::OpenAi => (info.http, openai(rejection, usage)),
+        Envelope::OpenAi | Envelope::Responses => (info.http, openai(rejection, usage)),
+        Envelope::Gemini => (info.http, gemini(rejection, usage)),
         Envelope::Native => (info.http, native(rejection, trace_id, usage)),
         Envelope::Anthropic => {
             let (status, kind) = match upstreams_overloaded(rejection) {
@@ -44,6 +48,17 @@ fn dressed(
     }
 }
 
+/// What an answer had said before it had to be ended, as far as its last event repeats it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Told<'a> {
+    /// What was used of it, where something was.
+    pub usage: Option<&'a Usage>,
+    /// The id that a response had in its stream, and the number of the last event.
+    pub response: Option<(&'a str, u64)>,
+    /// The model asked for.
+    pub model: &'a str,
+}
+
 /// The event that ends a stream whose status is already sent, with what was used of it where something
 /// was. No terminal marker may follow it.
 #[must_use]
@@ -51,12 +66,15 @@ pub fn stream_event(
     envelope: Envelope,
     rejection: &Rejection,
     (request_id, trace_id): (&RequestId, &TraceId),
-    usage: Option<&Usage>,
+    told: Told<'_>,
 ) -> Vec<u8> {
-    let (_, json) = dressed(envelope, rejection, (request_id, trace_id), usage);
+    if envelope == Envelope::Responses {
+        return responses::failed(rejection, request_id, told);
+    }
+    let (_, json) = dressed(envelope, rejection, (request_id, trace_id), told.usage);
     let prefix: &[u8] = match envelope {
-        Envelope::OpenAi => b"data: ",
         Envelope::Anthropic | Envelope::Native => b"event: error\ndata: ",
+        _ => b"data: ",
     };
     [prefix, &json, b"\n\n"].concat()
 }
@@ -135,6 +153,48 @@ fn anthropic(
         r#type: "error",
         error: Error { r#type: error_type, message: &rejection.message, usage },
         request_id: request_id.to_string(),
+    })
+}
+
+/// Google's shape; the code stands in an `ErrorInfo`, when to come back in a `RetryInfo`.
+fn gemini(rejection: &Rejection, usage: Option<&Usage>) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        error: Error<'a>,
+        #[serde(rename = "usageMetadata", skip_serializing_if = "Option::is_none")]
+        usage: Option<Used>,
+    }
+    #[derive(Serialize)]
+    struct Error<'a> {
+        code: u16,
+        message: &'a str,
+        status: &'static str,
+        details: Vec<serde_json::Value>,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Used {
+        prompt_token_count: u64,
+        candidates_token_count: u64,
+        thoughts_token_count: u64,
+        total_token_count: u64,
+    }
+    let info = rejection.code.info();
+    let mut details = vec![json!({
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": info.name, "domain": "yumen",
+    })];
+    if let Some(seconds) = rejection.retry_after {
+        let delay = format!("{seconds}s");
+        details.push(json!({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}));
+    }
+    json(&Body {
+        error: Error { code: info.http, message: &rejection.message, status: info.google_status, details },
+        usage: usage.map(|usage| Used {
+            prompt_token_count: usage.total_input(),
+            candidates_token_count: usage.output.saturating_sub(usage.reasoning),
+            thoughts_token_count: usage.reasoning,
+            total_token_count: usage.total(),
+        }),
     })
 }
 
@@ -262,7 +322,8 @@ mod tests {
             (Envelope::Anthropic, "/error/usage", ["input_tokens", "output_tokens"]),
         ] {
             let rejection = Rejection::new(Code::QuotaTokenExceeded);
-            let event = stream_event(envelope, &rejection, (&request, &trace), Some(&usage));
+            let told = Told { usage: Some(&usage), ..Told::default() };
+            let event = stream_event(envelope, &rejection, (&request, &trace), told);
             let text = String::from_utf8(event).unwrap();
             let event: Value = serde_json::from_str(text.split_once("data: ").unwrap().1).unwrap();
             let used = event.pointer(place).unwrap();
@@ -271,16 +332,56 @@ mod tests {
     }
 
     #[test]
+    fn a_failed_response_ends_with_both_of_its_events() {
+        let (request, trace) = ids();
+        let usage = Usage { input: 3, cache_read: 2, output: 7, reasoning: 1, ..Usage::default() };
+        let told = Told { usage: Some(&usage), response: Some(("resp_1", 4)), model: "m" };
+        for code in Code::ALL {
+            let rejection = Rejection::because(*code, "a\nb");
+            let event = stream_event(Envelope::Responses, &rejection, (&request, &trace), told);
+            let text = String::from_utf8(event).unwrap();
+            let data: Vec<Value> = text
+                .lines()
+                .filter_map(|line| line.strip_prefix("data: "))
+                .map(|data| serde_json::from_str(data).unwrap())
+                .collect();
+            assert_eq!((&data[0]["type"], &data[0]["sequence_number"]), (&json!("error"), &json!(5)));
+            assert_eq!(data[0]["error"]["code"], code.name());
+            let response = &data[1]["response"];
+            assert_eq!((&data[1]["sequence_number"], &response["id"]), (&json!(6), &json!("resp_1")));
+            assert_eq!(
+                (&response["status"], &response["error"]["message"]),
+                (&json!("failed"), &json!("a\nb"))
+            );
+            assert_eq!(response["usage"]["total_tokens"], 12);
+            assert_eq!(data.len(), 2);
+        }
+    }
+
+    #[test]
+    fn google_clients_are_told_the_status_the_reason_and_when_to_come_back() {
+        for code in Code::ALL {
+            let info = code.info();
+            let rejection = Rejection::because(*code, "no").retry_after(17);
+            let (status, body) = parsed(Envelope::Gemini, &rejection);
+            assert_eq!((status, &body["error"]["code"]), (info.http, &json!(info.http)));
+            assert_eq!(body["error"]["status"], info.google_status);
+            assert_eq!(body["error"]["details"][0]["reason"], info.name);
+            assert_eq!(body["error"]["details"][1]["retryDelay"], "17s");
+        }
+    }
+
+    #[test]
     fn stream_events_are_one_event_each_without_terminal_marker() {
         let (request, trace) = ids();
-        for envelope in Envelope::ALL {
+        for envelope in Envelope::ALL.into_iter().filter(|envelope| *envelope != Envelope::Responses) {
             for code in Code::ALL {
-                let event =
-                    stream_event(envelope, &Rejection::because(*code, "a\nb"), (&request, &trace), None);
+                let rejection = Rejection::because(*code, "a\nb");
+                let event = stream_event(envelope, &rejection, (&request, &trace), Told::default());
                 let text = String::from_utf8(event).unwrap();
                 let event = text.strip_suffix("\n\n").unwrap();
                 let (name, data) = event.split_once("data: ").unwrap();
-                let named = envelope != Envelope::OpenAi;
+                let named = !matches!(envelope, Envelope::OpenAi | Envelope::Gemini);
                 assert_eq!(name, if named { "event: error\n" } else { "" });
                 assert!(!data.contains('\n'));
                 serde_json::from_str::<Value>(data).unwrap();

@@ -3,13 +3,16 @@
 //! The bytes are handed on as they came; the one exception is the usage chunk that the caller did
 //! not ask for and we did, which is cut out of the stream.
 
+mod array;
 mod stream;
 mod unary;
 
 use bytes::Bytes;
 use model::{Rejection, Usage};
 
+use crate::dialect::Findings;
 use crate::failure::UpstreamFailure;
+use crate::peek::{Call, Framing};
 use crate::provider::Quirks;
 use crate::surface::Surface;
 
@@ -21,6 +24,7 @@ pub struct Scanner(Mode);
 #[derive(Clone, Debug)]
 enum Mode {
     Stream(Box<stream::Stream>),
+    Array(Box<array::Array>),
     Unary(Box<unary::Unary>),
 }
 
@@ -31,6 +35,21 @@ impl Scanner {
     pub fn stream(surface: Surface, quirks: &Quirks, strip_usage_chunk: bool, choices: u32) -> Self {
         let stream = stream::Stream::new(surface, quirks, strip_usage_chunk, choices);
         Self(Mode::Stream(Box::new(stream)))
+    }
+
+    /// For a streamed answer to `call`, however its pieces are told apart.
+    #[must_use]
+    pub fn of_stream(call: &Call, quirks: &Quirks, strip_usage_chunk: bool) -> Self {
+        match call.framing {
+            Framing::Events => Self::stream(call.surface, quirks, strip_usage_chunk, call.choices),
+            Framing::Array => Self::array(call.surface, quirks, call.choices),
+        }
+    }
+
+    /// For a streamed answer that is one JSON array.
+    #[must_use]
+    pub fn array(surface: Surface, quirks: &Quirks, choices: u32) -> Self {
+        Self(Mode::Array(Box::new(array::Array::new(surface, quirks, choices))))
     }
 
     /// For an answer that is one JSON object.
@@ -48,6 +67,7 @@ impl Scanner {
     pub fn push(&mut self, chunk: Bytes) -> Result<Bytes, Rejection> {
         match &mut self.0 {
             Mode::Stream(stream) => stream.push(chunk),
+            Mode::Array(array) => array.push(chunk),
             Mode::Unary(unary) => {
                 unary.push(&chunk);
                 Ok(chunk)
@@ -61,7 +81,7 @@ impl Scanner {
     pub fn flush(&mut self) -> Bytes {
         match &mut self.0 {
             Mode::Stream(stream) => stream.flush(),
-            Mode::Unary(_) => Bytes::new(),
+            Mode::Array(_) | Mode::Unary(_) => Bytes::new(),
         }
     }
 
@@ -70,8 +90,8 @@ impl Scanner {
     #[must_use]
     pub fn content_begun(&self) -> bool {
         match &self.0 {
-            Mode::Stream(stream) => stream.findings().content_begun,
             Mode::Unary(unary) => unary.content_begun(),
+            _ => self.findings().is_some_and(|findings| findings.content_begun),
         }
     }
 
@@ -79,8 +99,8 @@ impl Scanner {
     #[must_use]
     pub fn failure(&self) -> Option<&UpstreamFailure> {
         match &self.0 {
-            Mode::Stream(stream) => stream.findings().failure.as_ref(),
             Mode::Unary(unary) => unary.failure(),
+            _ => self.findings()?.failure.as_ref(),
         }
     }
 
@@ -90,6 +110,7 @@ impl Scanner {
     pub fn is_complete(&self) -> bool {
         match &self.0 {
             Mode::Stream(stream) => stream.findings().terminal,
+            Mode::Array(array) => array.is_complete(),
             Mode::Unary(unary) => unary.is_closed(),
         }
     }
@@ -99,6 +120,7 @@ impl Scanner {
     pub fn usage(&self) -> Option<Usage> {
         match &self.0 {
             Mode::Stream(stream) => stream.usage(),
+            Mode::Array(array) => array.usage(),
             Mode::Unary(unary) => unary.usage(),
         }
     }
@@ -108,8 +130,41 @@ impl Scanner {
     #[must_use]
     pub fn content_bytes(&self) -> u64 {
         match &self.0 {
-            Mode::Stream(stream) => stream.findings().content_bytes,
             Mode::Unary(unary) => unary.bytes(),
+            _ => self.findings().map_or(0, |findings| findings.content_bytes),
+        }
+    }
+
+    /// The id under which the provider keeps the answer, where it has said one (OpenAI's Responses).
+    #[must_use]
+    pub fn response_id(&self) -> Option<&str> {
+        match &self.0 {
+            Mode::Unary(unary) => unary.response_id(),
+            _ => self.findings()?.response_id.as_deref(),
+        }
+    }
+
+    /// The number of the last event, where events are numbered.
+    #[must_use]
+    pub fn last_sequence(&self) -> u64 {
+        self.findings().map_or(0, |findings| findings.sequence)
+    }
+
+    /// Of an answer that is an array: what must stand before one more element, `None` where none can follow.
+    /// `sent` says whether the last piece was sent on.
+    #[must_use]
+    pub fn before_element(&self, sent: bool) -> Option<&'static str> {
+        match &self.0 {
+            Mode::Array(array) => array.before_element(sent),
+            _ => None,
+        }
+    }
+
+    fn findings(&self) -> Option<&Findings> {
+        match &self.0 {
+            Mode::Stream(stream) => Some(stream.findings()),
+            Mode::Array(array) => Some(array.findings()),
+            Mode::Unary(_) => None,
         }
     }
 }

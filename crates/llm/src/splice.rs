@@ -6,7 +6,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::peek::{Call, StreamOptions};
-use crate::surface::Surface;
+use crate::surface::{Family, Surface};
 
 /// What shall be different in the body sent upstream.
 #[derive(Clone, Debug, Default)]
@@ -26,14 +26,17 @@ pub struct Edits {
 pub fn splice(call: &Call, body: &Bytes, edits: &Edits) -> Bytes {
     let mut changes: Vec<(Range<usize>, String)> = Vec::with_capacity(2);
     if let Some(name) = edits.model.as_deref().filter(|name| *name != &*call.model) {
-        let quoted = serde_json::to_string(name).expect("a string always serialises");
-        changes.push((call.spans.model.clone(), quoted));
+        // Where the path names the model, the address is its place.
+        if let Some(range) = &call.spans.model {
+            let quoted = serde_json::to_string(name).expect("a string always serialises");
+            changes.push((range.clone(), quoted));
+        }
     }
     if edits.ask_usage {
         changes.extend(usage_change(call));
     }
     if let Some((most, name)) = edits.max_output {
-        changes.push(max_change(call, most, name));
+        changes.push(max_change(call, body, (most, name)));
     }
     if changes.is_empty() {
         return body.clone();
@@ -60,11 +63,23 @@ fn usage_change(call: &Call) -> Option<(Range<usize>, String)> {
 }
 
 /// The change that limits the answer of `call` to `most` tokens.
-fn max_change(call: &Call, most: u64, name: &str) -> (Range<usize>, String) {
-    match &call.spans.max_output {
-        Some(range) => (range.clone(), most.to_string()),
-        // The body has a model, so another member follows and the comma is right.
-        None => (call.spans.first_member..call.spans.first_member, format!("\"{name}\":{most},")),
+fn max_change(call: &Call, body: &Bytes, (most, name): (u64, &str)) -> (Range<usize>, String) {
+    let spans = &call.spans;
+    match (&spans.max_output, &spans.config) {
+        (Some(range), _) => (range.clone(), most.to_string()),
+        (None, Some(config)) => {
+            let inside = &body[config.start + 1..config.end - 1];
+            let comma = if inside.trim_ascii().is_empty() { "" } else { "," };
+            (config.start + 1..config.start + 1, format!("\"maxOutputTokens\":{most}{comma}"))
+        }
+        (None, None) => {
+            let comma = if spans.empty { "" } else { "," };
+            let member = match call.surface.family() {
+                Family::Gemini => format!("\"generationConfig\":{{\"maxOutputTokens\":{most}}}{comma}"),
+                _ => format!("\"{name}\":{most}{comma}"),
+            };
+            (spans.first_member..spans.first_member, member)
+        }
     }
 }
 
@@ -182,6 +197,40 @@ mod tests {
         })
         .unwrap();
         assert_eq!(model.as_deref(), Some(name));
+    }
+
+    #[test]
+    fn the_longest_answer_is_limited_where_each_dialect_keeps_it() {
+        let edits = Edits { max_output: Some((5, "max_tokens")), ..Edits::default() };
+        for (path, before, after) in [
+            (
+                "/v1beta/models/m:generateContent",
+                r#"{"contents":[]}"#,
+                r#"{"generationConfig":{"maxOutputTokens":5},"contents":[]}"#,
+            ),
+            ("/v1beta/models/m:generateContent", "{}", r#"{"generationConfig":{"maxOutputTokens":5}}"#),
+            (
+                "/v1beta/models/m:generateContent",
+                r#"{"generation_config":{ }}"#,
+                r#"{"generation_config":{"maxOutputTokens":5 }}"#,
+            ),
+            (
+                "/v1beta/models/m:generateContent",
+                r#"{"generationConfig":{"topK":1,"max_output_tokens":9}}"#,
+                r#"{"generationConfig":{"topK":1,"max_output_tokens":5}}"#,
+            ),
+            (
+                "/v1beta/models/m:generateContent",
+                r#"{"generationConfig":{"topK":1}}"#,
+                r#"{"generationConfig":{"maxOutputTokens":5,"topK":1}}"#,
+            ),
+            ("/v1/messages", r#"{"model":"m","max_tokens":9}"#, r#"{"model":"m","max_tokens":5}"#),
+        ] {
+            let uri: http::Uri = path.parse().unwrap();
+            let body = Bytes::copy_from_slice(before.as_bytes());
+            let call = crate::peek::peek_at(Surface::from_path(path).unwrap(), &uri, &body).unwrap();
+            assert_eq!(splice(&call, &body, &edits), after, "{before}");
+        }
     }
 
     #[test]

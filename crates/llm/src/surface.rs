@@ -2,6 +2,10 @@
 //!
 //! Knows paths and headers only; whether a method fits is the caller's question.
 
+mod gemini;
+
+pub use gemini::percent_decoded;
+
 use http::HeaderMap;
 use serde::Deserialize;
 
@@ -13,6 +17,8 @@ pub enum Family {
     OpenAi,
     /// Anthropic's Messages API.
     Anthropic,
+    /// Google's Gemini API.
+    Gemini,
 }
 
 impl Family {
@@ -22,6 +28,7 @@ impl Family {
         match self {
             Self::OpenAi => "openai",
             Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
         }
     }
 }
@@ -43,11 +50,29 @@ pub enum Surface {
     Messages,
     /// Anthropic token counting.
     CountTokens,
+    /// OpenAI Responses.
+    Responses,
+    /// OpenAI Responses: counts the input.
+    ResponsesInputTokens,
+    /// OpenAI Responses: shortens a conversation.
+    ResponsesCompact,
+    /// OpenAI Responses: one that was made before, read, deleted or cancelled.
+    StoredResponse,
+    /// Gemini content, whole.
+    GenerateContent,
+    /// Gemini content, as a stream.
+    StreamGenerateContent,
+    /// Gemini token counting.
+    GeminiCountTokens,
+    /// A Gemini embedding.
+    EmbedContent,
+    /// Several Gemini embeddings.
+    BatchEmbedContents,
 }
 
 impl Surface {
     /// Every surface.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 16] = [
         Self::ChatCompletions,
         Self::Completions,
         Self::Embeddings,
@@ -55,6 +80,15 @@ impl Surface {
         Self::Rerank,
         Self::Messages,
         Self::CountTokens,
+        Self::Responses,
+        Self::ResponsesInputTokens,
+        Self::ResponsesCompact,
+        Self::StoredResponse,
+        Self::GenerateContent,
+        Self::StreamGenerateContent,
+        Self::GeminiCountTokens,
+        Self::EmbedContent,
+        Self::BatchEmbedContents,
     ];
 
     /// The name in records, metrics and configuration.
@@ -68,6 +102,15 @@ impl Surface {
             Self::Rerank => "rerank",
             Self::Messages => "anthropic_messages",
             Self::CountTokens => "anthropic_count_tokens",
+            Self::Responses => "openai_responses",
+            Self::ResponsesInputTokens => "openai_responses_input_tokens",
+            Self::ResponsesCompact => "openai_responses_compact",
+            Self::StoredResponse => "openai_responses_stored",
+            Self::GenerateContent => "gemini_generate_content",
+            Self::StreamGenerateContent => "gemini_stream_generate_content",
+            Self::GeminiCountTokens => "gemini_count_tokens",
+            Self::EmbedContent => "gemini_embed_content",
+            Self::BatchEmbedContents => "gemini_batch_embed_contents",
         }
     }
 
@@ -82,28 +125,64 @@ impl Surface {
             Self::Rerank => "POST /v1/rerank",
             Self::Messages => "POST /v1/messages",
             Self::CountTokens => "POST /v1/messages/count_tokens",
+            Self::Responses => "POST /v1/responses",
+            Self::ResponsesInputTokens => "POST /v1/responses/input_tokens",
+            Self::ResponsesCompact => "POST /v1/responses/compact",
+            Self::StoredResponse => "ANY /v1/responses/{id}",
+            Self::GenerateContent => "POST /v1beta/models/{model}:generateContent",
+            Self::StreamGenerateContent => "POST /v1beta/models/{model}:streamGenerateContent",
+            Self::GeminiCountTokens => "POST /v1beta/models/{model}:countTokens",
+            Self::EmbedContent => "POST /v1beta/models/{model}:embedContent",
+            Self::BatchEmbedContents => "POST /v1beta/models/{model}:batchEmbedContents",
         }
     }
 
-    /// The path below the version, with its leading slash: what is appended to an OpenAI base URL.
+    /// What ends the path: below the version, with its leading slash, what is appended to a base URL; of
+    /// Gemini's endpoints the action behind the model's name, with its colon.
     #[must_use]
     pub fn tail(self) -> &'static str {
-        &self.route()["POST /v1".len()..]
+        match self.family() {
+            Family::Gemini => &self.route()["POST /v1beta/models/{model}".len()..],
+            _ if self == Self::StoredResponse => "/responses/",
+            _ => &self.route()["POST /v1".len()..],
+        }
     }
 
-    /// The surface that `path` (without query) names: `/v1/…`, the same without version, and for
-    /// Anthropic's endpoints also below `/anthropic`. All take POST only.
+    /// The surface that `path` (without query) names: `/v1/…`, the same without version, for Anthropic's
+    /// endpoints also below `/anthropic`, for OpenAI's below `/codex`, for Gemini's below `/v1beta`.
     #[must_use]
     pub fn from_path(path: &str) -> Option<Self> {
-        if let Some(rest) = path.strip_prefix("/anthropic") {
-            let surface = Self::with_tail(rest.strip_prefix("/v1")?)?;
-            return (surface.family() == Family::Anthropic).then_some(surface);
+        for (root, family) in [("/anthropic", Family::Anthropic), ("/codex", Family::OpenAi)] {
+            if let Some(rest) = path.strip_prefix(root).filter(|rest| rest.starts_with('/')) {
+                let surface = Self::with_tail(rest.strip_prefix("/v1")?)?;
+                return (surface.family() == family).then_some(surface);
+            }
         }
-        Self::with_tail(path.strip_prefix("/v1").unwrap_or(path))
+        let tail = path.strip_prefix("/v1").filter(|rest| rest.starts_with('/')).unwrap_or(path);
+        Self::with_tail(tail).or_else(|| gemini::read(path).map(|(surface, _)| surface))
     }
 
     fn with_tail(tail: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|surface| surface.tail() == tail)
+        let named = Self::ALL.into_iter().filter(|surface| *surface != Self::StoredResponse);
+        let found = named.into_iter().find(|surface| surface.tail() == tail);
+        found.or_else(|| stored_methods(tail).map(|_| Self::StoredResponse))
+    }
+
+    /// The methods that `path` takes, as the header `Allow` lists them.
+    #[must_use]
+    pub fn methods(self, path: &str) -> &'static str {
+        let at = path.find("/responses/").unwrap_or(path.len());
+        match self {
+            Self::StoredResponse => stored_methods(&path[at..]).unwrap_or("GET"),
+            _ => "POST",
+        }
+    }
+
+    /// The model that `path` names, where the path and not the body does: resolved escapes, without the
+    /// collection it stands in.
+    #[must_use]
+    pub fn model_in_path(path: &str) -> Option<String> {
+        gemini::read(path).map(|(_, model)| model)
     }
 
     /// The family of accounts that can serve it as it is.
@@ -111,23 +190,72 @@ impl Surface {
     pub fn family(self) -> Family {
         match self {
             Self::Messages | Self::CountTokens => Family::Anthropic,
+            Self::GenerateContent
+            | Self::StreamGenerateContent
+            | Self::GeminiCountTokens
+            | Self::EmbedContent
+            | Self::BatchEmbedContents => Family::Gemini,
             _ => Family::OpenAi,
         }
     }
 
-    /// Whether a request may ask for a stream of events.
+    /// Whether it is one of OpenAI's Responses endpoints, which not every compatible provider has.
+    #[must_use]
+    pub fn is_responses(self) -> bool {
+        matches!(
+            self,
+            Self::Responses | Self::ResponsesInputTokens | Self::ResponsesCompact | Self::StoredResponse
+        )
+    }
+
+    /// Whether nothing is generated, so that nothing is charged and no place is taken at an account
+    /// (accounts contract, §1).
+    #[must_use]
+    pub fn is_free(self) -> bool {
+        matches!(
+            self,
+            Self::CountTokens | Self::ResponsesInputTokens | Self::StoredResponse | Self::GeminiCountTokens
+        )
+    }
+
+    /// Whether a request may ask for a long answer, of which most can be had as a stream.
     #[must_use]
     pub fn may_stream(self) -> bool {
-        matches!(self, Self::ChatCompletions | Self::Completions | Self::Messages)
+        matches!(
+            self,
+            Self::ChatCompletions
+                | Self::Completions
+                | Self::Messages
+                | Self::Responses
+                | Self::GenerateContent
+                | Self::StreamGenerateContent
+        )
     }
 
     /// How errors of this surface are dressed.
     #[must_use]
     pub fn envelope(self) -> Envelope {
         match self.family() {
+            Family::OpenAi if self.is_responses() => Envelope::Responses,
             Family::OpenAi => Envelope::OpenAi,
             Family::Anthropic => Envelope::Anthropic,
+            Family::Gemini => Envelope::Gemini,
         }
+    }
+}
+
+/// The methods of a stored response's paths; `None` when `tail` is none of them.
+fn stored_methods(tail: &str) -> Option<&'static str> {
+    let (id, rest) = match tail.strip_prefix("/responses/")?.split_once('/') {
+        Some((id, rest)) => (id, rest),
+        None => (&tail["/responses/".len()..], ""),
+    };
+    match rest {
+        _ if id.is_empty() => None,
+        "" => Some("GET, DELETE"),
+        "cancel" => Some("POST"),
+        "input_items" => Some("GET"),
+        _ => None,
     }
 }
 
@@ -136,15 +264,19 @@ impl Surface {
 pub enum Envelope {
     /// `{"error":{"message","type","param","code"}}`.
     OpenAi,
+    /// The same; within a stream the two events that end a failed response.
+    Responses,
     /// `{"type":"error","error":{"type","message"},"request_id"}`.
     Anthropic,
+    /// `{"error":{"code","message","status","details"}}`.
+    Gemini,
     /// The gateway's own, for routes without a dialect.
     Native,
 }
 
 impl Envelope {
     /// Every envelope.
-    pub const ALL: [Self; 3] = [Self::OpenAi, Self::Anthropic, Self::Native];
+    pub const ALL: [Self; 5] = [Self::OpenAi, Self::Responses, Self::Anthropic, Self::Gemini, Self::Native];
 
     /// The envelope for errors about `path` (without query), before or without a surface.
     #[must_use]
@@ -157,6 +289,12 @@ impl Envelope {
         let anthropic_models = below("/v1/models") && headers.contains_key("anthropic-version");
         if anthropic_models || below("/v1/messages") || below("/messages") || below("/anthropic") {
             return Self::Anthropic;
+        }
+        if below("/v1beta") || below("/v1/models") && headers.contains_key("x-goog-api-key") {
+            return Self::Gemini;
+        }
+        if below("/v1/responses") || below("/responses") || below("/codex") {
+            return Self::Responses;
         }
         if below("/v1") || below("/models") {
             return Self::OpenAi;
@@ -172,12 +310,38 @@ mod tests {
     #[test]
     fn every_surface_is_found_by_its_paths() {
         for surface in Surface::ALL {
-            let tail = surface.tail();
+            let tail = match surface.family() {
+                Family::Gemini => format!("/models/some%2Fmodel{}", surface.tail()),
+                _ if surface == Surface::StoredResponse => "/responses/resp_1".to_owned(),
+                _ => surface.tail().to_owned(),
+            };
             assert_eq!(Surface::from_path(&format!("/v1{tail}")), Some(surface));
-            assert_eq!(Surface::from_path(tail), Some(surface));
-            let prefixed = Surface::from_path(&format!("/anthropic/v1{tail}"));
-            assert_eq!(prefixed.is_some(), surface.family() == Family::Anthropic, "{tail}");
+            assert_eq!(Surface::from_path(&tail), Some(surface));
+            for (root, family) in [("/anthropic", Family::Anthropic), ("/codex", Family::OpenAi)] {
+                let prefixed = Surface::from_path(&format!("{root}/v1{tail}"));
+                assert_eq!(prefixed.is_some(), surface.family() == family, "{root} {tail}");
+            }
+            let beta = Surface::from_path(&format!("/v1beta{tail}"));
+            assert_eq!(beta.is_some(), surface.family() == Family::Gemini, "{tail}");
+            let method = surface.route().split(' ').next().unwrap_or_default();
+            assert!(method == "ANY" || surface.methods(&tail) == method);
         }
+    }
+
+    #[test]
+    fn stored_responses_have_paths_with_methods_of_their_own() {
+        for (path, methods) in [
+            ("/v1/responses/resp_1", Some("GET, DELETE")),
+            ("/responses/resp_1/input_items", Some("GET")),
+            ("/codex/v1/responses/resp_1/cancel", Some("POST")),
+            ("/v1/responses/resp_1/other", None),
+            ("/v1/responses/", None),
+            ("/v1/responses//cancel", None),
+        ] {
+            let surface = Surface::from_path(path);
+            assert_eq!(surface.map(|surface| surface.methods(path)), methods, "{path}");
+        }
+        assert_eq!(Surface::from_path("/v1/responses/compact"), Some(Surface::ResponsesCompact));
     }
 
     #[test]
@@ -192,7 +356,11 @@ mod tests {
             "/v2/messages",
             "/v1/v1/messages",
             "/anthropic/messages",
-            "/v1/responses",
+            "/v1beta/responses",
+            "/v1beta/models/x",
+            "/v1/models/x:predict",
+            "/codexx/v1/responses",
+            "/v1x/messages",
             "/api/v1/chat/completions",
         ] {
             assert_eq!(Surface::from_path(path), None, "{path}");
@@ -204,6 +372,8 @@ mod tests {
         let plain = HeaderMap::new();
         let mut versioned = HeaderMap::new();
         versioned.insert("anthropic-version", http::HeaderValue::from_static("2023-06-01"));
+        let mut google = HeaderMap::new();
+        google.insert("x-goog-api-key", http::HeaderValue::from_static("k"));
         for (path, headers, expected) in [
             ("/v1/chat/completions", &plain, Envelope::OpenAi),
             ("/embeddings", &plain, Envelope::OpenAi),
@@ -211,6 +381,14 @@ mod tests {
             ("/v1/models", &plain, Envelope::OpenAi),
             ("/v1/models/x", &versioned, Envelope::Anthropic),
             ("/v1/modelsx", &versioned, Envelope::OpenAi),
+            ("/v1/responses", &plain, Envelope::Responses),
+            ("/v1/responses/x/y", &plain, Envelope::Responses),
+            ("/v1/models/x:generateContent", &plain, Envelope::Gemini),
+            ("/models/x:countTokens", &versioned, Envelope::Gemini),
+            ("/v1beta/models", &plain, Envelope::Gemini),
+            ("/v1beta/nothing", &plain, Envelope::Gemini),
+            ("/v1/models/x", &google, Envelope::Gemini),
+            ("/v1/chat/completions", &google, Envelope::OpenAi),
             ("/v1/messages", &plain, Envelope::Anthropic),
             ("/v1/messages/batches", &plain, Envelope::Anthropic),
             ("/anthropic/v1/other", &plain, Envelope::Anthropic),

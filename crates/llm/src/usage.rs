@@ -60,6 +60,8 @@ pub(crate) struct Counts {
     audio_in: Option<u64>,
     audio_out: Option<u64>,
     web_searches: Option<u64>,
+    /// Tokens that tools have put into the prompt, counted beside it (Gemini).
+    tool_prompt: Option<u64>,
 }
 
 impl Counts {
@@ -100,6 +102,15 @@ impl Counts {
             "cacheReadInputTokens" => set(&mut self.cache_read, value),
             "cacheDetails" => self.read_cache_details(value),
             "cache_creation" => self.read_cache_creation(value),
+            // Gemini; `cachedContentTokenCount` is within the prompt's count.
+            "promptTokenCount" => set(&mut self.input, value),
+            "candidatesTokenCount" => set(&mut self.output, value),
+            "thoughtsTokenCount" => set(&mut self.reasoning, value),
+            "cachedContentTokenCount" => set(&mut self.cache_read, value),
+            "toolUsePromptTokenCount" => set(&mut self.tool_prompt, value),
+            "totalTokenCount" => set(&mut self.total, value),
+            "promptTokensDetails" => set_modality(&mut self.audio_in, value),
+            "candidatesTokensDetails" => set_modality(&mut self.audio_out, value),
             "reasoning_tokens" => set(&mut self.reasoning, value),
             "server_tool_use" => self.read_server_tools(value),
             _ => {}
@@ -183,7 +194,7 @@ impl Counts {
     /// The prompt count; an embeddings or rerank answer may state only a total.
     fn prompt(&self) -> u64 {
         let from_total = || self.total.unwrap_or(0).saturating_sub(self.output.unwrap_or(0));
-        self.input.unwrap_or_else(from_total)
+        self.input.unwrap_or_else(from_total) + self.tool_prompt.unwrap_or(0)
     }
 
     /// The answer count with reasoning in it, and the reasoning.
@@ -216,6 +227,21 @@ fn uncached(prompt: u64, cache_read: u64, cache_write: u64, convention: CacheCon
     }
     let unread = prompt - cache_read;
     unread.checked_sub(cache_write).unwrap_or(unread)
+}
+
+/// Sets `count` to the audio tokens of Gemini's list by modality.
+fn set_modality(count: &mut Option<u64>, raw: &str) {
+    for detail in members::elements(raw) {
+        let (mut audio, mut tokens) = (false, "0");
+        let _ = members::each(detail, |key, value| match key {
+            "modality" => audio = value == "\"AUDIO\"",
+            "tokenCount" => tokens = value,
+            _ => {}
+        });
+        if audio {
+            set(count, tokens);
+        }
+    }
 }
 
 /// Sets `count` to the number `raw`: negative ones become 0, absurd ones the limit. `null` and
@@ -329,6 +355,14 @@ mod tests {
                 InOutput,
                 [7, 100, 10, 20, 9, 0],
             ),
+            // Gemini: thoughts beside the answer, the cache within the prompt, tools' tokens beside it
+            (
+                r#"{"promptTokenCount":100,"cachedContentTokenCount":60,"toolUsePromptTokenCount":7,"candidatesTokenCount":20,"thoughtsTokenCount":30,"totalTokenCount":157,"promptTokensDetails":[{"modality":"TEXT","tokenCount":100}]}"#,
+                InInput,
+                BesideOutput,
+                [47, 60, 0, 0, 50, 30],
+            ),
+            (r#"{"promptTokenCount":9,"thoughtsTokenCount":5}"#, InInput, BesideOutput, [9, 0, 0, 0, 5, 5]),
             // embeddings; Jina's rerank
             (r#"{"prompt_tokens":8,"total_tokens":8}"#, InInput, InOutput, [8, 0, 0, 0, 0, 0]),
             (r#"{"total_tokens":815}"#, InInput, InOutput, [815, 0, 0, 0, 0, 0]),

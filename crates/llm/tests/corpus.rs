@@ -10,13 +10,13 @@ mod recorded {
 
     use bytes::Bytes;
     use http::HeaderMap;
-    use llm::{Edits, Surface, provider};
+    use llm::{Edits, Family, Surface, provider};
     use model::Usage;
     use serde_json::Value;
 
     use crate::replay::{Answer, Outcome};
 
-    const DIALECTS: [&str; 7] = [
+    const DIALECTS: [&str; 11] = [
         "openai-chat",
         "openai-completions",
         "openai-embeddings",
@@ -24,6 +24,10 @@ mod recorded {
         "openai-compat",
         "azure-openai",
         "openai-other",
+        "openai-responses",
+        "azure-responses",
+        "gemini",
+        "vertex-gemini",
     ];
 
     /// Recordings under one of our dialects' folders that are another API's.
@@ -75,7 +79,7 @@ mod recorded {
     }
 
     fn preset_of(vendor: &str) -> &'static provider::Preset {
-        let id = if vendor == "google" { "gemini" } else { vendor };
+        let id = if matches!(vendor, "google" | "vertex") { "gemini" } else { vendor };
         let known = provider::preset(id).filter(|preset| !preset.families.is_empty());
         known.unwrap_or_else(|| provider::preset("openai-compatible").unwrap())
     }
@@ -87,8 +91,12 @@ mod recorded {
                 return Err((*why).to_owned());
             }
             let Some(path) = &self.path else {
-                let anthropic = self.dialect.starts_with("anthropic");
-                return Ok(if anthropic { Surface::Messages } else { Surface::ChatCompletions });
+                return Ok(match self.dialect.as_str() {
+                    dialect if dialect.contains("anthropic") => Surface::Messages,
+                    dialect if dialect.contains("responses") => Surface::Responses,
+                    dialect if dialect.contains("gemini") => Surface::StreamGenerateContent,
+                    _ => Surface::ChatCompletions,
+                });
             };
             let path = path.split('?').next().unwrap_or_default();
             // "/chat/completions" ends like "/completions": the longest tail counts.
@@ -124,7 +132,14 @@ mod recorded {
         let text = std::str::from_utf8(&answer.bytes).unwrap();
         let objects =
             if answer.streamed { data_objects(text) } else { vec![serde_json::from_str(text).unwrap()] };
-        let places = ["/usage", "/message/usage", "/x_groq/usage", "/choices/0/usage"];
+        let places = [
+            "/usage",
+            "/message/usage",
+            "/x_groq/usage",
+            "/choices/0/usage",
+            "/response/usage",
+            "/usageMetadata",
+        ];
         let all = objects.iter().flat_map(|o| places.iter().filter_map(|place| o.pointer(place)));
         all.filter(|usage| usage.is_object()).cloned().collect()
     }
@@ -139,7 +154,7 @@ mod recorded {
                 }
             }
         }
-        if usage.is_null() || answer.surface == Surface::CountTokens {
+        if usage.is_null() || answer.surface.is_free() {
             return None;
         }
         let at = |place: &str| usage.pointer(place).and_then(Value::as_u64);
@@ -148,6 +163,19 @@ mod recorded {
             let read = at("/cache_read_input_tokens").unwrap_or(0);
             let reasoning = at("/output_tokens_details/thinking_tokens").unwrap_or(0);
             return Some([at("/input_tokens")?, read, written, at("/output_tokens")?, reasoning]);
+        }
+        if answer.surface.family() == Family::Gemini {
+            let count = |name: &str| at(&format!("/{name}")).unwrap_or(0);
+            let prompt = count("promptTokenCount") + count("toolUsePromptTokenCount");
+            let (cached, thoughts) = (count("cachedContentTokenCount"), count("thoughtsTokenCount"));
+            return Some([prompt - cached, cached, 0, count("candidatesTokenCount") + thoughts, thoughts]);
+        }
+        if answer.surface.is_responses() {
+            let cached = at("/input_tokens_details/cached_tokens").unwrap_or(0);
+            let written = at("/input_tokens_details/cache_write_tokens").unwrap_or(0);
+            let reasoning = at("/output_tokens_details/reasoning_tokens").unwrap_or(0);
+            let input = at("/input_tokens")? - cached - written;
+            return Some([input, cached, written, at("/output_tokens")?, reasoning]);
         }
         let (prompt, output) = (at("/prompt_tokens").unwrap_or(0), at("/completion_tokens").unwrap_or(0));
         let cached = ["/prompt_tokens_details/cached_tokens", "/cached_tokens", "/num_cached_tokens"]
@@ -175,6 +203,13 @@ mod recorded {
         if answer.surface == Surface::Messages {
             return objects.iter().any(|event| event["type"] == "message_stop");
         }
+        if answer.surface.is_responses() {
+            let ends = ["response.completed", "response.incomplete"];
+            return objects.iter().any(|event| ends.iter().any(|end| event["type"] == *end));
+        }
+        if answer.surface.family() == Family::Gemini {
+            return objects.iter().any(|chunk| chunk["candidates"][0]["finishReason"].is_string());
+        }
         let finished =
             |chunk: &Value| chunk["choices"][0]["finish_reason"].as_str().is_some_and(|r| !r.is_empty());
         text.contains("data: [DONE]") || answer.quirks.ends_without_done && objects.iter().any(finished)
@@ -199,8 +234,8 @@ mod recorded {
         }
         assert_eq!(outcome.complete, is_whole(answer), "{}", answer.name);
         assert!(outcome.complete || outcome.failure.is_some(), "{}: cut short", answer.name);
-        assert!(outcome.content_begun, "{}", answer.name);
-        if answer.surface != Surface::Messages {
+        assert!(outcome.content_begun || outcome.failure.is_some(), "{}", answer.name);
+        if matches!(answer.surface, Surface::ChatCompletions | Surface::Completions) {
             let text = std::str::from_utf8(&answer.bytes).unwrap();
             let stripped = answer.check(true);
             assert!(stripped.out == without_usage_chunks(text).as_bytes(), "{}", answer.name);
@@ -214,11 +249,27 @@ mod recorded {
         let failure = llm::classify(surface, recording.status, &HeaderMap::new(), &bytes);
         assert_eq!(failure.status, Some(recording.status), "{}", recording.id);
         let places = ["/error/message", "/message", "/detail", "/error"];
+        let body = if body.is_array() { &body[0] } else { body };
         let stated = places.iter().find_map(|place| body.pointer(place)?.as_str());
         assert_eq!(stated.map(str::trim), Some(failure.message.as_str()), "{}", recording.id);
     }
 
+    fn check_gemini_request(recording: &Recording, surface: Surface) {
+        let Some((_, named)) = recording.path.as_deref().and_then(|path| path.split_once("models/")) else {
+            return;
+        };
+        let uri: http::Uri = format!("/v1beta/models/{named}").parse().unwrap();
+        let body = Bytes::from(serde_json::to_vec_pretty(&recording.request["body"]).unwrap());
+        let call = llm::peek_at(surface, &uri, &body).unwrap();
+        assert_eq!(Some(&*call.model), named.split(':').next(), "{}", recording.id);
+        let edits = Edits { model: Some("another".into()), ask_usage: true, max_output: None };
+        assert!(llm::splice(&call, &body, &edits) == body, "{}", recording.id);
+    }
+
     fn check_request(recording: &Recording, surface: Surface) {
+        if surface.family() == Family::Gemini {
+            return check_gemini_request(recording, surface);
+        }
         if !recording.request["body"]["model"].is_string() {
             return;
         }

@@ -117,6 +117,8 @@ pub enum CandidateReason {
     OtherGroup,
     /// Its weight is 0.
     Drained,
+    /// What the request goes on from is kept at another account.
+    KeptElsewhere,
 }
 
 impl CandidateReason {
@@ -132,6 +134,7 @@ impl CandidateReason {
             Self::OtherDialect => "other_dialect",
             Self::OtherGroup => "other_group",
             Self::Drained => "drained",
+            Self::KeptElsewhere => "kept_elsewhere",
         }
     }
 }

@@ -127,6 +127,9 @@ fn write(
 
 /// What the longest answer is called by those who refuse its older name, and by everybody else.
 fn max_name(offer: &Offer, surface: llm::Surface) -> &'static str {
+    if surface.is_responses() {
+        return "max_output_tokens";
+    }
     let newer = matches!(offer.upstream.preset.id.as_ref(), "openai" | "azure");
     if newer && surface == llm::Surface::ChatCompletions { "max_completion_tokens" } else { "max_tokens" }
 }
@@ -168,7 +171,7 @@ async fn begin(
     let call = outbound.call;
     let quirks = &offer.upstream.preset.quirks;
     let mut scanner = if call.stream {
-        Scanner::stream(call.surface, quirks, asks_usage(offer, outbound), call.choices)
+        Scanner::of_stream(call, quirks, asks_usage(offer, outbound))
     } else {
         Scanner::unary(call.surface, quirks)
     };
@@ -176,6 +179,8 @@ async fn begin(
     exchange.waited += came.elapsed();
     let failed = scanner.failure().filter(|_| !scanner.content_begun() || !call.stream).cloned();
     exchange.scanner = Some(scanner);
+    // Before its caller can go on from it.
+    exchange.note_kept();
     if let Some(failed) = failed {
         exchange.scanner = None;
         let failure = failure::of_answer(failed.status.unwrap_or(502), &failed).before_content();

@@ -36,6 +36,7 @@ pub(crate) struct Calling {
 pub(crate) async fn answer(exchange: Exchange, head: Box<Parts>, received: Received) -> Response<Outgoing> {
     let silence = exchange.worker.shared.settings.client.keep_alive_comment;
     // Only a stream has something to gain from an early commit: comments that keep it alive.
+    let framing = received.call.framing;
     let late = received.call.stream.then(|| (exchange.started + silence, Stamp::of(&exchange)));
     let mut calling = Calling::begin(exchange, head, received);
     let Some((commit, stamp)) = late else {
@@ -43,7 +44,7 @@ pub(crate) async fn answer(exchange: Exchange, head: Box<Parts>, received: Recei
     };
     match timeout_at(commit, &mut calling).await {
         Ok(called) => answered(called),
-        Err(_) => relay::commit(calling, &stamp, silence),
+        Err(_) => relay::commit(calling, &stamp, silence, framing),
     }
 }
 

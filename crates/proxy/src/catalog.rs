@@ -8,8 +8,8 @@ use egress::{BoundSecret, Class, Origin, Target};
 use http::{HeaderName, HeaderValue, Uri};
 use ipnet::IpNet;
 use ledger::catalogue::{Catalogue, PriceEntry};
-use llm::Surface;
 use llm::provider::{self, Preset};
+use llm::{Family, Surface};
 use model::ResourceId;
 use model::resource::key::DEFAULT_TENANT;
 use model::resource::{Account, ApiKey, Configuration, KeyKind, ModelEntry, PriceLines};
@@ -101,8 +101,16 @@ pub struct Upstream {
     pub preset: &'static Preset,
     /// Where connections go.
     pub target: Target,
-    /// The header with its credential, made for that origin only.
-    pub credential: Option<(HeaderName, HeaderValue)>,
+    /// The headers with its credential by family, made for that origin only.
+    credentials: Vec<(Family, (HeaderName, HeaderValue))>,
+}
+
+impl Upstream {
+    /// The header with its credential, as its endpoints of `family` take it.
+    #[must_use]
+    pub fn credential(&self, family: Family) -> Option<&(HeaderName, HeaderValue)> {
+        self.credentials.iter().find(|(of, _)| *of == family).map(|(_, header)| header)
+    }
 }
 
 impl Offer {
@@ -274,15 +282,17 @@ fn compile_upstream(account: &Arc<Account>) -> Result<Upstream, String> {
         .and_then(|family| preset.base_for(*family, account.base_url.as_deref()))
         .ok_or_else(|| format!("the preset `{}` needs a base_url", preset.id))?;
     let origin = Origin::parse(base_url).map_err(|error| error.to_string())?;
-    let credential = account.credential.clone().and_then(|secret| {
-        let secret = BoundSecret::bind(origin.clone(), secret);
-        provider::authorize(preset, secret.for_origin(&origin)?)
-    });
+    let bound = account.credential.clone().map(|secret| BoundSecret::bind(origin.clone(), secret));
+    let credential = |family: &Family| {
+        let secret = bound.as_ref()?.for_origin(&origin)?;
+        Some((*family, provider::authorize(preset, *family, secret)?))
+    };
+    let credentials = preset.families.iter().filter_map(credential).collect();
     Ok(Upstream {
         name: account.name.as_str().into(),
         preset,
         target: Target::new(origin, Class::Provider, account.allow_private),
-        credential,
+        credentials,
         account: Arc::clone(account),
     })
 }

@@ -281,7 +281,8 @@ impl Belongings {
         Usage { output: usage.output.max(produced), source: UsageSource::Estimated, ..usage }
     }
 
-    /// Whether usage that was stated is the last word. Messages state some as they begin, too.
+    /// Whether usage that was stated is the last word. Messages state some as they begin, too, and Gemini
+    /// with every chunk.
     fn is_final(&self) -> bool {
         let openai = self.surface.is_some_and(|surface| surface.family() == Family::OpenAi);
         openai || self.scanner.as_ref().is_some_and(Scanner::is_complete)

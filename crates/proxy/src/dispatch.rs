@@ -171,7 +171,7 @@ fn take_place(
 
 /// Whether calls of this surface count among an account's requests (accounts contract, §1).
 pub(crate) fn takes_place(surface: Surface) -> bool {
-    surface != Surface::CountTokens
+    !surface.is_free()
 }
 
 /// The permission of the offer's circuit, if it gives one.
@@ -195,7 +195,10 @@ pub(crate) fn reason(exchange: &Exchange, offer: &Offer, surface: Surface, now_m
     if offer.uri(surface).is_none() {
         return CandidateReason::OtherDialect;
     }
-    if account.weight == 0 {
+    if exchange.pinned.as_ref().is_some_and(|pinned| *pinned != account.id) {
+        return CandidateReason::KeptElsewhere;
+    }
+    if account.weight == 0 && exchange.pinned.is_none() {
         return CandidateReason::Drained;
     }
     if shared.blocks.blocked(&account.id, &offer.upstream_model, now_ms).is_some() {
@@ -259,7 +262,7 @@ fn open_until(circuits: &Circuits, name: &str, now_ms: u64) -> Option<u64> {
 
 fn spoken_elsewhere(model: &Model, surface: Surface) -> Rejection {
     let name = &model.name;
-    if surface == Surface::CountTokens {
+    if surface.is_free() {
         let message = format!("The accounts that offer `{name}` cannot count tokens.");
         return Rejection::because(Code::NotSupported, message);
     }

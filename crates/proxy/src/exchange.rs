@@ -9,9 +9,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::HeaderMap;
-use llm::{Call, Envelope, Scanner, Surface};
+use llm::{Call, Envelope, Framing, Scanner, Surface};
 use model::record::{Attempt, Candidate, CandidateReason, Check, RequestRecord};
-use model::{Rejection, RequestId, TraceId, Usage};
+use model::{Rejection, RequestId, ResourceId, TraceId, Usage};
 use state::capacity::Admitted;
 use state::in_flight::Slot;
 use state::limits::WindowState;
@@ -68,6 +68,12 @@ pub(crate) struct Belongings {
     pub scanner: Option<Scanner>,
     /// What is to be kept of its answer, for a caller who may repeat it.
     pub keeping: Option<Box<Keeping>>,
+    /// The only account that can serve it: what it goes on from is kept there.
+    pub pinned: Option<ResourceId>,
+    /// How the pieces of a streamed answer are told apart.
+    pub framing: Framing,
+    /// Whether the provider is told to keep nothing.
+    pub unkept: bool,
     /// The account in use.
     pub serving: Option<Serving>,
     /// Whether an upstream may have done work for this request.
@@ -128,6 +134,9 @@ impl Exchange {
             clamp: None,
             scanner: None,
             keeping: None,
+            pinned: None,
+            framing: Framing::Events,
+            unkept: false,
             serving: None,
             upstream_may_have_worked: false,
             waited: std::time::Duration::ZERO,
@@ -252,6 +261,8 @@ impl Belongings {
     /// Remembers what peeking found out, for the record.
     pub fn called(&mut self, call: &Call, body_bytes: usize) {
         self.record.stream = call.stream;
+        self.framing = call.framing;
+        self.unkept = call.kept.as_ref().is_some_and(|kept| kept.unkept);
         self.record.bytes_in = body_bytes as u64;
     }
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use ledger::meter::{Asked, Facts};
-use llm::{Call, Surface};
+use llm::Call;
 use model::resource::terms::StrictUnary;
 use model::{Code, NanoUsd, Rejection, Usage};
 
@@ -22,7 +22,7 @@ const UNSTATED_MAX: u64 = 8_192;
 /// # Errors
 /// `MODEL_NOT_PRICED`, or what the meter says when a payer cannot cover it.
 pub(crate) fn hold(exchange: &mut Exchange, call: &Call) -> Result<(), Rejection> {
-    if call.surface == Surface::CountTokens {
+    if call.surface.is_free() {
         // Nothing is charged for counting (accounts contract, §1).
         return Ok(());
     }

@@ -14,6 +14,7 @@ use model::{Code, Rejection};
 use state::capacity::{Admitted, Busy, RETRY_AFTER_S};
 use tokio::time::{Instant, timeout_at};
 
+use crate::endpoint::stored;
 use crate::exchange::Exchange;
 use crate::gathered::Gathered;
 use crate::settings::Sizes;
@@ -93,6 +94,9 @@ pub(crate) async fn read_call(
     head: &Parts,
     unread: &mut Option<Incoming>,
 ) -> Result<Received, Rejection> {
+    if surface == Surface::StoredResponse {
+        return stored::read_call(exchange, head);
+    }
     check_media_type(&head.headers)?;
     let sizes = exchange.worker.shared.settings.sizes;
     let declared = unread.as_ref().and_then(|body| body.size_hint().exact());
@@ -106,7 +110,7 @@ pub(crate) async fn read_call(
     let idle = exchange.worker.shared.settings.client.body_idle;
     let held = exchange.room.as_mut().ok_or_else(|| Rejection::new(Code::InternalError))?;
     let body = Reading { held, sizes, idle }.read(body, room).await?;
-    let call = llm::peek(surface, &body)?;
+    let call = llm::peek_at(surface, &head.uri, &body)?;
     exchange.called(&call, body.len());
     Ok(Received { call, body })
 }

@@ -51,6 +51,7 @@ use policy::identify::Pepper;
 use state::blocks::Blocks;
 use state::capacity::Capacity;
 use state::circuits::Circuits;
+use state::homes::Homes;
 use state::in_flight::InFlight;
 use state::limits::Limits;
 use state::outputs::Outputs;
@@ -94,6 +95,8 @@ pub struct Shared {
     pub capacity: Capacity,
     /// How long answers have been, by key and model.
     pub outputs: Outputs,
+    /// Where earlier responses are kept.
+    pub homes: Homes,
     /// Holds and settles money.
     pub meter: Arc<dyn Meter>,
     /// Where finished requests are reported.

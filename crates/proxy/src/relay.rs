@@ -12,6 +12,8 @@ use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 use http_body::Body;
+use llm::Framing;
+use llm::rejection::Told;
 use model::{Code, Rejection};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -28,6 +30,9 @@ use crate::{failure, upstream};
 /// A comment that every client of server-sent events ignores.
 const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
 
+/// What a parser of JSON skips between any two of its tokens.
+const BLANK: Bytes = Bytes::from_static(b"\n");
+
 /// Tells an answer that was given before from one that an upstream has just given.
 const REPLAYED: HeaderName = HeaderName::from_static("x-yumen-idempotent-replayed");
 
@@ -41,6 +46,7 @@ pub struct Relay {
     answer: Option<egress::Answer>,
     held: VecDeque<Bytes>,
     stream: bool,
+    framing: Framing,
     between_events: bool,
     /// Why the body must be cut off instead of ended.
     cut: Option<String>,
@@ -100,13 +106,19 @@ pub(crate) fn replay(mut exchange: Exchange, kept: &KeptAnswer) -> Response<Outg
 
 /// Begins the answer to a caller who has waited for its first content long enough: the head goes out, and
 /// the call goes on behind it.
-pub(crate) fn commit(calling: Calling, stamp: &Stamp, silence: Duration) -> Response<Outgoing> {
-    let mut relay = Relay::silent(silence);
+pub(crate) fn commit(
+    calling: Calling,
+    stamp: &Stamp,
+    silence: Duration,
+    framing: Framing,
+) -> Response<Outgoing> {
+    let mut relay = Relay::silent(silence, framing);
     relay.calling = Some(Box::new(calling));
-    relay.held.push_back(KEEP_ALIVE);
+    relay.held.push_back(keep_alive_sign(framing));
     let mut response = Response::new(Outgoing::Relayed(Box::new(relay)));
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    let kind = if framing == Framing::Array { "application/json" } else { "text/event-stream" };
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     stamp.write(headers);
     response
@@ -154,13 +166,14 @@ fn late_failure(exchange: &Exchange) -> Option<Rejection> {
 
 impl Relay {
     /// A stream of which nothing is here.
-    fn silent(silence: Duration) -> Self {
+    fn silent(silence: Duration, framing: Framing) -> Self {
         Self {
             calling: None,
             exchange: None,
             answer: None,
             held: VecDeque::new(),
             stream: true,
+            framing,
             between_events: true,
             cut: None,
             last_sent: Instant::now(),
@@ -173,7 +186,7 @@ impl Relay {
 
     fn of(exchange: Exchange, answer: Option<egress::Answer>, held: Vec<Bytes>) -> Self {
         let silence = exchange.worker.shared.settings.client.keep_alive_comment;
-        let mut relay = Self::silent(silence);
+        let mut relay = Self::silent(silence, exchange.framing);
         relay.stream = exchange.record.stream;
         relay.take_over(exchange, answer, held);
         relay
@@ -200,7 +213,7 @@ impl Relay {
     /// An answer that has begun after its caller left.
     pub(crate) fn unheard(mut exchange: Exchange, begun: Begun) -> Self {
         head_of(&mut exchange, &begun);
-        let mut relay = Self::silent(Duration::MAX);
+        let mut relay = Self::silent(Duration::MAX, exchange.framing);
         relay.gone = true;
         relay.stream = exchange.record.stream;
         relay.take_over(exchange, begun.answer, begun.held);
@@ -298,6 +311,10 @@ impl Relay {
         }
         if self.stream {
             self.between_events = bytes.ends_with(b"\n\n") || bytes.ends_with(b"\n\r\n");
+            if self.framing == Framing::Array {
+                // A line feed cannot stand within a string, and is legal everywhere else.
+                self.between_events = bytes.ends_with(b"\n");
+            }
             self.last_sent = Instant::now();
         }
         bytes
@@ -315,7 +332,7 @@ impl Relay {
             Ok(bytes) => match exchange.cover() {
                 Ok(()) if bytes.is_empty() => {}
                 Ok(()) => self.hold(bytes),
-                Err(rejection) => self.break_off(&rejection),
+                Err(rejection) => self.break_off_behind(&rejection, false),
             },
             Err(rejection) => self.break_off(&rejection),
         }
@@ -344,6 +361,11 @@ impl Relay {
 
     /// Ends the answer with an error: in the stream where there is one, else by cutting the body off.
     fn break_off(&mut self, rejection: &Rejection) {
+        self.break_off_behind(rejection, true);
+    }
+
+    /// The same; `sent` says whether the piece that was read last has been sent on.
+    fn break_off_behind(&mut self, rejection: &Rejection, sent: bool) {
         let Some(exchange) = self.exchange.as_ref() else {
             return;
         };
@@ -357,16 +379,26 @@ impl Relay {
             self.cut = Some(rejection.message.to_string());
         } else if !told {
             let (request_id, trace_id) = (exchange.record.request_id, exchange.record.trace_id);
-            let mut event = Vec::new();
-            if !self.between_events {
-                // A client must not read the error as the end of a half-sent event.
-                event.extend_from_slice(b"\n\n");
-            }
             // What a caller of a stream that ends early has to pay.
             let usage = scanner.map(|_| exchange.usage_so_far());
+            let told = Told {
+                usage: usage.as_ref(),
+                response: scanner.and_then(|seen| Some((seen.response_id()?, seen.last_sequence()))),
+                model: &exchange.record.model,
+            };
             let ids = (&request_id, &trace_id);
-            event.extend(llm::rejection::stream_event(exchange.envelope, rejection, ids, usage.as_ref()));
-            self.held.push_back(event.into());
+            let event = llm::rejection::stream_event(exchange.envelope, rejection, ids, told);
+            match exchange.framing {
+                Framing::Events => {
+                    // A client must not read the error as the end of a half-sent event.
+                    let between: &[u8] = if self.between_events { b"" } else { b"\n\n" };
+                    self.held.push_back([between, &event].concat().into());
+                }
+                Framing::Array => match before_element(scanner, sent) {
+                    Some(before) => self.held.push_back(last_element(before, &event)),
+                    None => self.cut = Some(rejection.message.to_string()),
+                },
+            }
         }
         self.settle(&Ending::Failed(rejection, StatusCode::OK.as_u16()));
     }
@@ -399,12 +431,32 @@ impl Relay {
                 alarm.as_mut().reset(Instant::now() + self.silence);
                 // Registers the new alarm; it cannot be due yet.
                 let _ = alarm.as_mut().poll(cx);
-                return Poll::Ready(Some(Ok(self.sent(KEEP_ALIVE))));
+                let sign = keep_alive_sign(self.framing);
+                return Poll::Ready(Some(Ok(self.sent(sign))));
             }
             alarm.as_mut().reset(due);
         }
         Poll::Pending
     }
+}
+
+/// What says that a stream is alive, and is skipped by whoever reads it.
+fn keep_alive_sign(framing: Framing) -> Bytes {
+    match framing {
+        Framing::Events => KEEP_ALIVE,
+        Framing::Array => BLANK,
+    }
+}
+
+/// What must stand before one more element of an answer that is an array; nothing of one may be sent yet.
+fn before_element(scanner: Option<&llm::Scanner>, sent: bool) -> Option<&'static str> {
+    scanner.map_or(Some("["), |scanner| scanner.before_element(sent))
+}
+
+/// The error within `event` as the last element of an array.
+fn last_element(before: &str, event: &[u8]) -> Bytes {
+    let error = event.strip_prefix(b"data: ").unwrap_or(event).trim_ascii_end();
+    [before.as_bytes(), error, b"]\n"].concat().into()
 }
 
 impl Drop for Relay {
@@ -413,7 +465,7 @@ impl Drop for Relay {
             return;
         }
         if let Some(leave) = self.exchange.as_ref().and_then(Leave::of) {
-            let mut rest = Self::silent(self.silence);
+            let mut rest = Self::silent(self.silence, self.framing);
             rest.stream = self.stream;
             rest.exchange = self.exchange.take();
             rest.answer = self.answer.take();

@@ -16,7 +16,7 @@ use model::{Code, Rejection};
 use crate::body::Outgoing;
 use crate::dispatch::{self, Begun, Stopped};
 use crate::drain::Leave;
-use crate::endpoint::{identify, models};
+use crate::endpoint::{identify, models, stored};
 use crate::exchange::Exchange;
 use crate::intake::Received;
 use crate::route::{Route, find_route};
@@ -37,6 +37,9 @@ pub(crate) async fn serve(
     }
     let client = worker.shared.settings.trusted_proxies.client(peer, request.headers());
     let mut exchange = Exchange::open(&worker, request.headers(), request.uri().path(), client);
+    if matches!(route, Route::Models | Route::Model(_)) {
+        exchange.envelope = models::shape(&request).envelope();
+    }
     if let Err(rejection) = intake::check_head(&exchange, &request) {
         return linger::refuse(exchange, &rejection, request);
     }
@@ -47,6 +50,12 @@ pub(crate) async fn serve(
             carry(exchange, surface, Box::new(head), body).await
         }
         Route::Models | Route::Model(_) => models::answer(exchange, &request, &route),
+        Route::Upgrade => {
+            // At once, and with this status: Codex then goes on by POST without trying again.
+            let mut response = linger::refuse(exchange, &Rejection::new(Code::UpgradeRequired), request);
+            response.headers_mut().insert(http::header::ALLOW, http::HeaderValue::from_static("POST"));
+            response
+        }
         // Boxed like the other hand-over: rare, and it would otherwise widen every call.
         Route::Control => Box::pin(handover::to_control(exchange, request, None)).await,
         Route::Usage => match identify::key_of(&mut exchange, request.headers(), request.uri().query()) {
@@ -96,6 +105,7 @@ async fn path(
     let received = intake::read_call(exchange, surface, head, unread).await?;
     let call = &received.call;
     admission::find_model(exchange, call)?;
+    stored::pin(exchange, call)?;
     admission::admit(exchange, call)?;
     Ok(received)
 }

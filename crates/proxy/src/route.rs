@@ -1,12 +1,16 @@
 //! Which endpoint a request is for.
 
 use http::Method;
-use llm::Surface;
+use llm::{Surface, percent_decoded};
 
 /// First path segments that belong to the control plane (access contract, §1).
 const CONTROL_SEGMENTS: [&str; 4] = ["api", "admin", "console", "metrics"];
 /// Whole paths that the control plane answers.
 const CONTROL_PATHS: [&str; 3] = ["/health", "/health/ready", "/actuator/readiness"];
+
+/// Where the models of a key are listed, and each of them below it.
+const MODEL_LISTS: [&str; 5] =
+    ["/v1/models", "/models", "/v1beta/models", "/anthropic/v1/models", "/codex/v1/models"];
 
 /// Where a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +21,8 @@ pub(crate) enum Route {
     Alive,
     /// A call to a model.
     Call(Surface),
+    /// `GET` of an endpoint that other servers have as a WebSocket.
+    Upgrade,
     /// The models of a key.
     Models,
     /// One model of a key; the name as it stands in the path.
@@ -37,19 +43,24 @@ pub(crate) fn find_route(method: &Method, path: &str) -> Route {
         return Route::Probe;
     }
     if let Some(surface) = Surface::from_path(path) {
-        return take(method, Method::POST, "POST", Route::Call(surface));
+        let allow = surface.methods(path);
+        let takes = allow.split(", ").any(|name| name == method.as_str());
+        // The same endpoint over WebSocket, which clients try first.
+        if surface == Surface::Responses && method == Method::GET {
+            return Route::Upgrade;
+        }
+        return if takes { Route::Call(surface) } else { Route::WrongMethod(allow) };
     }
     match path {
         "/healthz" if method == Method::HEAD => return Route::Probe,
         "/healthz" => return take(method, Method::GET, "GET, HEAD", Route::Alive),
-        "/v1/models" | "/models" | "/anthropic/v1/models" => {
-            return take(method, Method::GET, "GET", Route::Models);
-        }
+        _ if MODEL_LISTS.contains(&path) => return take(method, Method::GET, "GET", Route::Models),
         "/v1/usage" => return take(method, Method::GET, "GET", Route::Usage),
         _ => {}
     }
-    for prefix in ["/v1/models/", "/models/", "/anthropic/v1/models/"] {
-        if let Some(name) = path.strip_prefix(prefix).filter(|name| !name.is_empty()) {
+    for list in MODEL_LISTS {
+        let name = path.strip_prefix(list).and_then(|rest| rest.strip_prefix('/'));
+        if let Some(name) = name.filter(|name| !name.is_empty()) {
             return take(method, Method::GET, "GET", Route::Model(percent_decoded(name)));
         }
     }
@@ -62,30 +73,6 @@ pub(crate) fn find_route(method: &Method, path: &str) -> Route {
 
 fn take(method: &Method, expected: Method, allow: &'static str, route: Route) -> Route {
     if *method == expected { route } else { Route::WrongMethod(allow) }
-}
-
-/// A path segment with its percent escapes resolved; model names carry `/` and `:` that SDKs escape.
-fn percent_decoded(text: &str) -> String {
-    let hex = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let escaped = match tail {
-            [high, low, ..] if first == b'%' => hex(*high).zip(hex(*low)),
-            _ => None,
-        };
-        match escaped {
-            Some((high, low)) => {
-                bytes.push(high << 4 | low);
-                rest = &tail[2..];
-            }
-            None => {
-                bytes.push(first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]
@@ -101,6 +88,18 @@ mod tests {
             ("POST", "/healthz", Route::WrongMethod("GET, HEAD")),
             ("GET", "/v1/models", Route::Models),
             ("POST", "/v1/models", Route::WrongMethod("GET")),
+            ("GET", "/v1beta/models", Route::Models),
+            ("GET", "/codex/v1/models", Route::Models),
+            ("GET", "/v1beta/models/a", Route::Model("a".into())),
+            ("POST", "/v1/models/a:generateContent", Route::Call(Surface::GenerateContent)),
+            ("GET", "/v1/models/a:generateContent", Route::WrongMethod("POST")),
+            ("GET", "/v1/models/ft:a:b", Route::Model("ft:a:b".into())),
+            ("GET", "/v1/responses", Route::Upgrade),
+            ("PUT", "/v1/responses", Route::WrongMethod("POST")),
+            ("GET", "/v1/responses/resp_1", Route::Call(Surface::StoredResponse)),
+            ("DELETE", "/v1/responses/resp_1", Route::Call(Surface::StoredResponse)),
+            ("POST", "/v1/responses/resp_1", Route::WrongMethod("GET, DELETE")),
+            ("POST", "/v1/responses/resp_1/cancel", Route::Call(Surface::StoredResponse)),
             ("GET", "/v1/models/a%2Fb%3Ac", Route::Model("a/b:c".into())),
             ("GET", "/v1/models/a/b%zz", Route::Model("a/b%zz".into())),
             ("GET", "/v1/usage", Route::Usage),
@@ -119,9 +118,9 @@ mod tests {
 
     #[test]
     fn every_surface_is_routed_by_post() {
-        for surface in Surface::ALL {
-            let path = surface.route().trim_start_matches("POST ");
-            assert_eq!(find_route(&Method::POST, path), Route::Call(surface));
+        for surface in Surface::ALL.into_iter().filter(|surface| *surface != Surface::StoredResponse) {
+            let path = surface.route().trim_start_matches("POST ").replace("{model}", "m");
+            assert_eq!(find_route(&Method::POST, &path), Route::Call(surface));
         }
     }
 }

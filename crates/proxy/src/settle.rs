@@ -20,6 +20,7 @@ impl Belongings {
         let (ended, now_ms) = (Instant::now(), self.now_ms());
         self.note_ending(ending, ended, now_ms);
         self.record.usage = self.usage();
+        self.note_kept();
         self.record.cost = self.cost();
         self.note_output(ending);
         self.settle_charge(now_ms);
@@ -82,7 +83,7 @@ impl Belongings {
 
     /// What was used: as the upstream stated it, else estimated; nothing where no upstream worked.
     fn usage(&self) -> Usage {
-        if self.surface == Some(Surface::CountTokens) || !self.upstream_worked() {
+        if self.surface.is_some_and(Surface::is_free) || !self.upstream_worked() {
             return Usage::default();
         }
         self.usage_so_far()

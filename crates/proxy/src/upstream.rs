@@ -1,12 +1,14 @@
 //! Requests to upstreams and the heads of their answers: which headers pass, and which never do.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::Uri;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http_body_util::Full;
-use llm::Family;
 use llm::provider;
+use llm::{Family, Surface};
 use model::{Code, Rejection};
 
 use crate::attempt::misconfigured;
@@ -44,25 +46,45 @@ pub(crate) fn request(
     outbound: &Outbound<'_>,
     body: Bytes,
 ) -> Result<Box<Request>, Rejection> {
-    let uri =
-        offer.uri(outbound.call.surface).ok_or_else(|| misconfigured("no endpoint for this surface"))?;
+    let surface = outbound.call.surface;
+    let uri = offer.uri(surface).ok_or_else(|| misconfigured("no endpoint for this surface"))?;
     // Boxed: it is handed on several times until it is written.
     let mut request = Box::new(http::Request::new(Full::new(body)));
-    *request.method_mut() = http::Method::POST;
-    *request.uri_mut() = with_query(uri, outbound.head.uri.query())?;
+    let stored = surface == Surface::StoredResponse;
+    *request.method_mut() = if stored { outbound.head.method.clone() } else { http::Method::POST };
+    let address = own_path(uri, surface, outbound.head.uri.path())?;
+    *request.uri_mut() = with_query(&address, outbound.head.uri.query())?;
     let headers = request.headers_mut();
     *headers = passed_headers(&outbound.head.headers);
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    if !headers.contains_key(header::CONTENT_TYPE) {
+    if !stored && !headers.contains_key(header::CONTENT_TYPE) {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
-    if outbound.call.surface.family() == Family::Anthropic && !headers.contains_key(ANTHROPIC_VERSION) {
+    if surface.family() == Family::Anthropic && !headers.contains_key(ANTHROPIC_VERSION) {
         headers.insert(ANTHROPIC_VERSION, HeaderValue::from_static(provider::ANTHROPIC_VERSION));
     }
-    if let Some((name, value)) = &offer.upstream.credential {
+    if let Some((name, value)) = offer.upstream.credential(surface.family()) {
         headers.insert(name, value.clone());
     }
     Ok(request)
+}
+
+/// The account's path with what only the caller knows of it: which stored response, and the version of
+/// Gemini's API.
+fn own_path<'a>(uri: &'a Uri, surface: Surface, asked: &str) -> Result<Cow<'a, Uri>, Rejection> {
+    let (path, query) = (uri.path(), uri.query().map(|query| format!("?{query}")).unwrap_or_default());
+    let changed = match surface {
+        Surface::StoredResponse => {
+            let id = asked.find("/responses/").map_or("", |at| &asked[at + "/responses/".len()..]);
+            format!("{path}{id}{query}")
+        }
+        _ if surface.family() == Family::Gemini && asked.starts_with("/v1/") => {
+            let at = path.rfind("/v1beta/").unwrap_or(path.len());
+            format!("{}/v1/{}{query}", &path[..at], path.get(at + "/v1beta/".len()..).unwrap_or(""))
+        }
+        _ => return Ok(Cow::Borrowed(uri)),
+    };
+    changed.parse().map(Cow::Owned).map_err(|_| misconfigured("the path cannot be passed on"))
 }
 
 /// The account's path with the caller's query behind its own; a key in the query stays here. The origin

@@ -12,6 +12,7 @@ pub mod capacity;
 pub mod circuits;
 mod counters;
 mod few;
+pub mod homes;
 pub mod in_flight;
 pub mod lease;
 pub mod limits;

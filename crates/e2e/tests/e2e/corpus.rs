@@ -64,8 +64,11 @@ fn preset(exchange: &Exchange) -> &str {
 }
 
 fn account(exchange: &Exchange, origin: &str) -> Value {
+    // Google's compatible endpoint is told apart from its own dialect by its path.
+    let compatible = if preset(exchange) == "gemini" { "/openai" } else { "" };
     let mut body = json!({
-        "name": exchange.id, "provider": preset(exchange), "base_url": format!("{origin}/{}", exchange.id),
+        "name": exchange.id, "provider": preset(exchange),
+        "base_url": format!("{origin}/{}{compatible}", exchange.id),
         "credential": {"type": "api_key", "api_key": UPSTREAM_CREDENTIAL},
         "models": [{"name": exchange.id, "upstream": exchange.model}], "allow_private": true,
     });

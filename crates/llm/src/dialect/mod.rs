@@ -2,10 +2,13 @@
 //! stream, where usage and errors stand.
 
 mod anthropic;
+mod gemini;
 mod openai_chat;
+mod openai_responses;
 mod said;
 
 pub(crate) use openai_chat::failed_base_response;
+pub(crate) use openai_responses::with_status;
 
 use crate::failure::UpstreamFailure;
 use crate::surface::{Family, Surface};
@@ -24,6 +27,10 @@ pub(crate) struct Findings {
     pub counts: Counts,
     /// Bytes of generated text, for estimates.
     pub content_bytes: u64,
+    /// The id under which the provider keeps the answer (OpenAI's Responses).
+    pub response_id: Option<Box<str>>,
+    /// The number of the last event, where events are numbered (OpenAI's Responses).
+    pub sequence: u64,
 }
 
 /// What shall happen to an event.
@@ -42,6 +49,10 @@ pub(crate) enum Reader {
     Chat(openai_chat::Reader),
     /// Messages.
     Messages(anthropic::Reader),
+    /// Responses.
+    Responses(openai_responses::Reader),
+    /// Gemini's content.
+    Gemini(gemini::Reader),
 }
 
 impl Reader {
@@ -49,8 +60,10 @@ impl Reader {
     /// number of answers asked for.
     pub(crate) fn new(surface: Surface, ends_without_done: bool, choices: u32) -> Self {
         match surface.family() {
+            Family::OpenAi if surface.is_responses() => Self::Responses(openai_responses::Reader),
             Family::OpenAi => Self::Chat(openai_chat::Reader::new(ends_without_done, choices)),
             Family::Anthropic => Self::Messages(anthropic::Reader),
+            Family::Gemini => Self::Gemini(gemini::Reader::new(choices)),
         }
     }
 
@@ -62,6 +75,8 @@ impl Reader {
                 reader.event(name, data, findings);
                 Verdict::Pass
             }
+            Self::Responses(reader) => reader.event(name, data, findings),
+            Self::Gemini(reader) => reader.event(data, findings),
         }
     }
 }
@@ -73,6 +88,13 @@ pub(crate) fn content_members(surface: Surface) -> &'static [&'static str] {
         Surface::Embeddings => &["data"],
         Surface::Moderations | Surface::Rerank => &["results", "data"],
         Surface::Messages => &["content"],
-        Surface::CountTokens => &[],
+        Surface::Responses | Surface::ResponsesCompact => &["output"],
+        Surface::GenerateContent | Surface::StreamGenerateContent => &["candidates", "promptFeedback"],
+        Surface::EmbedContent => &["embedding"],
+        Surface::BatchEmbedContents => &["embeddings"],
+        Surface::CountTokens
+        | Surface::ResponsesInputTokens
+        | Surface::StoredResponse
+        | Surface::GeminiCountTokens => &[],
     }
 }

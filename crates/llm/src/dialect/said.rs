@@ -84,7 +84,18 @@ pub(crate) fn may_say_usage_or_error(json: &[u8]) -> bool {
 
 /// Whether a member's strings are bookkeeping, not generated.
 fn is_bookkeeping(name: &[u8]) -> bool {
-    matches!(name, b"type" | b"role" | b"id" | b"name" | b"signature" | b"channel")
+    matches!(
+        name,
+        b"type"
+            | b"role"
+            | b"id"
+            | b"name"
+            | b"signature"
+            | b"channel"
+            | b"thoughtSignature"
+            | b"mimeType"
+            | b"data"
+    )
 }
 
 /// Bytes of generated text within the value with which `json` begins: its strings but names and

@@ -6,11 +6,12 @@ use http::Uri;
 use super::Preset;
 use crate::surface::{Family, Surface};
 
-/// The address for a request to `surface` below `base_url`. `upstream_model` and `api_version`
-/// matter at Azure only, where the model is a deployment within the path.
+/// The address for a request to `surface` below `base_url`. `upstream_model` matters where the path names
+/// the model, at Google and Azure; `api_version` at Azure only.
 ///
 /// # Errors
-/// In words, when `base_url` is not an absolute URL without query, fragment and user.
+/// In words, when `base_url` is not an absolute URL without query, fragment and user, or when the provider
+/// has no such endpoint.
 pub fn endpoint(
     preset: &Preset,
     base_url: &str,
@@ -21,7 +22,11 @@ pub fn endpoint(
     check_base(base_url)?;
     let base = base_url.trim_end_matches('/');
     let tail = surface.tail();
+    if !preset.speaks(surface) {
+        return Err(format!("the provider `{}` has no {}", preset.id, surface.route()));
+    }
     let address = match surface.family() {
+        Family::Gemini => gemini(base, tail, upstream_model),
         Family::Anthropic => format!("{}/v1{tail}", base.strip_suffix("/v1").unwrap_or(base)),
         Family::OpenAi if preset.id == "azure" => azure(base, tail, upstream_model, api_version),
         Family::OpenAi => format!("{base}{tail}"),
@@ -50,6 +55,18 @@ fn check_base(base_url: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Google's host, with or without a version; the model within the path.
+fn gemini(base: &str, action: &str, model: &str) -> String {
+    let base = base.strip_suffix("/openai").unwrap_or(base);
+    let host = base.strip_suffix("/v1beta").or_else(|| base.strip_suffix("/v1")).unwrap_or(base);
+    let model = model.strip_prefix("models/").unwrap_or(model);
+    let (collection, name) = match model.strip_prefix("tunedModels/") {
+        Some(name) => ("tunedModels", name),
+        None => ("models", model),
+    };
+    format!("{host}/v1beta/{collection}/{}{action}", encoded(name))
+}
+
 /// Azure (dialects reference §1.6): deployments below a dated version, or the path that needs none;
 /// `…/models` of Azure AI services takes the model in the body.
 fn azure(base: &str, tail: &str, deployment: &str, api_version: Option<&str>) -> String {
@@ -62,6 +79,8 @@ fn azure(base: &str, tail: &str, deployment: &str, api_version: Option<&str>) ->
     match version.as_deref() {
         None | Some("v1") => format!("{resource}/openai/v1{tail}"),
         Some("preview" | "latest") => format!("{resource}/openai/v1{tail}{query}"),
+        // Responses name the deployment in the body.
+        Some(_) if tail.starts_with("/responses") => format!("{resource}/openai{tail}{query}"),
         Some(_) => format!("{resource}/openai/deployments/{}{tail}{query}", encoded(deployment)),
     }
 }
@@ -92,8 +111,41 @@ mod tests {
     #[test]
     #[allow(clippy::too_many_lines, reason = "a table of one entry per case")]
     fn addresses_are_what_the_vendors_sdk_would_call() {
-        use Surface::{ChatCompletions, CountTokens, Embeddings, Messages, Rerank};
+        use Surface::{
+            ChatCompletions, CountTokens, EmbedContent, Embeddings, GenerateContent, Messages, Rerank,
+            Responses, StoredResponse, StreamGenerateContent,
+        };
         for (id, base, surface, version, expected) in [
+            ("openai", "https://a.example/v1", Responses, None, "https://a.example/v1/responses"),
+            ("azure", "https://a.example", Responses, None, "https://a.example/openai/v1/responses"),
+            (
+                "azure",
+                "https://a.example/",
+                StoredResponse,
+                Some("2025-04-01-preview"),
+                "https://a.example/openai/responses/?api-version=2025-04-01-preview",
+            ),
+            (
+                "gemini",
+                "https://a.example",
+                GenerateContent,
+                None,
+                "https://a.example/v1beta/models/my%20dep%2F1:generateContent",
+            ),
+            (
+                "gemini",
+                "https://a.example/x/v1/",
+                StreamGenerateContent,
+                None,
+                "https://a.example/x/v1beta/models/my%20dep%2F1:streamGenerateContent",
+            ),
+            (
+                "gemini",
+                "https://a.example/v1beta/openai",
+                EmbedContent,
+                None,
+                "https://a.example/v1beta/models/my%20dep%2F1:embedContent",
+            ),
             (
                 "openai",
                 "https://a.example/v1",

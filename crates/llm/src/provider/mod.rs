@@ -36,6 +36,12 @@ pub struct Preset {
     /// Its base URL for Anthropic's dialect, where it speaks that besides OpenAI's.
     #[serde(default)]
     pub anthropic_base_url: Option<String>,
+    /// Its base URL for OpenAI's dialect, where that is not its first one.
+    #[serde(default)]
+    pub openai_base_url: Option<String>,
+    /// Whether it has OpenAI's Responses besides Chat Completions.
+    #[serde(default)]
+    pub responses: bool,
     /// How the credential is sent.
     pub auth: AuthStyle,
     /// Whether an account must have a credential.
@@ -66,6 +72,8 @@ pub enum AuthStyle {
     XApiKey,
     /// `api-key: …`, Azure.
     ApiKey,
+    /// `x-goog-api-key: …`, Google; a bearer key for its OpenAI-compatible endpoint.
+    XGoogApiKey,
     /// Not at all.
     None,
 }
@@ -86,12 +94,15 @@ pub struct Quirks {
 
 impl Quirks {
     /// How the usage of answers to `surface` is meant. Anthropic's dialect always counts the cache
-    /// beside the prompt.
+    /// beside the prompt, Gemini's the thoughts beside the answer.
     pub(crate) fn conventions(&self, surface: Surface) -> Conventions {
         match surface.family() {
             Family::OpenAi => Conventions { cache: self.cache_in_input, reasoning: self.reasoning_in_output },
             Family::Anthropic => {
                 Conventions { cache: CacheConvention::BesideInput, reasoning: ReasoningConvention::InOutput }
+            }
+            Family::Gemini => {
+                Conventions { cache: CacheConvention::InInput, reasoning: ReasoningConvention::BesideOutput }
             }
         }
     }
@@ -127,10 +138,19 @@ impl Preset {
         if self.families.first() == Some(&family) {
             return own.or(self.base_url.as_deref());
         }
-        match own {
-            Some(_) => None,
-            None => self.anthropic_base_url.as_deref(),
+        match (family, own) {
+            (Family::OpenAi, None) => self.openai_base_url.as_deref(),
+            // Whoever names Google's compatible endpoint means it.
+            (Family::OpenAi, Some(own)) if own.trim_end_matches('/').ends_with("/openai") => Some(own),
+            (Family::Anthropic, None) => self.anthropic_base_url.as_deref(),
+            _ => None,
         }
+    }
+
+    /// Whether it has the endpoint `surface` at all, whatever its address.
+    #[must_use]
+    pub fn speaks(&self, surface: Surface) -> bool {
+        self.families.contains(&surface.family()) && (self.responses || !surface.is_responses())
     }
 }
 
@@ -157,14 +177,16 @@ pub fn preset(id: &str) -> Option<&'static Preset> {
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const API_KEY: HeaderName = HeaderName::from_static("api-key");
+const X_GOOG_API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
 
-/// The header that carries `key` to the provider, marked so that it is not printed. `None` when the
-/// provider takes no credential, or the key has bytes that no header can carry.
+/// The header that carries `key` to the provider's endpoints of `family`, marked so that it is not
+/// printed. `None` when the provider takes no credential, or the key has bytes that no header can carry.
 #[must_use]
-pub fn authorize(preset: &Preset, key: &str) -> Option<(HeaderName, HeaderValue)> {
+pub fn authorize(preset: &Preset, family: Family, key: &str) -> Option<(HeaderName, HeaderValue)> {
     let (name, text) = match preset.auth {
         AuthStyle::None => return None,
-        AuthStyle::Bearer => (AUTHORIZATION, format!("Bearer {key}")),
+        AuthStyle::XGoogApiKey if family != Family::OpenAi => (X_GOOG_API_KEY, key.to_owned()),
+        AuthStyle::Bearer | AuthStyle::XGoogApiKey => (AUTHORIZATION, format!("Bearer {key}")),
         AuthStyle::XApiKey => (X_API_KEY, key.to_owned()),
         AuthStyle::ApiKey => (API_KEY, key.to_owned()),
     };
@@ -201,21 +223,36 @@ mod tests {
         let deepseek = preset("deepseek").unwrap();
         assert_eq!(deepseek.base_for(Family::Anthropic, Some("https://own.example/v1")), None);
         assert_eq!(preset("openai").unwrap().base_for(Family::Anthropic, None), None);
+        let gemini = preset("gemini").unwrap();
+        let compatible = "https://own.example/v1beta/openai";
+        assert_eq!(gemini.base_for(Family::OpenAi, Some("https://own.example")), None);
+        assert_eq!(gemini.base_for(Family::OpenAi, Some(compatible)), Some(compatible));
+    }
+
+    #[test]
+    fn responses_are_asked_of_those_who_have_them() {
+        let have: Vec<&str> =
+            presets().iter().filter(|preset| preset.responses).map(|p| p.id.as_str()).collect();
+        assert_eq!(have, ["openai", "azure", "deepseek", "openrouter", "xai", "demo"]);
+        let chat_only = preset("groq").unwrap();
+        assert!(chat_only.speaks(Surface::ChatCompletions) && !chat_only.speaks(Surface::Responses));
     }
 
     #[test]
     fn credentials_are_sent_as_each_provider_wants_and_are_not_printed() {
-        for (id, name, value) in [
-            ("openai", "authorization", "Bearer k"),
-            ("anthropic", "x-api-key", "k"),
-            ("azure", "api-key", "k"),
-            ("ollama", "authorization", "Bearer k"),
+        for (id, family, name, value) in [
+            ("openai", Family::OpenAi, "authorization", "Bearer k"),
+            ("anthropic", Family::Anthropic, "x-api-key", "k"),
+            ("azure", Family::OpenAi, "api-key", "k"),
+            ("ollama", Family::OpenAi, "authorization", "Bearer k"),
+            ("gemini", Family::Gemini, "x-goog-api-key", "k"),
+            ("gemini", Family::OpenAi, "authorization", "Bearer k"),
         ] {
-            let (header, sent) = authorize(preset(id).unwrap(), "k").unwrap();
+            let (header, sent) = authorize(preset(id).unwrap(), family, "k").unwrap();
             assert_eq!((header.as_str(), sent.to_str().unwrap()), (name, value));
             assert!(sent.is_sensitive());
         }
-        assert_eq!(authorize(preset("demo").unwrap(), "k"), None);
-        assert_eq!(authorize(preset("openai").unwrap(), "a\nb"), None);
+        assert_eq!(authorize(preset("demo").unwrap(), Family::OpenAi, "k"), None);
+        assert_eq!(authorize(preset("openai").unwrap(), Family::OpenAi, "a\nb"), None);
     }
 }

@@ -28,7 +28,7 @@ pub(super) struct Stream {
 
 impl Stream {
     pub(super) fn new(surface: Surface, quirks: &Quirks, strip_usage_chunk: bool, choices: u32) -> Self {
-        let cuts = strip_usage_chunk && surface.family() == Family::OpenAi;
+        let cuts = strip_usage_chunk && surface.family() == Family::OpenAi && !surface.is_responses();
         Self {
             splitter: Splitter::default(),
             reader: Reader::new(surface, quirks.ends_without_done, choices),

@@ -2,7 +2,7 @@
 
 use model::Usage;
 
-use crate::dialect::{content_members, failed_base_response};
+use crate::dialect::{content_members, failed_base_response, with_status};
 use crate::failure::UpstreamFailure;
 use crate::outline::{Outline, Wanted};
 use crate::provider::Quirks;
@@ -40,9 +40,14 @@ impl Unary {
 
     /// `{"error":…}` (OpenRouter, Anthropic), MiniMax's `base_resp`, vLLM's `{"object":"error",…}`.
     fn stated_failure(&self) -> Option<UpstreamFailure> {
+        if self.surface == Surface::StoredResponse {
+            // What is read there may well be the record of a failure.
+            return None;
+        }
         let error = self.outline.member(Wanted::Error).filter(|raw| crate::members::is_said(raw));
         if let Some(raw) = error {
-            return Some(UpstreamFailure::of_error(raw));
+            let failure = UpstreamFailure::of_error(raw);
+            return Some(if self.surface.is_responses() { with_status(failure) } else { failure });
         }
         if self.outline.member(Wanted::Object) == Some("\"error\"") && self.outline.is_closed() {
             let part = |wanted| self.outline.member(wanted).unwrap_or("null");
@@ -61,6 +66,12 @@ impl Unary {
         self.failure.as_ref()
     }
 
+    /// The id of a response that was just made.
+    pub(super) fn response_id(&self) -> Option<&str> {
+        let id = self.outline.member(Wanted::Id).filter(|_| self.surface == Surface::Responses)?;
+        id.strip_prefix('"')?.strip_suffix('"')
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.outline.is_closed()
     }
@@ -70,15 +81,17 @@ impl Unary {
     }
 
     pub(super) fn usage(&self) -> Option<Usage> {
-        if self.surface == Surface::CountTokens {
+        if self.surface.is_free() {
             return None;
         }
         let mut counts = Counts::default();
         if let Some(raw) = self.outline.member(Wanted::Meta).filter(|_| self.surface == Surface::Rerank) {
             counts.read_rerank_meta(raw);
         }
-        if let Some(raw) = self.outline.member(Wanted::Usage) {
-            counts.read(raw);
+        for wanted in [Wanted::Usage, Wanted::UsageMetadata] {
+            if let Some(raw) = self.outline.member(wanted) {
+                counts.read(raw);
+            }
         }
         counts.usage(self.conventions)
     }

@@ -2,3 +2,4 @@
 
 pub(crate) mod identify;
 pub(crate) mod models;
+pub(crate) mod stored;

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use llm::Envelope;
-use llm::models::{self, ModelCard};
+use llm::models::{ModelCard, Shape};
 use model::{Code, Rejection};
 
 use crate::answer;
@@ -14,6 +13,12 @@ use crate::catalog::Model;
 use crate::endpoint::identify;
 use crate::exchange::Exchange;
 use crate::route::Route;
+
+/// The dialect in which the list is asked for.
+pub(crate) fn shape(request: &Request<Incoming>) -> Shape {
+    let uri = request.uri();
+    Shape::asked(uri.path(), uri.query(), request.headers())
+}
 
 /// Answers a request for the list or for one model.
 pub(crate) fn answer(
@@ -35,20 +40,31 @@ pub(crate) fn answer(
 fn body(exchange: &mut Exchange, request: &Request<Incoming>, route: &Route) -> Result<Vec<u8>, Rejection> {
     let key = identify::key_of(exchange, request.headers(), request.uri().query())?;
     let models = exchange.catalog.models_of(&key.key);
-    let anthropic = exchange.envelope == Envelope::Anthropic;
+    let shape = shape(request);
     let Route::Model(wanted) = route else {
         let cards: Vec<ModelCard> = models.into_iter().map(card).collect();
-        return Ok(if anthropic { models::anthropic_list(&cards) } else { models::openai_list(&cards) });
+        return Ok(shape.list(&cards));
     };
-    let card = models.into_iter().find(|model| *model.name == **wanted).map(card).ok_or_else(|| {
+    // Gemini's clients name a model with its collection.
+    let bare = wanted.strip_prefix("models/").filter(|_| shape == Shape::Gemini).unwrap_or(wanted);
+    let card = models.into_iter().find(|model| *model.name == *bare).map(card).ok_or_else(|| {
         let message =
             format!("The model `{}` is not available to this key.", policy::authorize::shown(wanted));
         Rejection::because(Code::ModelNotFound, message).at("model")
     })?;
-    Ok(if anthropic { models::anthropic_one(&card) } else { models::openai_one(&card) })
+    Ok(shape.one(&card))
 }
 
 fn card(model: &Arc<Model>) -> ModelCard {
     let owner = model.offers.first().map_or("yumen", |offer| offer.upstream.preset.id.as_ref());
-    ModelCard { id: model.name.to_string(), created_ms: model.created_ms, owned_by: owner.to_owned() }
+    let known: Vec<_> = model.offers.iter().filter_map(|offer| offer.price).collect();
+    ModelCard {
+        id: model.name.to_string(),
+        created_ms: model.created_ms,
+        owned_by: owner.to_owned(),
+        // Whichever account serves: what the smallest of them takes.
+        context: known.iter().filter_map(|entry| entry.context).min(),
+        max_output: known.iter().filter_map(|entry| entry.max_output).min(),
+        embeds: !known.is_empty() && known.iter().all(|entry| &*entry.mode == "embedding"),
+    }
 }

@@ -23,6 +23,7 @@ use model::resource::{Account, ApiKey, Configuration, KeyKind, KeyTerms, ModelEn
 use model::{Clock, ResourceId, key_text};
 use policy::identify::{Pepper, TrustedProxies};
 use state::capacity::Capacity;
+use state::homes::Homes;
 use state::limits::Limits;
 use state::outputs::Outputs;
 use state::replay::Replays;
@@ -282,6 +283,7 @@ impl Stage {
             answers: Arc::clone(&shelf) as Arc<dyn AnswerShelf>,
             capacity: Capacity::new(settings.sizes.most),
             outputs: Outputs::new(),
+            homes: Homes::new(),
             settings,
             meter,
             records: sender,

@@ -14,6 +14,7 @@ use proxy::{Catalog, ControlPlane, Shared};
 use state::blocks::Blocks;
 use state::capacity::{Capacity, Most};
 use state::circuits::Circuits;
+use state::homes::Homes;
 use state::in_flight::InFlight;
 use state::limits::Limits;
 use state::outputs::Outputs;
@@ -77,6 +78,7 @@ pub fn shared(settings: &Settings, parts: Parts<'_>, first: &Configuration) -> A
         in_flight: Arc::new(InFlight::new()),
         capacity,
         outputs: Outputs::new(),
+        homes: Homes::new(),
         replays: Replays::new(),
         answers: Arc::new(answers),
         meter: Arc::new(parts.ledger),

@@ -129,6 +129,7 @@ fn check_base_url(account: &Account, preset: &Preset) -> Answer<()> {
     }
     let surface = match preset.families.first() {
         Some(Family::Anthropic) => Surface::Messages,
+        Some(Family::Gemini) => Surface::GenerateContent,
         Some(Family::OpenAi) | None => Surface::ChatCompletions,
     };
     provider::endpoint(preset, url, surface, "model", account.api_version.as_deref()).map_err(refuse)?;
