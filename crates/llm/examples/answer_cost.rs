@@ -8,17 +8,12 @@
 use std::hint::black_box;
 
 use bytes::Bytes;
-use llm::{CacheConvention, Quirks, ReasoningConvention, Scanner, Surface};
+use llm::{Quirks, Scanner, Surface};
 use model::key_text;
 use model::resource::key::KeyKind;
 
 const CHAT: Surface = Surface::ChatCompletions;
-const QUIRKS: Quirks = Quirks {
-    takes_include_usage: true,
-    ends_without_done: false,
-    cache_in_input: CacheConvention::InInput,
-    reasoning_in_output: ReasoningConvention::InOutput,
-};
+const QUIRKS: Quirks = Quirks { takes_include_usage: true, ..Quirks::NONE };
 
 fn main() {
     let mut arguments = std::env::args().skip(1);

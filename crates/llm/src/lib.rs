@@ -8,7 +8,6 @@
 
 mod array;
 pub mod aws_stream;
-#[allow(dead_code, reason = "the first codecs are about to use it")]
 pub mod codec;
 mod dialect;
 mod failure;
@@ -16,7 +15,6 @@ mod json;
 mod json_writer;
 mod members;
 pub mod models;
-#[allow(dead_code, reason = "the first codecs are about to use it")]
 pub mod neutral;
 mod outline;
 mod peek;

@@ -37,12 +37,7 @@ mod recorded {
         Some(all)
     }
 
-    const QUIRKS: Quirks = Quirks {
-        takes_include_usage: false,
-        ends_without_done: false,
-        cache_in_input: llm::CacheConvention::InInput,
-        reasoning_in_output: llm::ReasoningConvention::InOutput,
-    };
+    const QUIRKS: Quirks = Quirks::NONE;
 
     fn source() -> Source<'static> {
         Source { quirks: &QUIRKS, choices: 1 }

@@ -13,12 +13,7 @@ mod own {
 
     use crate::replay::{Answer, Outcome};
 
-    const CLEAN: Quirks = Quirks {
-        takes_include_usage: true,
-        ends_without_done: false,
-        cache_in_input: llm::CacheConvention::InInput,
-        reasoning_in_output: llm::ReasoningConvention::InOutput,
-    };
+    const CLEAN: Quirks = Quirks { takes_include_usage: true, ..Quirks::NONE };
     const ENDS_WITHOUT_DONE: Quirks = Quirks { ends_without_done: true, ..CLEAN };
 
     fn answer(file: &str, surface: Surface, quirks: Quirks, choices: u32) -> Answer {

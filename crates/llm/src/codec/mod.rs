@@ -4,8 +4,15 @@
 //! dialects needs nothing of its own.
 
 pub mod asked;
+mod balance;
+mod chat;
+mod conversation;
 mod converse;
+pub mod custom;
 pub mod ids;
+mod messages;
+mod read;
+mod schema;
 pub mod sequence;
 mod sse;
 mod target;
@@ -79,8 +86,10 @@ pub trait StreamEncoder: Send {
 #[must_use]
 pub fn codec(dialect: Dialect) -> Option<&'static dyn Codec> {
     match dialect {
-        Dialect::OpenAiChat | Dialect::AnthropicMessages | Dialect::OpenAiResponses | Dialect::Gemini => None,
+        Dialect::OpenAiChat => Some(&chat::Chat),
+        Dialect::AnthropicMessages => Some(&messages::Messages),
         Dialect::BedrockConverse => Some(&converse::Converse),
+        Dialect::OpenAiResponses | Dialect::Gemini => None,
     }
 }
 

@@ -1,7 +1,8 @@
 //! What is answered, as it comes.
 //!
 //! A stream is: `Start`, then parts, each of `PartStart`, any number of `Delta`, `PartStop`; `Finish` once
-//! for each choice, behind its parts; `Usage` any number of times, each a running total; `End`. Parts may
+//! for each choice, behind its parts; `Usage` any number of times, each a running total, and in front of `Start`
+//! where it is known by then; `End`. Parts may
 //! overlap: a dialect that cannot have that puts them in a row, see [`crate::codec::sequence`]. `Ping`
 //! may come anywhere. Behind `Error` or `End` nothing comes.
 

@@ -90,6 +90,42 @@ pub struct Quirks {
     pub cache_in_input: CacheConvention,
     /// Whether its answer count contains the reasoning.
     pub reasoning_in_output: ReasoningConvention,
+    /// How it is asked to think.
+    pub thinking: ThinkingStyle,
+    /// Whether and how it takes its thoughts back.
+    pub reasoning_replay: ReasoningReplay,
+    /// It takes Anthropic's marks for the prompt cache on the parts of Chat.
+    pub takes_cache_marks: bool,
+}
+
+/// How a provider of OpenAI's dialect is asked to think.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ThinkingStyle {
+    /// `reasoning_effort`: OpenAI and most.
+    #[default]
+    Effort,
+    /// `thinking: {type}`: DeepSeek, Moonshot, Zhipu, Volcengine.
+    Thinking,
+    /// `enable_thinking` and `thinking_budget`: Qwen.
+    EnableThinking,
+    /// `reasoning: {effort, max_tokens}`: OpenRouter.
+    Object,
+    /// Not at all.
+    None,
+}
+
+/// Whether and how a provider of OpenAI's dialect takes its thoughts back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReasoningReplay {
+    /// It refuses or ignores them: OpenAI and most.
+    #[default]
+    None,
+    /// In `reasoning_content`, and some demand them: DeepSeek, Moonshot, Zhipu, Qwen.
+    Content,
+    /// In `reasoning_details`, with their seals: OpenRouter.
+    Details,
 }
 
 impl Quirks {
@@ -109,9 +145,19 @@ impl Quirks {
 }
 
 impl Quirks {
+    /// None: a provider that does as its dialect's inventor does.
+    pub const NONE: Self = Self {
+        takes_include_usage: false,
+        ends_without_done: false,
+        cache_in_input: CacheConvention::InInput,
+        reasoning_in_output: ReasoningConvention::InOutput,
+        thinking: ThinkingStyle::Effort,
+        reasoning_replay: ReasoningReplay::None,
+        takes_cache_marks: false,
+    };
+
     /// How the usage of answers in `dialect` is meant: the provider's deviations are those of its first
     /// dialects, the others count as their inventors do.
-    #[allow(dead_code, reason = "the first codecs are about to use it")]
     pub(crate) fn conventions_of(&self, dialect: Dialect) -> Conventions {
         match dialect {
             Dialect::OpenAiChat | Dialect::OpenAiResponses => {

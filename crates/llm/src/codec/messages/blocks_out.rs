@@ -1,0 +1,257 @@
+//! Writes the blocks of one message.
+
+use super::{OWN, write_mark};
+use crate::codec::conversation::{self, Item};
+use crate::codec::custom;
+use crate::codec::ids::IdRule;
+use crate::json_writer::JsonWriter;
+use crate::neutral::{
+    Block, Dialect, Field, Losses, Media, MediaKind, MediaSource, OpaqueKind, Part, Reasoning, ToolCall,
+    ToolResult,
+};
+
+/// The blocks of a message, each as JSON.
+pub(super) struct Blocks<'a> {
+    blocks: Vec<String>,
+    origin: Dialect,
+    losses: &'a mut Losses,
+    /// The last text that may not end in space, if the last block is one.
+    last_text: Option<String>,
+}
+
+impl<'a> Blocks<'a> {
+    pub(super) fn new(origin: Dialect, losses: &'a mut Losses) -> Self {
+        Self { blocks: Vec::new(), origin, losses, last_text: None }
+    }
+
+    /// The blocks. A message of the model that ends the conversation is its beginning of the answer, and
+    /// may not end in space.
+    pub(super) fn finish(mut self, is_prefill: bool) -> Vec<String> {
+        if let (true, Some(text)) = (is_prefill, &self.last_text) {
+            let trimmed = text.trim_end();
+            self.blocks.pop();
+            if !trimmed.is_empty() {
+                self.blocks.push(text_block(trimmed, None));
+            }
+        }
+        self.blocks
+    }
+
+    pub(super) fn item(&mut self, item: &Item<'_>, assistant: bool) {
+        let part = item.part;
+        self.last_text = None;
+        match &part.block {
+            Block::Text(text) if item.instructs => {
+                self.text(&conversation::instruction_text(&text.text), part);
+            }
+            Block::Text(text) => {
+                if !text.citations.is_empty() {
+                    self.cited(&text.text, part);
+                } else {
+                    self.text(&text.text, part);
+                }
+            }
+            Block::Refusal(text) => self.text(text, part),
+            Block::Media(media) if !assistant => self.media(media, part, item.place),
+            Block::Media(_) => self.lose(item.place, "an answer cannot contain media"),
+            Block::ToolCall(call) if assistant => self.call(call, part),
+            Block::ToolCall(_) => self.lose(item.place, "only the model calls tools"),
+            Block::ToolResult(result) => self.result(result, part, item),
+            Block::Reasoning(thoughts) => self.thoughts(thoughts, item.place),
+            Block::Foreign(foreign) if foreign.origin == OWN => {
+                self.blocks.push(foreign.raw.text().to_owned());
+            }
+            Block::Foreign(_) => self.lose(item.place, "only its own dialect has such a part"),
+        }
+        let known = matches!(&part.block, Block::Text(_) | Block::ToolCall(_) | Block::ToolResult(_));
+        if !known || part.ext.fields_of(OWN).is_empty() {
+            for name in part.ext.names() {
+                let path = format!("{}[{}].content.{name}", self.origin.field(Field::Turns), item.place);
+                let severity = crate::neutral::Severity::of_field(name);
+                self.losses.add(path, "the provider's dialect has no such field", severity);
+            }
+        }
+    }
+
+    /// Empty text is refused, and says nothing.
+    fn text(&mut self, text: &str, part: &Part) {
+        if !text.trim().is_empty() {
+            self.blocks.push(text_block(text, Some(part)));
+            self.last_text = Some(text.to_owned());
+        }
+    }
+
+    /// Text with the citations that were Anthropic's own; those of others are gone by now.
+    fn cited(&mut self, text: &str, part: &Part) {
+        let Block::Text(said) = &part.block else { return };
+        let own: Vec<_> =
+            said.citations.iter().map(|one| one.ext.fields_of(OWN)).filter(|own| !own.is_empty()).collect();
+        if own.is_empty() || text.trim().is_empty() {
+            return self.text(text, part);
+        }
+        self.block(part, |json| {
+            json.text_member("type", "text");
+            json.text_member("text", text);
+            json.key("citations").array(|json| {
+                for fields in &own {
+                    json.object(|json| {
+                        fields.iter().for_each(|(name, raw)| json.raw_member(name, raw.text()));
+                    });
+                }
+            });
+        });
+    }
+
+    fn block(&mut self, part: &Part, members: impl FnOnce(&mut JsonWriter)) {
+        let mut json = JsonWriter::new();
+        json.object(|json| {
+            members(json);
+            if let Some(mark) = part.cache {
+                write_mark(json, mark);
+            }
+            part.ext.write(OWN, json, "", &mut Losses::default());
+        });
+        self.blocks.push(json.into_string());
+    }
+
+    fn call(&mut self, call: &ToolCall, part: &Part) {
+        let id = IdRule::Word64.fit(&call.id, "toolu_");
+        self.block(part, |json| {
+            json.text_member("type", "tool_use");
+            json.text_member("id", &id);
+            json.text_member("name", &call.name);
+            json.raw_member("input", &custom::args_object(call));
+        });
+    }
+
+    fn result(&mut self, result: &ToolResult, part: &Part, item: &Item<'_>) {
+        if item.orphan {
+            let path = format!("{}[{}]", self.origin.field(Field::Turns), item.place);
+            self.losses.advisory(path, "the result of a call that is not there is said by the user");
+            self.blocks.push(text_block(&conversation::orphan_note(&result.call_id), None));
+            let inner = |part| Item { part, place: item.place, instructs: false, orphan: false };
+            return result.parts.iter().for_each(|part| self.item(&inner(part), false));
+        }
+        let mut inside = Blocks::new(self.origin, self.losses);
+        for inner in &result.parts {
+            match &inner.block {
+                Block::Text(text) => inside.text(&text.text, inner),
+                Block::Media(media) => inside.media(media, inner, item.place),
+                Block::Foreign(foreign) if foreign.origin == OWN => {
+                    inside.blocks.push(foreign.raw.text().to_owned());
+                }
+                _ => inside.lose(item.place, "a tool's result cannot contain this"),
+            }
+        }
+        let blocks = inside.blocks;
+        let only_text = match &*result.parts {
+            [Part { block: Block::Text(text), cache: None, .. }] => Some(&text.text),
+            _ => None,
+        };
+        let id = IdRule::Word64.fit(&result.call_id, "toolu_");
+        self.block(part, |json| {
+            json.text_member("type", "tool_result");
+            json.text_member("tool_use_id", &id);
+            match only_text {
+                Some(text) => json.text_member("content", text),
+                None if blocks.is_empty() => json.text_member("content", ""),
+                None => json.key("content").array(|json| blocks.iter().for_each(|block| json.raw(block))),
+            }
+            if result.is_error {
+                json.plain_member("is_error", true);
+            }
+        });
+    }
+
+    /// Thoughts go back only with Anthropic's own seal: it refuses any other, and those without.
+    fn thoughts(&mut self, thoughts: &Reasoning, place: usize) {
+        let own = |kind| {
+            let found = thoughts.opaque.iter().find(|one| one.origin == OWN && one.kind == kind);
+            found.map(|opaque| &opaque.data)
+        };
+        let mut json = JsonWriter::new();
+        if let Some(signature) = own(OpaqueKind::Signature) {
+            json.object(|json| {
+                json.text_member("type", "thinking");
+                json.text_member("thinking", &thoughts.text);
+                json.text_member("signature", signature);
+            });
+        } else if let Some(data) = own(OpaqueKind::Redacted) {
+            json.object(|json| {
+                json.text_member("type", "redacted_thinking");
+                json.text_member("data", data);
+            });
+        } else {
+            let path = format!("{}[{place}].reasoning", self.origin.field(Field::Turns));
+            return self.losses.advisory(path, "thoughts of another provider are never sent on");
+        }
+        self.blocks.push(json.into_string());
+    }
+
+    fn media(&mut self, media: &Media, part: &Part, place: usize) {
+        let name = match media.kind {
+            MediaKind::Image => "image",
+            MediaKind::Document => "document",
+            MediaKind::Audio | MediaKind::Video => {
+                return self.lose(place, "the provider's dialect knows neither sound nor film");
+            }
+        };
+        let usual = if media.kind == MediaKind::Image { "image/png" } else { "application/pdf" };
+        let mime = media.mime.as_deref().unwrap_or(usual);
+        if let MediaSource::File { owner, .. } = &media.source
+            && *owner != OWN
+        {
+            return self.lose(place, "the file is kept by another provider");
+        }
+        self.block(part, |json| {
+            json.text_member("type", name);
+            json.key("source").object(|json| source(json, &media.source, mime));
+            if media.kind == MediaKind::Document {
+                json.text_member_if("title", media.name.as_deref());
+            }
+        });
+    }
+
+    fn lose(&mut self, place: usize, reason: &'static str) {
+        self.losses.meaning(format_args!("{}[{place}].content", self.origin.field(Field::Turns)), reason);
+    }
+}
+
+fn source(json: &mut JsonWriter, source: &MediaSource, mime: &str) {
+    match source {
+        // Text in base64 is refused where a document is meant.
+        MediaSource::Base64(data) => {
+            json.text_member("type", "base64");
+            json.text_member("media_type", mime);
+            json.text_member("data", data);
+        }
+        MediaSource::Text(text) => {
+            json.text_member("type", "text");
+            json.text_member("media_type", "text/plain");
+            json.text_member("data", text);
+        }
+        MediaSource::Url(url) => {
+            json.text_member("type", "url");
+            json.text_member("url", url);
+        }
+        MediaSource::File { id, .. } => {
+            json.text_member("type", "file");
+            json.text_member("file_id", id);
+        }
+    }
+}
+
+fn text_block(text: &str, part: Option<&Part>) -> String {
+    let mut json = JsonWriter::with_capacity(text.len() + 32);
+    json.object(|json| {
+        json.text_member("type", "text");
+        json.text_member("text", text);
+        if let Some(part) = part {
+            if let Some(mark) = part.cache {
+                write_mark(json, mark);
+            }
+            part.ext.write(OWN, json, "", &mut Losses::default());
+        }
+    });
+    json.into_string()
+}
