@@ -10,6 +10,7 @@ mod array;
 pub mod aws_stream;
 pub mod codec;
 mod dialect;
+mod extras;
 mod failure;
 mod json;
 mod json_writer;
@@ -27,6 +28,7 @@ mod surface;
 mod usage;
 
 pub use codec::codec;
+pub use extras::{Extras, extras};
 pub use failure::{UpstreamFailure, classify};
 pub use json_writer::JsonWriter;
 pub use peek::{Call, Framing, Kept, Spans, peek, peek_at};

@@ -74,6 +74,12 @@ pub fn mint(kind: KeyKind, id: &ResourceId, random: [u8; 32]) -> Secret<String> 
     Secret::new(text)
 }
 
+/// Whether a text claims to be a key, so that whoever sent it is told about keys and not about tokens.
+#[must_use]
+pub fn is_prefixed(text: &str) -> bool {
+    [KeyForm::User, KeyForm::Trial].iter().any(|form| text.starts_with(form.prefix()))
+}
+
 /// Takes a key's text apart; `None` when it is not of either form or its check characters are wrong.
 #[must_use]
 pub fn parse(text: &str) -> Option<ParsedKey<'_>> {

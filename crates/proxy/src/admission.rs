@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use llm::Call;
+use llm::{Call, Extras};
 use model::{Code, Rejection, Usage};
 use policy::authorize;
 use state::limits::{Demand, Dimension, Level, LimitOwner, Limits, Taken, Violation, WindowState};
@@ -43,7 +43,7 @@ impl Permit {
 pub(crate) fn find_model(exchange: &mut Exchange, call: &Call) -> Result<(), Rejection> {
     let key = exchange.key.clone().ok_or_else(|| Rejection::new(Code::InternalError))?;
     let catalog = Arc::clone(&exchange.catalog);
-    let allowed = match catalog.model(&key.key.group_id, &call.model) {
+    let allowed = match catalog.model_on(exchange.channel, &key.key.group_id, &call.model) {
         Some(model) => authorize::check_model(&key.key, &call.model).map(|()| model),
         None if catalog.knows_model(&call.model) => Err(authorize::model_not_allowed(&call.model)),
         None => {
@@ -65,6 +65,23 @@ pub(crate) fn find_model(exchange: &mut Exchange, call: &Call) -> Result<(), Rej
     }
 }
 
+/// Leaves only the account's offer that the caller names, where one is named.
+///
+/// # Errors
+/// `MODEL_NOT_FOUND` when nobody offers the model under that name.
+pub(crate) fn pin(exchange: &mut Exchange, extras: &Extras) -> Result<(), Rejection> {
+    let (Some(pin), Some(model)) = (extras.provider_model_id.as_deref(), exchange.model.clone()) else {
+        return Ok(());
+    };
+    let pinned = exchange.catalog.pinned(&model, pin);
+    exchange.checked("provider_model_id", pinned.is_some(), None, None);
+    exchange.model = Some(pinned.ok_or_else(|| {
+        let message = format!("No account offers `{}` under the id `{}`.", model.name, authorize::shown(pin));
+        Rejection::because(Code::ModelNotFound, message).at("provider_model_id")
+    })?);
+    Ok(())
+}
+
 /// Checks the limits of all levels and takes from them, all in one step.
 ///
 /// # Errors
@@ -76,7 +93,8 @@ pub(crate) fn admit(exchange: &mut Exchange, call: &Call) -> Result<(), Rejectio
         return Ok(());
     }
     let tokens = exchange.expected.total();
-    let own = Demand { owner: key.owner.clone(), rate: key.limits, expected_tokens: tokens };
+    let own =
+        Demand { owner: key.owner.clone(), rate: key.limits_on(exchange.channel), expected_tokens: tokens };
     let limits = &exchange.worker.shared.limits;
     let admitted = match others(exchange, &key, tokens) {
         others if others.is_empty() => limits.admit(&[own], exchange.record.at),

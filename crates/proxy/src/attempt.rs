@@ -101,6 +101,8 @@ fn open(exchange: &mut Exchange, offer: &Offer, chosen: Chosen) {
         first_byte_ms: None,
         total_ms: 0,
     });
+    let trials = &exchange.worker.shared.trials;
+    trials.selected(&offer.upstream.account.id, &offer.upstream_model, exchange.now_ms());
     exchange.serving = Some(Serving {
         offer: chosen.offer,
         _place: chosen.slot.map(|slot| exchange.worker.places.keep(slot)),

@@ -11,12 +11,13 @@ use ledger::catalogue::{Catalogue, PriceEntry};
 use llm::provider::{self, Preset};
 use llm::{Family, Surface};
 use model::ResourceId;
-use model::resource::key::DEFAULT_TENANT;
-use model::resource::{Account, ApiKey, Configuration, KeyKind, ModelEntry, PriceLines};
+use model::resource::key::{DEFAULT_GROUP, DEFAULT_TENANT, KeyStatus};
+use model::resource::{Account, ApiKey, Configuration, KeyKind, KeyTerms, ModelEntry, PriceLines, RateLimit};
 use state::limits::{Level, LimitOwner, ResolvedLimits};
 
-use crate::settings::DefaultLimits;
-use crate::terms::{self, Directory, Gateway, Limited, Owners, Payers};
+use crate::channel::Channel;
+use crate::settings::{ChannelLimits, DefaultLimits};
+use crate::terms::{self, Directory, Gateway, Limited, Owners, Payers, People};
 
 /// One compiled revision of the configuration.
 pub struct Catalog {
@@ -29,8 +30,10 @@ pub struct Catalog {
     /// What limits all callers together, or each address.
     pub gateway: Gateway,
     nobody: Arc<Payers>,
+    people: People,
     owners: Box<[Arc<Owners>]>,
     keys: HashMap<ResourceId, Arc<Key>>,
+    upstreams: Vec<Arc<Upstream>>,
     groups: HashMap<String, HashMap<Arc<str>, Arc<Model>>>,
 }
 
@@ -44,8 +47,10 @@ pub struct Key {
     pub networks: Vec<IpNet>,
     /// The key as an owner of limits.
     pub owner: LimitOwner,
-    /// Its limits, with the channel's defaults filled in.
+    /// Its limits, with the defaults of its usual channel filled in.
     pub limits: ResolvedLimits,
+    /// Its limits on the external channel, where those differ.
+    pub external: Option<Box<ResolvedLimits>>,
     /// What its user, tenant and group say.
     pub owners: Arc<Owners>,
     /// Who pays for its requests.
@@ -53,6 +58,14 @@ pub struct Key {
 }
 
 impl Key {
+    /// Its limits on a channel.
+    pub(crate) fn limits_on(&self, channel: Channel) -> ResolvedLimits {
+        match (channel, &self.external) {
+            (Channel::External, Some(external)) => **external,
+            _ => self.limits,
+        }
+    }
+
     /// Whether the tokens of an answer are counted by anybody.
     #[must_use]
     pub fn counts_tokens(&self) -> bool {
@@ -60,14 +73,18 @@ impl Key {
         self.payers.tokens
             || self.payers.money
             || by(&self.limits)
+            || self.external.as_deref().is_some_and(by)
             || self.owners.limited.iter().any(|limited| by(&limited.rate))
     }
 }
 
 /// A public model name within a group.
+#[derive(Clone)]
 pub struct Model {
     /// What callers ask for.
     pub name: Arc<str>,
+    /// The group.
+    pub group: Arc<str>,
     /// The accounts that offer it, in the order of their ids.
     pub offers: Vec<Offer>,
     /// When the first account that offers it was created: the `created` of model lists.
@@ -79,6 +96,7 @@ pub struct Model {
 }
 
 /// One account's offer of one model.
+#[derive(Clone)]
 pub struct Offer {
     /// The account.
     pub upstream: Arc<Upstream>,
@@ -114,6 +132,16 @@ impl Upstream {
 }
 
 impl Offer {
+    /// What pins a call to it.
+    pub(crate) fn id(&self) -> String {
+        format!("{}:{}", self.upstream.account.id, self.upstream_model)
+    }
+
+    /// Whether a call that is pinned to `pin` may go to it: to its id, or to its account's id or name.
+    pub(crate) fn is_named(&self, pin: &str) -> bool {
+        pin == self.upstream.account.id.as_str() || pin == &*self.upstream.name || pin == self.id()
+    }
+
     /// Where a call of this surface goes; `None` when the provider does not speak it.
     #[must_use]
     pub fn uri(&self, surface: Surface) -> Option<&Uri> {
@@ -141,7 +169,8 @@ impl Catalog {
             keys.insert(key.id.clone(), compiled);
         }
         let mut groups: HashMap<String, HashMap<Arc<str>, Arc<Model>>> = HashMap::new();
-        for (group, models) in collect_models(configuration) {
+        let (collected, upstreams) = collect_models(configuration);
+        for (group, models) in collected {
             let models = models.into_iter().map(|(name, model)| (name, Arc::new(model))).collect();
             groups.insert(group, models);
         }
@@ -150,9 +179,11 @@ impl Catalog {
             no_tenant,
             no_model: "".into(),
             gateway: Gateway::compile(&configuration.gateway),
+            people: People::of(configuration),
             nobody,
             owners: directory.compiled(),
             keys,
+            upstreams,
             groups,
         }
     }
@@ -163,10 +194,66 @@ impl Catalog {
         self.keys.get(id)
     }
 
+    /// The key under which the requests of a signed-in user run on the internal channel.
+    pub(crate) fn visitor(&self, user: &ResourceId, tenant: &str, defaults: &DefaultLimits) -> Arc<Key> {
+        let owners = self.people.owners(user, tenant, DEFAULT_GROUP);
+        let key = visitor(user.clone(), Some(user.clone()), tenant);
+        let usual = Usual { tenant: &self.no_tenant, nobody: &self.nobody, defaults };
+        let mut key = compile_key(&Arc::new(key), Arc::new(owners), &usual);
+        // Beside what is configured for the user, who has other keys: a window of its own.
+        key.owner = LimitOwner { level: Level::User, id: format!("internal:{user}").into() };
+        Arc::new(key)
+    }
+
+    /// The key under which requests with the static administration token run on the internal channel.
+    pub(crate) fn administrator(&self, defaults: &DefaultLimits) -> Arc<Key> {
+        let key = visitor(ResourceId::mint(0, [0; 10]), None, DEFAULT_TENANT);
+        let usual = Usual { tenant: &self.no_tenant, nobody: &self.nobody, defaults };
+        Arc::new(compile_key(&Arc::new(key), Arc::default(), &usual))
+    }
+
+    /// A model of a group; for own services, which see everything, of another group where theirs has none.
+    pub(crate) fn model_on(&self, channel: Channel, group: &str, name: &str) -> Option<&Arc<Model>> {
+        let elsewhere = || {
+            let mut groups: Vec<_> =
+                self.groups.iter().filter(|(_, models)| models.contains_key(name)).collect();
+            groups.sort_unstable_by_key(|(group, _)| group.as_str());
+            groups.first().and_then(|(_, models)| models.get(name))
+        };
+        self.model(group, name).or_else(|| if channel == Channel::Internal { elsewhere() } else { None })
+    }
+
     /// A model of a group.
     #[must_use]
     pub fn model(&self, group: &str, name: &str) -> Option<&Arc<Model>> {
         self.groups.get(group)?.get(name)
+    }
+
+    /// `model` with the offers alone that `pin` names; those of other groups where this one has none.
+    pub(crate) fn pinned(&self, model: &Arc<Model>, pin: &str) -> Option<Arc<Model>> {
+        let others = self.groups.values().filter_map(|models| models.get(&model.name));
+        std::iter::once(model).chain(others).find_map(|model| {
+            let offers: Vec<Offer> =
+                model.offers.iter().filter(|offer| offer.is_named(pin)).cloned().collect();
+            (!offers.is_empty()).then(|| Arc::new(Model { offers, ..Model::clone(model) }))
+        })
+    }
+
+    /// Every account, by age.
+    pub(crate) fn upstreams(&self) -> &[Arc<Upstream>] {
+        &self.upstreams
+    }
+
+    /// Every offer of every account: by account in the order of their age, then by model.
+    pub(crate) fn offers(&self) -> Vec<(&Arc<Model>, &Offer)> {
+        let models = self.groups.values().flat_map(HashMap::values);
+        let mut all: Vec<_> =
+            models.flat_map(|model| model.offers.iter().map(move |offer| (model, offer))).collect();
+        all.sort_by_key(|(model, offer)| {
+            let account = &offer.upstream.account;
+            (account.created_at, account.id.clone(), Arc::clone(&model.name))
+        });
+        all
     }
 
     /// Whether any group has a model of this name.
@@ -199,13 +286,14 @@ struct Usual<'a> {
 
 fn compile_key(key: &Arc<ApiKey>, owners: Arc<Owners>, usual: &Usual<'_>) -> Key {
     let defaults = usual.defaults;
-    let (rpm, tpm, concurrent) = match key.kind {
-        KeyKind::Internal => (defaults.internal_rpm, defaults.internal_tpm, None),
-        KeyKind::Standard => (defaults.open_rpm, defaults.open_tpm, defaults.open_concurrent),
-        KeyKind::Trial => (None, None, None),
+    let usual_defaults = match key.kind {
+        KeyKind::Internal => defaults.internal,
+        KeyKind::Standard => defaults.open,
+        KeyKind::Trial => ChannelLimits::default(),
     };
     let id: Arc<str> = key.id.as_str().into();
-    let own = key.rate_limit;
+    let limits = resolved(key.rate_limit, usual_defaults);
+    let external = resolved(key.rate_limit, defaults.external);
     Key {
         tenant: match usual.tenant {
             usual if key.tenant_id == **usual => Arc::clone(usual),
@@ -214,16 +302,43 @@ fn compile_key(key: &Arc<ApiKey>, owners: Arc<Owners>, usual: &Usual<'_>) -> Key
         networks: key.allowed_ips.iter().filter_map(|text| network(text)).collect(),
         payers: Payers::of_key(key, &id, &owners, usual.nobody),
         owner: LimitOwner { level: Level::Key, id },
-        limits: ResolvedLimits {
-            rpm: own.rpm.resolve(rpm),
-            tpm: own.tpm.resolve(tpm),
-            rpd: own.rpd.resolve(None),
-            tpd: own.tpd.resolve(None),
-            concurrent: own.concurrent.resolve(concurrent),
-            burst: own.burst.resolve(None),
-        },
+        external: (external != limits).then(|| Box::new(external)),
+        limits,
         owners,
         key: Arc::clone(key),
+    }
+}
+
+fn resolved(own: RateLimit, defaults: ChannelLimits) -> ResolvedLimits {
+    ResolvedLimits {
+        rpm: own.rpm.resolve(defaults.rpm),
+        tpm: own.tpm.resolve(defaults.tpm),
+        rpd: own.rpd.resolve(None),
+        tpd: own.tpd.resolve(None),
+        concurrent: own.concurrent.resolve(defaults.concurrent),
+        burst: own.burst.resolve(None),
+    }
+}
+
+/// What stands in for a key where the caller has none. Its secret is nobody's.
+fn visitor(id: ResourceId, user_id: Option<ResourceId>, tenant: &str) -> ApiKey {
+    ApiKey {
+        id,
+        name: String::new(),
+        secret_hmac: [0; 32],
+        hint: String::new(),
+        kind: KeyKind::Internal,
+        status: KeyStatus::Active,
+        user_id,
+        tenant_id: tenant.to_owned(),
+        group_id: DEFAULT_GROUP.to_owned(),
+        expires_at: None,
+        models: Vec::new(),
+        allowed_ips: Vec::new(),
+        rate_limit: RateLimit::default(),
+        terms: KeyTerms::default(),
+        created_at: 0,
+        updated_at: 0,
     }
 }
 
@@ -234,8 +349,8 @@ fn network(text: &str) -> Option<IpNet> {
 
 type ModelsByGroup = HashMap<String, HashMap<Arc<str>, Model>>;
 
-fn collect_models(configuration: &Configuration) -> ModelsByGroup {
-    let mut groups = ModelsByGroup::new();
+fn collect_models(configuration: &Configuration) -> (ModelsByGroup, Vec<Arc<Upstream>>) {
+    let (mut groups, mut upstreams) = (ModelsByGroup::new(), Vec::new());
     for account in &configuration.accounts {
         let upstream = match compile_upstream(account) {
             Ok(upstream) => Arc::new(upstream),
@@ -244,6 +359,8 @@ fn collect_models(configuration: &Configuration) -> ModelsByGroup {
                 continue;
             }
         };
+        upstreams.push(Arc::clone(&upstream));
+        let group: Arc<str> = account.group_id.as_str().into();
         let models = groups.entry(account.group_id.clone()).or_default();
         for entry in offered(&upstream) {
             let name: Arc<str> = entry.public().into();
@@ -251,6 +368,7 @@ fn collect_models(configuration: &Configuration) -> ModelsByGroup {
                 price_override: price_override(configuration, &name),
                 limited: terms::limit_of_model(&configuration.gateway, &name),
                 created_ms: account.created_at,
+                group: Arc::clone(&group),
                 offers: Vec::new(),
                 name,
             });
@@ -258,7 +376,7 @@ fn collect_models(configuration: &Configuration) -> ModelsByGroup {
             model.offers.push(offer(&upstream, entry.upstream()));
         }
     }
-    groups
+    (groups, upstreams)
 }
 
 fn price_override(configuration: &Configuration, model: &str) -> Option<PriceLines> {

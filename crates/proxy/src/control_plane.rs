@@ -8,7 +8,8 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
-use model::{RequestId, ResourceId, TraceId};
+use model::clock::EpochMs;
+use model::{Rejection, RequestId, ResourceId, TraceId};
 use tokio::sync::oneshot;
 
 /// The body of an answer from the control plane.
@@ -27,8 +28,31 @@ pub struct HandedOver {
     pub key: Option<ResourceId>,
 }
 
+/// Whom an access token was given to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// A user who signed in.
+    User {
+        /// The user.
+        user: ResourceId,
+        /// The user's tenant.
+        tenant: String,
+    },
+    /// An own service, in exchange for its internal key.
+    Key(ResourceId),
+    /// Whoever has the static administration token.
+    Administrator,
+}
+
 /// Serves the control plane's paths on a runtime of its own.
 pub trait ControlPlane: Send + Sync {
+    /// Whom an access token was given to. Waits for nothing: whether the holder still works is what the
+    /// configuration says.
+    ///
+    /// # Errors
+    /// `TOKEN_INVALID` or `TOKEN_EXPIRED`.
+    fn holder(&self, token: &str, now_ms: EpochMs) -> Result<Holder, Rejection>;
+
     /// Begins to serve a request; the answer arrives at the receiver.
     fn serve(
         &self,

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use crate::admission::Permit;
 use crate::catalog::{Catalog, Key, Model, Offer};
+use crate::channel::Channel;
 use crate::charge::Charge;
 use crate::dispatch::Ticket;
 use crate::places::Place;
@@ -40,6 +41,8 @@ pub(crate) struct Belongings {
     pub worker: Rc<Worker>,
     /// The configuration that decides, the same from start to end.
     pub catalog: Arc<Catalog>,
+    /// The way by which it came in.
+    pub channel: Channel,
     /// How errors are dressed for this caller.
     pub envelope: Envelope,
     /// The endpoint, of calls to models.
@@ -107,6 +110,7 @@ pub(crate) enum Ending<'a> {
 impl Exchange {
     /// Opens an exchange for a request accepted now.
     pub fn open(worker: &Rc<Worker>, headers: &HeaderMap, path: &str, client: IpAddr) -> Self {
+        let (channel, rest) = Channel::of_path(path);
         let now_ms = worker.shared.clock.now_ms();
         let request_id = worker.mint(now_ms);
         let catalog = worker.shared.catalog.load_full();
@@ -121,7 +125,8 @@ impl Exchange {
             )),
             worker: Rc::clone(worker),
             catalog,
-            envelope: Envelope::of_path(path, headers),
+            channel,
+            envelope: channel.envelope(rest, headers),
             surface: None,
             started: Instant::now(),
             key: None,
@@ -194,7 +199,7 @@ impl Belongings {
     /// Names the route that was matched.
     pub fn routed(&mut self, surface: Surface) {
         self.surface = Some(surface);
-        self.record.route = surface.route();
+        self.record.route = self.channel.route(surface);
         self.record.surface = surface.name();
     }
 
@@ -251,10 +256,24 @@ impl Belongings {
             return;
         };
         let total_ms = u32::try_from(ended.duration_since(serving.since).as_millis()).unwrap_or(u32::MAX);
+        self.count_trial(&serving, class, total_ms);
         if let Some(attempt) = self.record.attempts.last_mut() {
             attempt.class = class;
             attempt.total_ms = total_ms;
             attempt.error = error.map(String::into_boxed_str);
+        }
+    }
+
+    /// Counts how the call went for its account. What the caller broke off or did wrong says nothing of it.
+    fn count_trial(&self, serving: &Serving, class: &str, total_ms: u32) {
+        let Some(offer) = self.model.as_ref().and_then(|model| model.offers.get(serving.offer)) else {
+            return;
+        };
+        let (trials, account) = (&self.worker.shared.trials, &offer.upstream.account.id);
+        match class {
+            "ok" => trials.succeeded(account, &offer.upstream_model, total_ms.into()),
+            "refused" | "ambiguous" | "begun" => trials.failed(account, &offer.upstream_model),
+            _ => {}
         }
     }
 

@@ -71,7 +71,7 @@ fn otherwise(exchange: &mut Exchange, key: &Key, model: &Model) -> Result<Otherw
 fn facts(exchange: &Exchange, key: &Key, model: &Model) -> Facts {
     Facts {
         request: exchange.request_id(),
-        key: Some(key.key.id.clone()),
+        key: exchange.record.key_id.clone(),
         user: key.key.user_id.clone(),
         tenant: Arc::clone(&key.tenant),
         model: Arc::clone(&model.name),

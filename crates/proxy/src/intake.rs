@@ -9,11 +9,12 @@ use http::{HeaderMap, Request, header};
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use llm::{Call, Surface};
+use llm::{Call, Extras, Surface};
 use model::{Code, Rejection};
 use state::capacity::{Admitted, Busy, RETRY_AFTER_S};
 use tokio::time::{Instant, timeout_at};
 
+use crate::channel::Channel;
 use crate::endpoint::stored;
 use crate::exchange::Exchange;
 use crate::gathered::Gathered;
@@ -80,8 +81,10 @@ fn overloaded(busy: Busy) -> Rejection {
 pub(crate) struct Received {
     /// What it asks.
     pub call: Call,
-    /// As it came.
+    /// As it came, without what was meant for the gateway itself.
     pub body: Bytes,
+    /// What is asked of the gateway itself; on the internal channel only.
+    pub extras: Extras,
 }
 
 /// Reads the body and looks at it. `unread` is taken only when reading begins.
@@ -110,9 +113,13 @@ pub(crate) async fn read_call(
     let idle = exchange.worker.shared.settings.client.body_idle;
     let held = exchange.room.as_mut().ok_or_else(|| Rejection::new(Code::InternalError))?;
     let body = Reading { held, sizes, idle }.read(body, room).await?;
+    let (extras, body) = match exchange.channel {
+        Channel::Internal => llm::extras(&body)?,
+        _ => (Extras::default(), body),
+    };
     let call = llm::peek_at(surface, &head.uri, &body)?;
     exchange.called(&call, body.len());
-    Ok(Received { call, body })
+    Ok(Received { call, body, extras })
 }
 
 fn too_slow(bytes: usize, time: Duration) -> Rejection {

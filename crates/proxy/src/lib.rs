@@ -12,6 +12,7 @@ mod body;
 mod caller;
 mod calling;
 pub mod catalog;
+mod channel;
 mod charge;
 mod connection;
 pub mod control_plane;
@@ -34,6 +35,7 @@ mod request;
 mod route;
 pub mod settings;
 mod settle;
+mod steps;
 pub mod terms;
 #[cfg(test)]
 mod tests;
@@ -56,13 +58,14 @@ use state::in_flight::InFlight;
 use state::limits::Limits;
 use state::outputs::Outputs;
 use state::replay::Replays;
+use state::trials::Trials;
 use telemetry::metric::Metrics;
 use telemetry::queue::RecordSender;
 use tokio::sync::watch;
 
 pub use body::Outgoing;
 pub use catalog::Catalog;
-pub use control_plane::{ControlBody, ControlPlane, HandedOver};
+pub use control_plane::{ControlBody, ControlPlane, HandedOver, Holder};
 pub use listen::{Listening, start};
 pub use replay::{AnswerName, AnswerShelf, KeptAnswer};
 pub use settings::Settings;
@@ -97,6 +100,8 @@ pub struct Shared {
     pub outputs: Outputs,
     /// Where earlier responses are kept.
     pub homes: Homes,
+    /// How the calls of each account went.
+    pub trials: Trials,
     /// Holds and settles money.
     pub meter: Arc<dyn Meter>,
     /// Where finished requests are reported.

@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -14,9 +15,10 @@ use llm::{Call, Surface};
 use model::{Code, Rejection};
 
 use crate::body::Outgoing;
+use crate::catalog::Key;
 use crate::dispatch::{self, Begun, Stopped};
 use crate::drain::Leave;
-use crate::endpoint::{identify, models, stored};
+use crate::endpoint::{identify, internal, models, stored};
 use crate::exchange::Exchange;
 use crate::intake::Received;
 use crate::route::{Route, find_route};
@@ -29,7 +31,7 @@ pub(crate) async fn serve(
     request: Request<Incoming>,
     peer: IpAddr,
 ) -> Response<Outgoing> {
-    let route = find_route(request.method(), request.uri().path());
+    let (_, route) = find_route(request.method(), request.uri().path());
     match route {
         Route::Probe => return answer::empty_ok(&worker),
         Route::Alive => return answer::static_json(&worker, r#"{"ok":true}"#),
@@ -58,10 +60,11 @@ pub(crate) async fn serve(
         }
         // Boxed like the other hand-over: rare, and it would otherwise widen every call.
         Route::Control => Box::pin(handover::to_control(exchange, request, None)).await,
-        Route::Usage => match identify::key_of(&mut exchange, request.headers(), request.uri().query()) {
+        Route::Usage | Route::QuotaCheck => match own_key(&mut exchange, &request, &route) {
             Ok(key) => Box::pin(handover::to_control(exchange, request, Some(key.key.id.clone()))).await,
             Err(rejection) => linger::refuse(exchange, &rejection, request),
         },
+        Route::Extra(extra) => Box::pin(internal::serve(exchange, request, extra)).await,
         Route::Unknown | Route::Probe | Route::Alive => {
             linger::refuse(exchange, &Rejection::new(Code::NotFound), request)
         }
@@ -70,6 +73,19 @@ pub(crate) async fn serve(
             response.headers_mut().insert(http::header::ALLOW, http::HeaderValue::from_static(allow));
             response
         }
+    }
+}
+
+/// The key whose holder asks how it stands: also one that no longer works, where that is the question.
+fn own_key(
+    exchange: &mut Exchange,
+    request: &Request<Incoming>,
+    route: &Route,
+) -> Result<Arc<Key>, Rejection> {
+    let (headers, query) = (request.headers(), request.uri().query());
+    match route {
+        Route::QuotaCheck => identify::known_key(exchange, headers, query),
+        _ => identify::caller(exchange, headers, query),
     }
 }
 
@@ -100,12 +116,13 @@ async fn path(
 ) -> Result<Received, Rejection> {
     // Before the body is read, so that a stranger cannot make us hold one, and nobody more than there is
     // room for.
-    identify::key_of(exchange, &head.headers, head.uri.query())?;
+    identify::caller(exchange, &head.headers, head.uri.query())?;
     intake::make_room(exchange)?;
     let received = intake::read_call(exchange, surface, head, unread).await?;
     let call = &received.call;
     admission::find_model(exchange, call)?;
     stored::pin(exchange, call)?;
+    admission::pin(exchange, &received.extras)?;
     admission::admit(exchange, call)?;
     Ok(received)
 }

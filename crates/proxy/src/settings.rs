@@ -87,17 +87,40 @@ impl Sizes {
     }
 }
 
-/// Requests and tokens per minute of keys without limits of their own (access contract, §1).
-#[derive(Clone, Copy, Debug)]
+/// Limits of keys without limits of their own, by channel (access contract, §1). Trial keys have none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DefaultLimits {
-    /// Requests per minute on the open channel.
-    pub open_rpm: Option<u64>,
-    /// Tokens per minute on the open channel.
-    pub open_tpm: Option<u64>,
-    /// Requests in flight on the open channel.
-    pub open_concurrent: Option<u64>,
-    /// Requests per minute of internal keys.
-    pub internal_rpm: Option<u64>,
-    /// Tokens per minute of internal keys.
-    pub internal_tpm: Option<u64>,
+    /// On the open channel.
+    pub open: ChannelLimits,
+    /// On the external channel.
+    pub external: ChannelLimits,
+    /// Of internal keys, and of signed-in users on the internal channel.
+    pub internal: ChannelLimits,
+}
+
+impl DefaultLimits {
+    /// The figures of the contract's table.
+    #[must_use]
+    pub fn standard() -> Self {
+        let limits = |rpm, tpm| ChannelLimits { rpm: Some(rpm), tpm: Some(tpm), concurrent: None };
+        Self { open: limits(60, 100_000), external: limits(60, 100_000), internal: limits(600, 1_000_000) }
+    }
+
+    /// No limits at all.
+    #[must_use]
+    pub fn none() -> Self {
+        let none = ChannelLimits::default();
+        Self { open: none, external: none, internal: none }
+    }
+}
+
+/// The default limits of a channel; `None` is unlimited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChannelLimits {
+    /// Requests a minute.
+    pub rpm: Option<u64>,
+    /// Tokens a minute.
+    pub tpm: Option<u64>,
+    /// Requests in flight.
+    pub concurrent: Option<u64>,
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt};
 use ledger::meter::Payer;
+use model::ResourceId;
 use model::quota::{Owner, OwnerKind, Quota, Unit};
 use model::resource::key::RateLimit;
 use model::resource::terms::{GatewayTerms, Member, OwnerTerms, Party, Unpriced};
@@ -142,6 +143,36 @@ impl<'a> Directory<'a> {
     /// All that were asked for.
     pub fn compiled(self) -> Box<[Arc<Owners>]> {
         self.compiled.into_values().collect()
+    }
+}
+
+/// Users, tenants and groups with terms of their own, to look up who limits a caller without a key.
+#[derive(Debug, Default)]
+pub(crate) struct People {
+    users: Vec<Arc<Member>>,
+    tenants: Vec<Arc<Party>>,
+    groups: Vec<Arc<Party>>,
+}
+
+impl People {
+    /// Those in `configuration`, which lists them in the order of their ids.
+    pub fn of(configuration: &Configuration) -> Self {
+        Self {
+            users: configuration.members.clone(),
+            tenants: configuration.tenants.clone(),
+            groups: configuration.groups.clone(),
+        }
+    }
+
+    /// What a user, a tenant and a group say.
+    pub fn owners(&self, user: &ResourceId, tenant: &str, group: &str) -> Owners {
+        let party = |list: &[Arc<Party>], id: &str| list.iter().find(|party| party.id == id).cloned();
+        let user = self.users.binary_search_by(|member| member.id.as_str().cmp(user.as_str()));
+        Owners::compile(Source {
+            user: user.ok().map(|at| Arc::clone(&self.users[at])),
+            tenant: party(&self.tenants, tenant),
+            group: party(&self.groups, group),
+        })
     }
 }
 

@@ -1,5 +1,5 @@
 //! What many requests share and what may be lost: capacity, limits, circuits, timed blocks, places at
-//! accounts and the queues for them, expected outputs, requests under one idempotency key.
+//! accounts and the queues for them, how calls went, expected outputs, requests under one idempotency key.
 //!
 //! This is the engine in process memory: process-wide, sharded by owner, exact across workers. Every
 //! map has a bound and lets go of idle entries. Nothing here blocks, reads a clock or does I/O; time
@@ -20,6 +20,7 @@ pub mod outputs;
 pub mod queue;
 pub mod replay;
 mod shards;
+pub mod trials;
 mod window;
 
 pub use blocks::{Block, Blocks, Punishment};

@@ -145,6 +145,7 @@ async fn every_change_of_the_table_is_audited_without_a_secret() {
     let body = json!({"email": "ann@example.org", "password": PASSWORD});
     let user = fixture.created("/api/v1/admin/users", body.clone()).await;
     let tokens = fixture.post("/api/v1/auth/login", None, &body).await.json;
+    let internal = fixture.created("/api/v1/admin/api-keys", json!({"name": "i", "kind": "internal"})).await;
 
     let lines = Lines::default();
     // With a single dispatcher, a thread of another test that meets an event first switches it off for
@@ -156,6 +157,7 @@ async fn every_change_of_the_table_is_audited_without_a_secret() {
     let mut changes = changes_of_sign_ins_and_keys(ids[0], &tokens);
     changes.extend(changes_of_the_rest(ids[1], ids[2]));
     changes.extend(changes_of_tenants_and_groups());
+    changes.push(post("/api/v1/auth/token", "", json!({"api_key": internal["key"]})));
     for route in routes().iter().filter(|route| route.method != Method::GET) {
         // Revoking a second time changes nothing.
         if (&route.method, route.path) == (&Method::DELETE, "/api/v1/admin/api-keys/{id}") {
@@ -173,7 +175,13 @@ async fn every_change_of_the_table_is_audited_without_a_secret() {
         let written = lines.0.lock().clone();
         let about = |line: &&String| !line.contains("verb=\"use\"");
         assert_eq!(written.iter().filter(about).count(), 1, "{path}: {written:?}");
-        let secrets = [PASSWORD, CREDENTIAL, ADMIN_TOKEN, tokens["refresh_token"].as_str().unwrap()];
+        let secrets = [
+            PASSWORD,
+            CREDENTIAL,
+            ADMIN_TOKEN,
+            tokens["refresh_token"].as_str().unwrap(),
+            internal["key"].as_str().unwrap(),
+        ];
         let leaks = |line: &String| secrets.iter().any(|secret| line.contains(secret));
         assert!(!written.iter().any(leaks), "{path}: {written:?}");
     }

@@ -13,13 +13,13 @@ use http::request::Parts;
 use model::clock::EpochMs;
 use model::resource::Role;
 use model::resource::key::DEFAULT_TENANT;
-use model::{Code, Rejection, RequestId, ResourceId};
+use model::{Code, RequestId, ResourceId};
 use store::{Scope, Store};
-use subtle::ConstantTimeEq;
 
 use super::permission::{Actor, Permission};
-use crate::answer::{Refusal, capitalised};
-use crate::session::TokenFault;
+use crate::answer::Refusal;
+use crate::session::Holder;
+use crate::session::holder::stale;
 use crate::state::ControlState;
 
 /// The API key that the data plane identified before it handed the request over. Inserted by the data
@@ -176,36 +176,20 @@ fn bearer(request: &Parts) -> Result<&str, Refusal> {
 }
 
 async fn signed_in(state: &ControlState, token: &str) -> Result<Actor, Refusal> {
-    if let Some(expected) = &state.admin_token
-        && bool::from(expected.expose().as_bytes().ct_eq(token.as_bytes()))
-    {
-        tracing::info!(target: "audit", actor = "admin-token", verb = "use", object = "admin-token", "audit");
-        return Ok(Actor::AdminToken);
-    }
-    let claims = state.jwt_keys.verify(token, state.clock.now_ms()).map_err(refuse_token)?;
-    let stale =
-        || Refusal::because(Code::TokenInvalid, "The user of this access token may no longer sign in.");
-    let user = ResourceId::parse(&claims.sub).ok_or_else(stale)?;
-    let session = ResourceId::parse(&claims.sid).ok_or_else(stale)?;
+    let (user, tenant, session) = match Holder::of(state, token, state.clock.now_ms())? {
+        Holder::Administrator => return Ok(Actor::AdminToken),
+        Holder::User { user, tenant, session } => (user, tenant, session),
+        Holder::Key(_) => {
+            let message =
+                "This access token was given in exchange for a key; it is good for the internal channel.";
+            return Err(Refusal::because(Code::ScopeDenied, message));
+        }
+    };
     // Read each time: a disabled user or a lesser role takes effect at once, not when the token ends.
-    let scope = Scope::new(&claims.tid, &claims.sub);
+    let scope = Scope::new(&tenant, user.as_str());
     let user = state.store.find_user(&scope, &user).await?.ok_or_else(stale)?;
     if !user.enabled {
-        return Err(stale());
+        return Err(stale().into());
     }
     Ok(Actor::User { user: Box::new(user), session })
-}
-
-fn refuse_token(fault: TokenFault) -> Refusal {
-    let code = match fault {
-        TokenFault::Expired { .. } => Code::TokenExpired,
-        TokenFault::UnknownKey | TokenFault::WrongAlgorithm | TokenFault::Malformed => Code::TokenInvalid,
-    };
-    let message = match fault {
-        TokenFault::Expired { at_s } => {
-            format!("The access token expired at {}.", model::clock::rfc3339(at_s.saturating_mul(1_000)))
-        }
-        other => format!("{}.", capitalised(&other.to_string())),
-    };
-    Rejection::because(code, message).into()
 }

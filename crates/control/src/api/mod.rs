@@ -67,6 +67,7 @@ pub fn routes() -> Vec<Route> {
         post("/api/v1/auth/login", Public, auth::login::handler),
         post("/api/v1/auth/refresh", Public, auth::refresh::handler),
         post("/api/v1/auth/logout", SignedIn, auth::logout::handler),
+        post("/api/v1/auth/token", Public, auth::token::handler),
 
         get("/api/v1/admin/api-keys", ReadOwn, api_keys::list::handler),
         post("/api/v1/admin/api-keys", Administer, api_keys::create::handler),

@@ -87,7 +87,14 @@ fn the_public_routes_are_these_and_no_others() {
         .collect();
     assert_eq!(
         public,
-        ["/health", "/health/ready", "/actuator/readiness", "/api/v1/auth/login", "/api/v1/auth/refresh"]
+        [
+            "/health",
+            "/health/ready",
+            "/actuator/readiness",
+            "/api/v1/auth/login",
+            "/api/v1/auth/refresh",
+            "/api/v1/auth/token"
+        ]
     );
 }
 

@@ -14,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use model::ResourceId;
 use model::clock::EpochMs;
-use model::resource::User;
+use model::resource::{ApiKey, User};
 use serde::{Deserialize, Serialize};
 
 /// Who issues and accepts the tokens.
@@ -37,6 +37,9 @@ pub struct Claims {
     pub iat: u64,
     /// When it stops working, in Unix seconds.
     pub exp: u64,
+    /// Whether `sub` is not a user but an internal key that was exchanged for this token.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub key: bool,
 }
 
 impl Claims {
@@ -51,6 +54,23 @@ impl Claims {
             sid: session.to_string(),
             iat,
             exp: iat + super::ACCESS_TOKEN_SECONDS,
+            key: false,
+        }
+    }
+
+    /// What a token issued now in exchange for an internal key says; it ends with the key.
+    #[must_use]
+    pub fn exchange(key: &ApiKey, now_ms: EpochMs) -> Self {
+        let iat = now_ms / 1_000;
+        let ends = key.expires_at.map_or(u64::MAX, |end_ms| end_ms / 1_000);
+        Self {
+            iss: ISSUER.to_owned(),
+            sub: key.id.to_string(),
+            tid: key.tenant_id.clone(),
+            sid: key.id.to_string(),
+            iat,
+            exp: ends.min(iat + super::ACCESS_TOKEN_SECONDS),
+            key: true,
         }
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! Nothing here knows a route; the endpoints are in `api/auth`.
 
+pub mod holder;
 pub mod jwt_keys;
 pub mod password;
 pub mod throttle;
 
+pub use holder::Holder;
 pub use jwt_keys::{Claims, JwtKeys, JwtKeysError, TokenFault};
 pub use password::{PasswordFault, Passwords};
 pub use throttle::LoginThrottle;

@@ -10,6 +10,7 @@ use model::{Code, Rejection};
 use crate::answer;
 use crate::body::Outgoing;
 use crate::catalog::Model;
+use crate::channel::Channel;
 use crate::endpoint::identify;
 use crate::exchange::Exchange;
 use crate::route::Route;
@@ -27,8 +28,11 @@ pub(crate) fn answer(
     route: &Route,
 ) -> Response<Outgoing> {
     exchange.record.surface = "models";
-    exchange.record.route = match route {
-        Route::Model(_) => "GET /v1/models/{id}",
+    exchange.record.route = match (exchange.channel, route) {
+        (Channel::External, Route::Model(_)) => "GET /external/v1/models/{id}",
+        (Channel::External, _) => "GET /external/v1/models",
+        (Channel::Internal, Route::Model(_)) => "GET /internal/v1/models/{id}",
+        (_, Route::Model(_)) => "GET /v1/models/{id}",
         _ => "GET /v1/models",
     };
     match body(&mut exchange, request, route) {
@@ -38,7 +42,7 @@ pub(crate) fn answer(
 }
 
 fn body(exchange: &mut Exchange, request: &Request<Incoming>, route: &Route) -> Result<Vec<u8>, Rejection> {
-    let key = identify::key_of(exchange, request.headers(), request.uri().query())?;
+    let key = identify::caller(exchange, request.headers(), request.uri().query())?;
     let models = exchange.catalog.models_of(&key.key);
     let shape = shape(request);
     let Route::Model(wanted) = route else {

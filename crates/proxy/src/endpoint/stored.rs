@@ -2,7 +2,7 @@
 //! owner may read, cancel and delete it there.
 
 use http::request::Parts;
-use llm::{Call, Kept, Surface};
+use llm::{Call, Extras, Kept, Surface};
 use model::{Code, Rejection, ResourceId};
 use policy::authorize;
 use state::homes::Home;
@@ -27,7 +27,7 @@ pub(crate) fn read_call(exchange: &mut Exchange, head: &Parts) -> Result<Receive
     let call = Call::of_stored(&home.model, stream && head.method == http::Method::GET);
     exchange.called(&call, 0);
     exchange.pinned = Some(home.account);
-    Ok(Received { call, body: bytes::Bytes::new() })
+    Ok(Received { call, body: bytes::Bytes::new(), extras: Extras::default() })
 }
 
 /// Pins a call to the account that keeps what it goes on from.

@@ -20,13 +20,14 @@ use model::record::RequestRecord;
 use model::resource::account::{DEFAULT_PRIORITY, DEFAULT_WEIGHT};
 use model::resource::key::{DEFAULT_GROUP, DEFAULT_TENANT, KeyStatus};
 use model::resource::{Account, ApiKey, Configuration, KeyKind, KeyTerms, ModelEntry, RateLimit};
-use model::{Clock, ResourceId, key_text};
+use model::{Clock, Code, Rejection, ResourceId, key_text};
 use policy::identify::{Pepper, TrustedProxies};
 use state::capacity::Capacity;
 use state::homes::Homes;
 use state::limits::Limits;
 use state::outputs::Outputs;
 use state::replay::Replays;
+use state::trials::Trials;
 use state::{Blocks, Circuits, InFlight};
 use telemetry::metric::Metrics;
 use telemetry::queue::{RecordReceiver, record_channel};
@@ -35,7 +36,7 @@ use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep};
 
-use crate::control_plane::{ControlBody, ControlPlane, HandedOver};
+use crate::control_plane::{ControlBody, ControlPlane, HandedOver, Holder};
 use crate::replay::{AnswerName, AnswerShelf, KeptAnswer};
 use crate::settings::{ClientTimers, DefaultLimits, Settings, Sizes};
 use crate::worker::Worker;
@@ -192,6 +193,10 @@ impl ControlPlane for NoControl {
     fn serve(&self, _: Request<Incoming>, _: HandedOver) -> oneshot::Receiver<Response<ControlBody>> {
         oneshot::channel().1
     }
+
+    fn holder(&self, _: &str, _: u64) -> Result<Holder, Rejection> {
+        Err(Rejection::new(Code::TokenInvalid))
+    }
 }
 
 /// Answers kept in memory, as long as it works.
@@ -284,6 +289,7 @@ impl Stage {
             capacity: Capacity::new(settings.sizes.most),
             outputs: Outputs::new(),
             homes: Homes::new(),
+            trials: Trials::new(),
             settings,
             meter,
             records: sender,
@@ -433,13 +439,7 @@ pub fn settings() -> Settings {
         upstream: egress::Timers::standard(),
         client: ClientTimers::standard(),
         sizes: Sizes::standard(),
-        default_limits: DefaultLimits {
-            open_rpm: None,
-            open_tpm: None,
-            open_concurrent: None,
-            internal_rpm: None,
-            internal_tpm: None,
-        },
+        default_limits: DefaultLimits::none(),
         trusted_proxies: TrustedProxies::new(Vec::new()),
         serve_control: false,
     }

@@ -13,11 +13,8 @@ pub type Variable = (String, String, Option<usize>);
 const NOT_SETTINGS: &[&str] = &["YUMEN_BIN", "YUMEN_CORPUS", "YUMEN_NIGHTLY", "YUMEN_URL"];
 
 /// Names that other versions of this program or its predecessors read, and what holds instead.
-const WITHOUT_EFFECT: &[(&str, &str)] = &[
-    ("REDIS_URL", "this version keeps limits and circuits in its own memory"),
-    ("RATE_LIMIT_EXTERNAL_", "this version has no external channel"),
-    ("RATE_LIMIT_INTERNAL_CONCURRENT", "set the limit on each internal key"),
-];
+const WITHOUT_EFFECT: &[(&str, &str)] =
+    &[("REDIS_URL", "this version keeps limits and circuits in its own memory")];
 
 /// Adds what the variables give to `given` and what is wrong with them to `problems`.
 pub fn read(variables: &[Variable], layer: Layer, given: &mut Vec<Given>, problems: &mut Vec<Problem>) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use ledger::journal::Durability;
 use model::Secret;
+use proxy::settings::DefaultLimits;
 
 /// Everything a process needs to start. Carries secrets, so it has no `Debug`.
 pub struct Settings {
@@ -38,26 +39,11 @@ pub struct Settings {
     /// How large things may be.
     pub sizes: Sizes,
     /// Limits of keys that have none of their own.
-    pub rate_limit: RateLimit,
+    pub rate_limit: DefaultLimits,
     /// What the ledger's intents survive before an upstream is called.
     pub durability: Durability,
     /// Where a test wants the process to die.
     pub failpoint: Option<String>,
-}
-
-/// Limits of keys that have none of their own; `None` is unlimited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RateLimit {
-    /// Requests a minute.
-    pub rpm: Option<u64>,
-    /// Tokens a minute.
-    pub tpm: Option<u64>,
-    /// Requests in flight.
-    pub concurrent: Option<u64>,
-    /// Requests a minute of internal keys.
-    pub internal_rpm: Option<u64>,
-    /// Tokens a minute of internal keys.
-    pub internal_tpm: Option<u64>,
 }
 
 /// What is logged and how.
@@ -135,13 +121,7 @@ impl Default for Settings {
                 header_count: 100,
                 requests: 16_384,
             },
-            rate_limit: RateLimit {
-                rpm: Some(60),
-                tpm: Some(100_000),
-                concurrent: None,
-                internal_rpm: Some(600),
-                internal_tpm: Some(1_000_000),
-            },
+            rate_limit: DefaultLimits::standard(),
             durability: Durability::default(),
             failpoint: None,
         }

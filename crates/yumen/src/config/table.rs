@@ -138,25 +138,55 @@ pub static SETTINGS: &[Setting] = &[
         "rate_limit.rpm",
         &["RATE_LIMIT_RPM"],
         "requests a minute of keys without a limit, or unlimited",
-        |s, v| put(&mut s.rate_limit.rpm, value::limit(v)),
+        |s, v| put(&mut s.rate_limit.open.rpm, value::limit(v)),
     ),
-    open("rate_limit.tpm", &["RATE_LIMIT_TPM"], "tokens a minute, likewise", |s, v| {
-        put(&mut s.rate_limit.tpm, value::limit(v))
-    }),
-    open("rate_limit.concurrent", &["RATE_LIMIT_CONCURRENT"], "requests in flight, likewise", |s, v| {
-        put(&mut s.rate_limit.concurrent, value::limit(v))
-    }),
+    open(
+        "rate_limit.tpm",
+        &["RATE_LIMIT_TPM"],
+        "tokens a minute of keys without a limit, or unlimited",
+        |s, v| put(&mut s.rate_limit.open.tpm, value::limit(v)),
+    ),
+    open(
+        "rate_limit.concurrent",
+        &["RATE_LIMIT_CONCURRENT"],
+        "requests in flight of keys without a limit, or unlimited",
+        |s, v| put(&mut s.rate_limit.open.concurrent, value::limit(v)),
+    ),
+    open(
+        "rate_limit.external_rpm",
+        &["RATE_LIMIT_EXTERNAL_RPM"],
+        "requests a minute on the external channel",
+        |s, v| put(&mut s.rate_limit.external.rpm, value::limit(v)),
+    ),
+    open(
+        "rate_limit.external_tpm",
+        &["RATE_LIMIT_EXTERNAL_TPM"],
+        "tokens a minute on the external channel",
+        |s, v| put(&mut s.rate_limit.external.tpm, value::limit(v)),
+    ),
+    open(
+        "rate_limit.external_concurrent",
+        &["RATE_LIMIT_EXTERNAL_CONCURRENT"],
+        "requests in flight on the external channel",
+        |s, v| put(&mut s.rate_limit.external.concurrent, value::limit(v)),
+    ),
     open(
         "rate_limit.internal_rpm",
         &["RATE_LIMIT_INTERNAL_RPM"],
-        "requests a minute of internal keys",
-        |s, v| put(&mut s.rate_limit.internal_rpm, value::limit(v)),
+        "requests a minute of internal keys without a limit",
+        |s, v| put(&mut s.rate_limit.internal.rpm, value::limit(v)),
     ),
     open(
         "rate_limit.internal_tpm",
         &["RATE_LIMIT_INTERNAL_TPM"],
-        "tokens a minute of internal keys",
-        |s, v| put(&mut s.rate_limit.internal_tpm, value::limit(v)),
+        "tokens a minute of internal keys without a limit",
+        |s, v| put(&mut s.rate_limit.internal.tpm, value::limit(v)),
+    ),
+    open(
+        "rate_limit.internal_concurrent",
+        &["RATE_LIMIT_INTERNAL_CONCURRENT"],
+        "requests in flight of internal keys without a limit",
+        |s, v| put(&mut s.rate_limit.internal.concurrent, value::limit(v)),
     ),
     open("durability", &[], "what a request's intent survives: process, or power (a power cut)", |s, v| {
         put(&mut s.durability, value::durability(v))

@@ -229,12 +229,10 @@ fn reads_dotenv_with_quotes_comments_and_export() {
 
 #[test]
 fn warns_once_of_what_has_no_effect() {
-    let mut inputs =
-        environment(&[("REDIS_URL", "redis://u:planted-secret@h"), ("RATE_LIMIT_EXTERNAL_RPM", "60")]);
+    let mut inputs = environment(&[("REDIS_URL", "redis://u:planted-secret@h")]);
     inputs.dotenv = Some("REDIS_URL=redis://other".into());
     let warnings = accepted(&inputs).warnings;
     assert_eq!(warnings.iter().filter(|w| w.contains("REDIS_URL")).count(), 1, "{warnings:?}");
-    assert!(warnings.iter().any(|w| w.contains("RATE_LIMIT_EXTERNAL_RPM")));
     assert!(!warnings.concat().contains("planted"));
 }
 
@@ -259,4 +257,19 @@ fn every_setting_has_a_name_of_its_own() {
     names.sort();
     names.dedup();
     assert_eq!(names.len(), count);
+}
+
+#[test]
+fn every_channel_has_limits_of_its_own() {
+    let settings = accepted(&Inputs::default()).settings;
+    assert_eq!(settings.rate_limit, proxy::settings::DefaultLimits::standard());
+    let given = environment(&[
+        ("RATE_LIMIT_RPM", "1"),
+        ("RATE_LIMIT_EXTERNAL_RPM", "2"),
+        ("RATE_LIMIT_EXTERNAL_CONCURRENT", "3"),
+        ("RATE_LIMIT_INTERNAL_TPM", "unlimited"),
+    ]);
+    let limits = accepted(&given).settings.rate_limit;
+    assert_eq!((limits.open.rpm, limits.external.rpm, limits.internal.rpm), (Some(1), Some(2), Some(600)));
+    assert_eq!((limits.external.concurrent, limits.internal.tpm), (Some(3), None));
 }

@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use control::{AccountControl, CallerKey, Circuit, ControlState, LoginThrottle, Passwords, Readiness};
+use control::{
+    AccountControl, CallerKey, Circuit, ControlState, Holder, LoginThrottle, Passwords, Readiness,
+};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use ledger::Ledger;
-use model::{Clock, ResourceId, Secret};
+use model::clock::EpochMs;
+use model::{Clock, Rejection, ResourceId, Secret};
 use proxy::{ControlBody, ControlPlane, HandedOver};
 use store::Store;
 use telemetry::log::LevelHandle;
@@ -35,6 +38,7 @@ const APPLY_PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Bridge {
     router: Router,
+    state: Arc<ControlState>,
     runtime: Handle,
     readiness: Arc<Readiness>,
     scrape: Arc<Scrape>,
@@ -82,8 +86,10 @@ pub fn build(
         clock: Arc::clone(clock),
         token: settings.metrics_token.clone(),
     };
+    let state = Arc::new(state);
     Ok(Bridge {
-        router: control::router(Arc::new(state)),
+        router: control::router(Arc::clone(&state)),
+        state,
         runtime: Handle::current(),
         readiness,
         scrape: Arc::new(scrape),
@@ -158,6 +164,14 @@ impl ControlPlane for Bridge {
             let _ = sender.send(bridge.answer(request, known).await);
         });
         receiver
+    }
+
+    fn holder(&self, token: &str, now_ms: EpochMs) -> Result<proxy::Holder, Rejection> {
+        Ok(match Holder::of(&self.state, token, now_ms)? {
+            Holder::Administrator => proxy::Holder::Administrator,
+            Holder::User { user, tenant, .. } => proxy::Holder::User { user, tenant },
+            Holder::Key(key) => proxy::Holder::Key(key),
+        })
     }
 }
 

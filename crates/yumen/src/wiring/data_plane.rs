@@ -9,7 +9,7 @@ use ledger::Ledger;
 use model::Clock;
 use model::resource::Configuration;
 use policy::identify::{Pepper, TrustedProxies};
-use proxy::settings::{ClientTimers, DefaultLimits, Sizes};
+use proxy::settings::{ClientTimers, Sizes};
 use proxy::{Catalog, ControlPlane, Shared};
 use state::blocks::Blocks;
 use state::capacity::{Capacity, Most};
@@ -19,6 +19,7 @@ use state::in_flight::InFlight;
 use state::limits::Limits;
 use state::outputs::Outputs;
 use state::replay::Replays;
+use state::trials::Trials;
 use store::Store;
 use telemetry::metric::Metrics;
 use telemetry::queue::RecordSender;
@@ -79,6 +80,7 @@ pub fn shared(settings: &Settings, parts: Parts<'_>, first: &Configuration) -> A
         capacity,
         outputs: Outputs::new(),
         homes: Homes::new(),
+        trials: Trials::new(),
         replays: Replays::new(),
         answers: Arc::new(answers),
         meter: Arc::new(parts.ledger),
@@ -121,13 +123,7 @@ fn plane_settings(settings: &Settings) -> proxy::Settings {
             most: Most { requests: settings.sizes.requests as u64, ..standard.most },
             ..standard
         },
-        default_limits: DefaultLimits {
-            open_rpm: settings.rate_limit.rpm,
-            open_tpm: settings.rate_limit.tpm,
-            open_concurrent: settings.rate_limit.concurrent,
-            internal_rpm: settings.rate_limit.internal_rpm,
-            internal_tpm: settings.rate_limit.internal_tpm,
-        },
+        default_limits: settings.rate_limit,
         trusted_proxies: TrustedProxies::new(settings.trusted_proxies.clone()),
         serve_control: settings.admin_listen.is_none(),
     }

@@ -5,6 +5,7 @@ pub mod logout;
 pub mod refresh;
 #[cfg(test)]
 mod tests;
+pub mod token;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -112,3 +112,35 @@ async fn a_new_password_ends_every_sign_in() {
     Fixture::refused(&login(&fixture, "ann@example.org", PASSWORD).await, 401, "TOKEN_INVALID");
     assert_eq!(login(&fixture, "ann@example.org", "another long password").await.status, 200);
 }
+
+#[tokio::test]
+async fn an_internal_key_is_exchanged_for_a_token_that_is_no_administrators() {
+    let fixture = Fixture::empty().await;
+    let made = |kind: &'static str| {
+        let body = json!({"name": "k", "kind": kind});
+        async { fixture.created("/api/v1/admin/api-keys", body).await["key"].as_str().unwrap().to_owned() }
+    };
+    let (internal, standard, trial) = (made("internal").await, made("standard").await, made("trial").await);
+    let path = "/api/v1/auth/token";
+
+    let by_body = fixture.post(path, None, &json!({"api_key": internal})).await;
+    assert_eq!((by_body.status, &by_body.json["token_type"]), (200, &"bearer".into()), "{}", by_body.json);
+    assert_eq!(by_body.json["expires_in"], 900);
+    let by_bearer = fixture.post(path, Some(&internal), &json!({})).await;
+    assert_eq!(by_bearer.status, 200, "{}", by_bearer.json);
+    let token = by_bearer.json["access_token"].as_str().unwrap();
+    Fixture::refused(&fixture.get("/api/v1/admin/users", token).await, 403, "SCOPE_DENIED");
+
+    for (key, status, code) in [
+        (standard.as_str(), 403, "SCOPE_DENIED"),
+        (trial.as_str(), 403, "SCOPE_DENIED"),
+        ("sk-ym-unknown", 401, "INVALID_API_KEY"),
+        ("", 401, "INVALID_API_KEY"),
+    ] {
+        let body = json!({"api_key": key});
+        Fixture::refused(&fixture.post(path, None, &body).await, status, code);
+    }
+    let two = fixture.post(path, Some(&internal), &json!({"api_key": standard})).await;
+    Fixture::refused(&two, 401, "INVALID_REQUEST_CREDENTIALS");
+    Fixture::refused(&fixture.post(path, None, &json!({})).await, 401, "INVALID_API_KEY");
+}
