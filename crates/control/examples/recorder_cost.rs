@@ -122,6 +122,7 @@ impl Shared {
             latency_ms: 2_310,
             own_us: 180,
             revision: 7,
+            program: None,
         }
     }
 }

@@ -267,5 +267,6 @@ pub(crate) fn record(n: usize) -> RequestRecord {
         latency_ms: 903,
         own_us: 41,
         revision: 3,
+        program: None,
     }
 }

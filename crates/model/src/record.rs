@@ -69,6 +69,27 @@ pub struct RequestRecord {
     pub own_us: u32,
     /// The configuration revision that decided.
     pub revision: u64,
+    /// What the caller's program says of itself; `None` where it says nothing.
+    pub program: Option<Box<ProgramFacts>>,
+}
+
+/// What a client program says of itself and of what a request is for, in headers of its own: names of ours
+/// and values of its, in the order in which they came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProgramFacts(pub Vec<(&'static str, Box<str>)>);
+
+impl ProgramFacts {
+    /// What is said under `name`.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| &**value)
+    }
+}
+
+impl Serialize for ProgramFacts {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
 }
 
 /// One check and the numbers it looked at.

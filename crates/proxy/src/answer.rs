@@ -9,6 +9,7 @@ use state::limits::WindowState;
 
 use crate::body::Outgoing;
 use crate::exchange::{Ending, Exchange};
+use crate::program;
 use crate::worker::Worker;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -120,12 +121,23 @@ pub(crate) fn complete(mut exchange: Exchange, mut response: Response<Outgoing>)
 pub(crate) fn refuse(mut exchange: Exchange, rejection: &Rejection) -> Response<Outgoing> {
     let (request_id, trace_id) = (exchange.record.request_id, exchange.record.trace_id);
     let mut response = rejected(exchange.envelope, rejection, request_id, trace_id);
+    let program = program::of(exchange.record.program.as_deref());
+    if let Some(told) = program.told(exchange.envelope, rejection, &request_id) {
+        tell(told, &mut response);
+    }
     stamp(&exchange, response.headers_mut());
     let status = response.status().as_u16();
     exchange.answering(status);
     exchange.record.bytes_out = body_len(&response);
     exchange.finish(&Ending::Failed(rejection, status));
     response
+}
+
+/// Puts a refusal into the terms of the caller's program.
+fn tell(told: llm::Told, response: &mut Response<Outgoing>) {
+    *response.status_mut() = StatusCode::from_u16(told.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.body_mut() = Outgoing::ready(told.body);
+    response.headers_mut().extend(told.headers);
 }
 
 /// A rejection as an answer, without an exchange to end.

@@ -23,6 +23,7 @@ use crate::channel::Channel;
 use crate::charge::Charge;
 use crate::dispatch::Ticket;
 use crate::places::Place;
+use crate::program;
 use crate::replay::Keeping;
 use crate::worker::Worker;
 
@@ -116,13 +117,10 @@ impl Exchange {
         let catalog = worker.shared.catalog.load_full();
         worker.gauges.in_flight.inc();
         Self(Some(Box::new(Belongings {
-            record: Box::new(blank_record(
-                request_id,
-                trace_id(headers, request_id),
-                now_ms,
-                client,
-                &catalog,
-            )),
+            record: Box::new(RequestRecord {
+                program: program::facts(headers),
+                ..blank_record(request_id, trace_id(headers, request_id), now_ms, client, &catalog)
+            }),
             worker: Rc::clone(worker),
             catalog,
             channel,
@@ -329,5 +327,6 @@ fn blank_record(
         latency_ms: 0,
         own_us: 0,
         revision: catalog.revision,
+        program: None,
     }
 }

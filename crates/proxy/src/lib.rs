@@ -29,6 +29,7 @@ mod linger;
 pub mod listen;
 mod places;
 mod price;
+mod program;
 mod relay;
 mod replay;
 mod request;

@@ -98,6 +98,7 @@ fn sample(n: u64, keys: u64) -> RequestRecord {
         latency_ms: 2_310,
         own_us: 180,
         revision: 7,
+        program: None,
     }
 }
 

@@ -295,6 +295,7 @@ pub(crate) mod tests {
             latency_ms: 903,
             own_us: 41,
             revision: 3,
+            program: None,
         }
     }
 

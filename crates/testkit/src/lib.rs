@@ -9,6 +9,7 @@ pub mod admin;
 pub mod badup;
 pub mod bill;
 pub mod canned;
+pub mod capture;
 pub mod chance;
 pub mod command;
 pub mod corpus;

@@ -67,6 +67,9 @@ struct Detail {
     bytes_out: u64,
     own_us: u32,
     revision: u64,
+    /// Lines written before there was such a thing end here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    program: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// See [`model::record::Check`].
@@ -165,6 +168,7 @@ fn detail(record: &RequestRecord) -> impl Serialize {
         record.bytes_out,
         record.own_us,
         record.revision,
+        record.program.as_deref(),
     )
 }
 
