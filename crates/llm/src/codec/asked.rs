@@ -1,6 +1,6 @@
 //! What of a request the answer depends on.
 
-use crate::neutral::{Dialect, Ext, Request, ToolKind};
+use crate::neutral::{Dialect, Ext, Namespaced, Request, ToolKind};
 
 /// What the encoder of an answer must know of the request.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +16,12 @@ pub struct Asked {
     pub custom_tools: Vec<String>,
     /// Tools that were sent under another name than the caller's: the name sent, and the caller's.
     pub renamed_tools: Vec<(String, String)>,
+    /// Tools that the caller keeps in namespaces.
+    pub namespaces: Vec<Namespaced>,
+    /// Whether a stream is one JSON array, as Gemini's callers may have it.
+    pub as_array: bool,
+    /// What answers of OpenAI's Responses repeat of the request.
+    pub response: Ext,
     /// Members of the request that answers repeat, for its own dialect.
     pub echo: Ext,
     /// The prompt's size in tokens, as far as it can be told before the provider tells it.
@@ -36,6 +42,8 @@ impl Asked {
             include_usage: request.include_usage,
             choices: request.choices,
             custom_tools: request.tools.iter().filter(custom).map(|tool| tool.name.clone()).collect(),
+            namespaces: request.namespaces.clone(),
+            response: super::responses::echo(request),
             echo: request.ext.clone(),
             ..Self::default()
         }

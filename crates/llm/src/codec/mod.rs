@@ -9,9 +9,11 @@ mod chat;
 mod conversation;
 mod converse;
 pub mod custom;
+mod gemini;
 pub mod ids;
 mod messages;
 mod read;
+mod responses;
 mod schema;
 pub mod sequence;
 mod sse;
@@ -89,7 +91,8 @@ pub fn codec(dialect: Dialect) -> Option<&'static dyn Codec> {
         Dialect::OpenAiChat => Some(&chat::Chat),
         Dialect::AnthropicMessages => Some(&messages::Messages),
         Dialect::BedrockConverse => Some(&converse::Converse),
-        Dialect::OpenAiResponses | Dialect::Gemini => None,
+        Dialect::OpenAiResponses => Some(&responses::Responses),
+        Dialect::Gemini => Some(&gemini::Gemini),
     }
 }
 

@@ -25,6 +25,6 @@ pub use part::{
 };
 pub use reply::{Choice, Reply, Stop, Used};
 pub use request::{
-    CacheWish, Effort, Format, ReasoningWish, Request, Role, Sampling, Thinking, Tool, ToolChoice, ToolKind,
-    Turn,
+    CacheWish, Effort, Format, Namespaced, ReasoningWish, Request, Role, Sampling, Thinking, Tool,
+    ToolChoice, ToolKind, Turn,
 };

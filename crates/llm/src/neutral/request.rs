@@ -41,8 +41,21 @@ pub struct Request {
     pub stream: bool,
     /// Whether the stream shall state usage, in dialects where that must be asked for.
     pub include_usage: bool,
+    /// Tools that stand in a namespace, in the one dialect that has those.
+    pub namespaces: Vec<Namespaced>,
     /// What only its own dialect knows.
     pub ext: Ext,
+}
+
+/// A tool in a namespace, and the one name that stands for both elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Namespaced {
+    /// The name in [`Tool::name`].
+    pub flat: String,
+    /// The namespace.
+    pub namespace: String,
+    /// The tool's name in it.
+    pub name: String,
 }
 
 impl Request {
@@ -68,6 +81,7 @@ impl Request {
             choices: 1,
             stream: false,
             include_usage: false,
+            namespaces: Vec::new(),
             ext: Ext::default(),
         }
     }

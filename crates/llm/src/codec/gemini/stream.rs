@@ -1,0 +1,205 @@
+//! Reads a stream: whole answers one after the other, of which each adds something. Nothing but the reasons
+//! to finish says that it is whole, so the end of the body ends it.
+
+use std::collections::BTreeMap;
+
+use super::reply::{citations, span, usage};
+use super::{content, member, member_text, stop_of};
+use crate::codec::sse::EventReader;
+use crate::codec::{Source, ids, read};
+use crate::failure::UpstreamFailure;
+use crate::members;
+use crate::neutral::{Block, Delta, Event, Part, PartKind, Stop};
+use crate::provider::Quirks;
+
+/// Reads chunk after chunk.
+pub(super) struct Reader {
+    quirks: Quirks,
+    choices: u32,
+    started: bool,
+    reply: String,
+    next: u32,
+    calls: usize,
+    candidates: BTreeMap<u32, Candidate>,
+    blocked: bool,
+}
+
+/// What has come of one candidate.
+#[derive(Default)]
+struct Candidate {
+    open: Option<(u32, Kind)>,
+    text: String,
+    called: bool,
+    finished: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Thought,
+}
+
+impl Reader {
+    pub(super) fn new(source: &Source<'_>) -> Self {
+        Self {
+            quirks: *source.quirks,
+            choices: source.choices,
+            started: false,
+            reply: String::new(),
+            next: 0,
+            calls: 0,
+            candidates: BTreeMap::new(),
+            blocked: false,
+        }
+    }
+
+    fn start(&mut self, data: &str, events: &mut Vec<Event>) {
+        if !std::mem::replace(&mut self.started, true) {
+            self.reply = member_text(data, "responseid").unwrap_or_default();
+            let model = member_text(data, "modelversion").unwrap_or_default();
+            events.push(Event::Start { id: self.reply.clone(), model });
+        }
+    }
+
+    fn candidate(&mut self, place: u32, raw: &str, events: &mut Vec<Event>) {
+        let choice = member(raw, "index").and_then(|raw| raw.parse().ok()).unwrap_or(place);
+        let mut seen = self.candidates.remove(&choice).unwrap_or_default();
+        let parts = member(raw, "content").and_then(|content| member(content, "parts")).unwrap_or("[]");
+        for part in content::parts(parts) {
+            self.part(choice, &mut seen, part, events);
+        }
+        if let Some(raw) = member(raw, "groundingmetadata") {
+            self.cite(choice, &mut seen, raw, events);
+        }
+        if let Some(native) = member_text(raw, "finishreason").filter(|_| !seen.finished) {
+            close(&mut seen, events);
+            seen.finished = true;
+            let stop = match stop_of(&native) {
+                Stop::End if seen.called => Stop::ToolUse,
+                other => other,
+            };
+            events.push(Event::Finish { choice, stop, native: Some(native) });
+        }
+        self.candidates.insert(choice, seen);
+    }
+
+    fn part(&mut self, choice: u32, seen: &mut Candidate, part: Part, events: &mut Vec<Event>) {
+        match part.block {
+            Block::Text(text) => {
+                let open = self.open(choice, seen, Kind::Text, events);
+                seen.text.push_str(&text.text);
+                events.push(Event::Delta { part: open, delta: Delta::Text(text.text) });
+            }
+            Block::Reasoning(thoughts) if thoughts.text.is_empty() => {
+                // A seal behind thoughts is theirs; behind words nobody needs it.
+                if let Some((open, Kind::Thought)) = seen.open {
+                    for opaque in thoughts.opaque {
+                        events.push(Event::Delta { part: open, delta: Delta::Opaque(opaque) });
+                    }
+                }
+            }
+            Block::Reasoning(thoughts) => {
+                let open = self.open(choice, seen, Kind::Thought, events);
+                events.push(Event::Delta { part: open, delta: Delta::Thought(thoughts.text) });
+                for opaque in thoughts.opaque {
+                    events.push(Event::Delta { part: open, delta: Delta::Opaque(opaque) });
+                }
+            }
+            Block::ToolCall(mut call) => {
+                close(seen, events);
+                seen.called = true;
+                if call.id.is_empty() {
+                    call.id = ids::missing_in_reply(&self.reply, self.calls);
+                }
+                self.calls += 1;
+                let args = std::mem::take(&mut call.args);
+                let part = self.begin(choice, PartKind::ToolCall(call), events);
+                let args = if args.is_empty() { "{}".to_owned() } else { args };
+                events.push(Event::Delta { part, delta: Delta::Args(args) });
+                events.push(Event::PartStop { part });
+            }
+            _ => {
+                close(seen, events);
+                let part = self.begin(choice, PartKind::Whole(Box::new(part)), events);
+                events.push(Event::PartStop { part });
+            }
+        }
+    }
+
+    fn begin(&mut self, choice: u32, kind: PartKind, events: &mut Vec<Event>) -> u32 {
+        let part = self.next;
+        self.next += 1;
+        events.push(Event::PartStart { part, choice, kind });
+        part
+    }
+
+    /// The open part of this kind, begun if there is none.
+    fn open(&mut self, choice: u32, seen: &mut Candidate, kind: Kind, events: &mut Vec<Event>) -> u32 {
+        if let Some((part, open)) = seen.open
+            && open == kind
+        {
+            return part;
+        }
+        close(seen, events);
+        let begun = if kind == Kind::Text { PartKind::Text } else { PartKind::Reasoning };
+        let part = self.begin(choice, begun, events);
+        seen.open = Some((part, kind));
+        if kind == Kind::Text {
+            seen.text.clear();
+        }
+        part
+    }
+
+    /// What the answer rests on comes in the end; it is told of the text that is open.
+    fn cite(&mut self, choice: u32, seen: &mut Candidate, raw: &str, events: &mut Vec<Event>) {
+        let found = citations(raw);
+        if found.is_empty() {
+            return;
+        }
+        let part = self.open(choice, seen, Kind::Text, events);
+        for (mut citation, bytes) in found {
+            citation.span = span(&seen.text, bytes);
+            events.push(Event::Delta { part, delta: Delta::Citation(Box::new(citation)) });
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        let wanted = usize::try_from(self.choices.max(1)).unwrap_or(usize::MAX);
+        let finished = self.candidates.values().filter(|seen| seen.finished).count();
+        self.blocked || finished >= wanted && finished == self.candidates.len()
+    }
+}
+
+fn close(seen: &mut Candidate, events: &mut Vec<Event>) {
+    if let Some((part, _)) = seen.open.take() {
+        events.push(Event::PartStop { part });
+    }
+}
+
+impl EventReader for Reader {
+    fn event(&mut self, _name: &[u8], data: &str, events: &mut Vec<Event>) {
+        if let Some(error) = read::member(data, "error").filter(|raw| members::is_said(raw)) {
+            events.push(Event::Error(UpstreamFailure::of_error(error)));
+            return;
+        }
+        self.start(data, events);
+        for (place, raw) in (0..).zip(members::elements(member(data, "candidates").unwrap_or("[]"))) {
+            self.candidate(place, raw, events);
+        }
+        let blocked = member(data, "promptfeedback").and_then(|raw| member_text(raw, "blockreason"));
+        if let Some(native) = blocked.filter(|_| self.candidates.is_empty() && !self.blocked) {
+            self.blocked = true;
+            events.push(Event::Finish { choice: 0, stop: Stop::Filter, native: Some(native) });
+        }
+        let source = Source { quirks: &self.quirks, choices: self.choices };
+        if let Some(used) = member(data, "usagemetadata").and_then(|raw| usage(raw, &source)) {
+            events.push(Event::Usage(used));
+        }
+    }
+
+    fn finish(&mut self, events: &mut Vec<Event>) {
+        if self.is_whole() {
+            events.push(Event::End);
+        }
+    }
+}
