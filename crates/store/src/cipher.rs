@@ -12,7 +12,7 @@ use model::Secret;
 use zeroize::Zeroizing;
 
 use crate::error::StoreError;
-use crate::keyring::{KeyRing, random};
+use crate::keyring::{Kek, KeyRing, random};
 
 const VERSION: &str = "v1";
 const TAG_LEN: usize = 16;
@@ -66,10 +66,31 @@ pub fn open(keys: &KeyRing, place: &Place<'_>, sealed: &str) -> Result<Secret<St
 /// # Errors
 /// [`StoreError::Crypto`] when the cryptographic library fails.
 pub fn seal_bytes(keys: &KeyRing, place: &Place<'_>, plain: &[u8]) -> Result<String, StoreError> {
+    seal_with(&keys.current(), place, plain)
+}
+
+/// Seals with one key of a ring.
+pub(crate) fn seal_with(kek: &Kek, place: &Place<'_>, plain: &[u8]) -> Result<String, StoreError> {
     let data_key = Zeroizing::new(random::<32>()?);
-    let wrapped = encrypt(keys.kek(), place.aad("key"), &*data_key)?;
+    let wrapped = encrypt(kek.key(), place.aad("key"), &*data_key)?;
     let sealed = encrypt(&key_of(&data_key)?, place.aad("value"), plain)?;
-    Ok(format!("{VERSION}.{}.{wrapped}.{sealed}", keys.kek_id()))
+    Ok(format!("{VERSION}.{}.{wrapped}.{sealed}", kek.id()))
+}
+
+/// The sealed value with its data key wrapped by the current key; the value's own ciphertext stays. `None` when
+/// it is so already.
+///
+/// # Errors
+/// As [`open`]: what does not open in its place is not wrapped anew.
+pub fn rewrap(keys: &KeyRing, place: &Place<'_>, sealed: &str) -> Result<Option<String>, StoreError> {
+    let current = keys.current();
+    let [key_id, wrapped, value] = parts(place, sealed)?;
+    if key_id == current.id() {
+        return Ok(None);
+    }
+    let data_key = unwrap_key(&*keys.find(key_id)?, place, wrapped)?;
+    let wrapped = encrypt(current.key(), place.aad("key"), &*data_key)?;
+    Ok(Some(format!("{VERSION}.{}.{wrapped}.{value}", current.id())))
 }
 
 /// Opens what [`seal_bytes`] made for the same `place`.
@@ -77,27 +98,34 @@ pub fn seal_bytes(keys: &KeyRing, place: &Place<'_>, plain: &[u8]) -> Result<Str
 /// # Errors
 /// As [`open`].
 pub fn open_bytes(keys: &KeyRing, place: &Place<'_>, sealed: &str) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-    let parts: Vec<&str> = sealed.split('.').collect();
-    let [VERSION, key_id, wrapped, value] = parts[..] else {
-        return Err(place.unsealable());
-    };
-    if key_id != keys.kek_id() {
-        return Err(StoreError::WrongKey { sealed_by: key_id.to_owned(), at_hand: keys.kek_id().to_owned() });
+    let [key_id, wrapped, value] = parts(place, sealed)?;
+    let data_key = unwrap_key(&*keys.find(key_id)?, place, wrapped)?;
+    decrypt(&key_of(&data_key)?, place.aad("value"), value).ok_or_else(|| place.unsealable())
+}
+
+/// The key's id, the wrapped data key and the sealed value of a text.
+fn parts<'s>(place: &Place<'_>, sealed: &'s str) -> Result<[&'s str; 3], StoreError> {
+    match sealed.split('.').collect::<Vec<_>>()[..] {
+        [VERSION, key_id, wrapped, value] => Ok([key_id, wrapped, value]),
+        _ => Err(place.unsealable()),
     }
-    let opened = || {
-        let data_key = decrypt(keys.kek(), place.aad("key"), wrapped)?;
-        let data_key: [u8; 32] = data_key.as_slice().try_into().ok()?;
-        let key = key_of(&Zeroizing::new(data_key)).ok()?;
-        decrypt(&key, place.aad("value"), value)
-    };
-    opened().ok_or_else(|| place.unsealable())
+}
+
+fn unwrap_key(kek: &Kek, place: &Place<'_>, wrapped: &str) -> Result<Zeroizing<[u8; 32]>, StoreError> {
+    let data_key = decrypt(kek.key(), place.aad("key"), wrapped);
+    let data_key = data_key.and_then(|bytes| bytes.as_slice().try_into().ok());
+    data_key.map(Zeroizing::new).ok_or_else(|| place.unsealable())
 }
 
 fn key_of(bytes: &[u8; 32]) -> Result<RandomizedNonceKey, StoreError> {
     RandomizedNonceKey::new(&AES_256_GCM, bytes).map_err(|_| StoreError::Crypto("data key"))
 }
 
-fn encrypt(key: &RandomizedNonceKey, aad: Aad<Vec<u8>>, plain: &[u8]) -> Result<String, StoreError> {
+pub(crate) fn encrypt(
+    key: &RandomizedNonceKey,
+    aad: Aad<Vec<u8>>,
+    plain: &[u8],
+) -> Result<String, StoreError> {
     // Room for the tag from the start: a buffer that grows would leave the plain text behind.
     let mut buffer = Vec::with_capacity(plain.len() + TAG_LEN);
     buffer.extend_from_slice(plain);
@@ -107,7 +135,7 @@ fn encrypt(key: &RandomizedNonceKey, aad: Aad<Vec<u8>>, plain: &[u8]) -> Result<
     Ok(URL_SAFE_NO_PAD.encode(message))
 }
 
-fn decrypt(key: &RandomizedNonceKey, aad: Aad<Vec<u8>>, text: &str) -> Option<Zeroizing<Vec<u8>>> {
+pub(crate) fn decrypt(key: &RandomizedNonceKey, aad: Aad<Vec<u8>>, text: &str) -> Option<Zeroizing<Vec<u8>>> {
     let mut message = Zeroizing::new(URL_SAFE_NO_PAD.decode(text).ok()?);
     let (nonce, sealed) = message.split_at_mut_checked(NONCE_LEN)?;
     let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
@@ -166,6 +194,6 @@ mod tests {
         let sealed = seal(&keys(), &HERE, "sk-canary").unwrap();
         let other = KeyRing::derive([8; 32]).unwrap();
         let error = open(&other, &HERE, &sealed).err().unwrap().to_string();
-        assert!(error.contains(keys().kek_id()) && error.contains(other.kek_id()), "{error}");
+        assert!(error.contains(&keys().kek_id()) && error.contains(&other.kek_id()), "{error}");
     }
 }

@@ -38,7 +38,7 @@ pub enum StoreError {
     WrongKey {
         /// The id of the key that sealed the data.
         sealed_by: String,
-        /// The id of the key at hand.
+        /// The ids of the keys at hand.
         at_hand: String,
     },
     /// The data was hashed under another pepper: no API key would be recognised.

@@ -6,8 +6,8 @@ use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 use crate::{
-    accounts, answers, configuration, keys, ledger, members, parties, prices, records, sessions, settings,
-    store, usage, users,
+    accounts, answers, configuration, keys, ledger, members, parties, prices, records, secrets, sessions,
+    settings, store, usage, users,
 };
 
 /// Which database a statement belongs to. On PostgreSQL both are one.
@@ -34,6 +34,7 @@ pub fn statements() -> Vec<(Database, &'static str)> {
         members::STATEMENTS,
         parties::STATEMENTS,
         answers::STATEMENTS,
+        secrets::STATEMENTS,
     ];
     let requests = [records::statements(), usage::statements()];
     let main = main.into_iter().flatten().copied().chain(ledger::statements());

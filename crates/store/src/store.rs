@@ -31,8 +31,9 @@ pub(crate) const STATEMENTS: &[&str] =
 const MAIN_READERS: u32 = 4;
 const REQUEST_READERS: u32 = 2;
 
-const MARKER: Place<'static> = Place { table: "key_marker", id: "1", column: "sealed", tenant: "system" };
-const MARKER_TEXT: &str = "yumen";
+pub(crate) const MARKER: Place<'static> =
+    Place { table: "key_marker", id: "1", column: "sealed", tenant: "system" };
+pub(crate) const MARKER_TEXT: &str = "yumen";
 const PEPPER_TEXT: &str = "yumen pepper check";
 
 /// The open store of one data directory. Share it in an `Arc`.
@@ -41,6 +42,8 @@ pub struct Store {
     pub(crate) requests: Db,
     pub(crate) keys: KeyRing,
     revision: watch::Sender<u64>,
+    /// One rotation of secrets at a time.
+    pub(crate) rotating: tokio::sync::Mutex<()>,
     /// Dropped last, after the connections.
     _lock: DirectoryLock,
 }
@@ -66,7 +69,10 @@ impl Store {
         let row =
             sqlx::query(READ_REVISION).fetch_one(&main.writer).await.map_err(|error| main.named(error))?;
         let (revision, _) = watch::channel(crate::column::unsigned(row.try_get(0)?));
-        Ok(Self { main, requests, keys, revision, _lock: lock })
+        let rotating = tokio::sync::Mutex::new(());
+        let store = Self { main, requests, keys, revision, rotating, _lock: lock };
+        store.check_secrets().await?;
+        Ok(store)
     }
 
     /// Wakes after every committed change, with the new revision.
@@ -164,7 +170,8 @@ async fn check_marker(main: &Db, keys: &KeyRing) -> Result<(), StoreError> {
         Err(error) => return Err(main.named(error)),
     };
     let (key_id, sealed): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-    let wrong_key = || StoreError::WrongKey { sealed_by: key_id.clone(), at_hand: keys.kek_id().to_owned() };
+    keys.choose(&key_id)?;
+    let wrong_key = || StoreError::WrongKey { sealed_by: key_id.clone(), at_hand: keys.ids().join(", ") };
     cipher::open(keys, &MARKER, &sealed).map_err(|_| wrong_key())?;
     let pepper_check: String = row.try_get(2)?;
     if pepper_check != hex(&keys.hmac_secret(PEPPER_TEXT)) {

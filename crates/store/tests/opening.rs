@@ -64,7 +64,7 @@ async fn the_wrong_key_is_refused_by_name_and_nothing_changes() {
     let before = fs::read(directory.path().join("yumen.db")).unwrap();
     let wrong = KeyRing::derive([8; 32]).unwrap();
     let error = refusal(directory.path(), wrong.clone()).await.to_string();
-    assert!(error.contains(keys().kek_id()) && error.contains(wrong.kek_id()), "{error}");
+    assert!(error.contains(&keys().kek_id()) && error.contains(&wrong.kek_id()), "{error}");
     assert_eq!(fs::read(directory.path().join("yumen.db")).unwrap(), before);
     directory.open().await.ping().await.unwrap();
 }
@@ -175,7 +175,7 @@ fn a_missing_short_or_foreign_key_file_is_refused() {
     let kek = keys_dir.join(format!("kek-{}", ring.kek_id()));
     let good = fs::read(&kek).unwrap();
     fs::write(&kek, [1; 32]).unwrap();
-    assert!(key_file_error(&directory).contains(ring.kek_id()));
+    assert!(key_file_error(&directory).contains(&ring.kek_id()));
     fs::write(&kek, [1; 31]).unwrap();
     assert!(key_file_error(&directory).contains("32 bytes"));
     fs::remove_file(&kek).unwrap();

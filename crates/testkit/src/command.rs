@@ -39,7 +39,7 @@ impl Commands {
         Self { directory: directory.to_owned(), environment: Vec::new() }
     }
 
-    /// On the data directory `data`, with `PATH` and `HOME` alone.
+    /// In and on the data directory `data`, with `PATH` and `HOME` alone.
     #[must_use]
     pub fn on(data: &Path) -> Self {
         Self::of(data).env("YUMEN_DATA", &data.display().to_string())

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 pub use given::{Given, Layer};
 pub use settings::{Log, LogFormat, Settings, Sizes, Timers};
 pub use table::{SETTINGS, Setting};
+pub use value::{Refusal, encryption_key};
 
 use crate::problem::Problem;
 

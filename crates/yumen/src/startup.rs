@@ -165,10 +165,8 @@ pub fn store_problem(error: &StoreError) -> Problem {
         ),
         StoreError::WrongKey { sealed_by, at_hand } => Problem::new(
             "cannot open the stored credentials",
-            format!(
-                "they were sealed with the key {sealed_by}; the key at hand is {at_hand}. Nothing was changed"
-            ),
-            "restore the files in data/keys or the former ENCRYPTION_KEY",
+            format!("the key {sealed_by} sealed them; at hand is {at_hand}. Nothing was changed"),
+            format!("restore the file data/keys/kek-{sealed_by}, or the former ENCRYPTION_KEY"),
         ),
         StoreError::WrongPepper => Problem::new(
             "cannot recognise the stored API keys",
@@ -183,7 +181,17 @@ pub fn store_problem(error: &StoreError) -> Problem {
         StoreError::Damaged { path } => Problem::new(
             format!("cannot open the database {}", path.display()),
             "it is damaged, or not a database",
-            "restore it from a backup, or move it away to start anew",
+            format!(
+                "get the rest back with: yumen db salvage {}; or restore a backup: yumen db restore",
+                path.display()
+            ),
+        ),
+        StoreError::Unsealable { table, column, id } => Problem::new(
+            "cannot open the stored credentials",
+            format!(
+                "the {column} of {table} {id} does not open: it was altered, or moved from another row. Nothing was changed"
+            ),
+            "restore the database from a backup: yumen db restore",
         ),
         other => Problem::new("the database failed", other.to_string(), "see the cause; then start again"),
     }

@@ -21,6 +21,7 @@ pub mod providers;
 pub mod requests;
 pub mod reset;
 pub mod route;
+pub mod secrets;
 pub mod settings;
 pub mod standing;
 pub mod terms;
@@ -138,6 +139,9 @@ pub fn routes() -> Vec<Route> {
 
         get("/api/v1/admin/settings/limits", Read, settings::limits::show),
         put("/api/v1/admin/settings/limits", Administer, settings::limits::set),
+        get("/api/v1/admin/secrets", Administer, secrets::list::handler),
+        post("/api/v1/admin/secrets/rotate", Administer, secrets::rotate::handler),
+
         post("/api/v1/admin/settings/log-level", Administer, settings::log_level::handler),
     ]
 }

@@ -34,6 +34,8 @@ mod records;
 #[cfg(test)]
 mod relay;
 #[cfg(test)]
+mod rotation;
+#[cfg(test)]
 mod sdk;
 #[cfg(test)]
 mod secrets;

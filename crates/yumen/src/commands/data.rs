@@ -10,10 +10,10 @@ use crate::problem::Problem;
 /// The keys of the deployment: derived from `ENCRYPTION_KEY`, or kept in the data directory.
 ///
 /// # Errors
-/// See [`KeyRing::load_or_create`].
+/// See [`KeyRing::load_or_create`] and [`KeyRing::unlock`].
 pub fn key_ring(settings: &Settings) -> Result<KeyRing, StoreError> {
     match &settings.encryption_key {
-        Some(key) => KeyRing::derive(*key.expose()),
+        Some(key) => KeyRing::unlock(&settings.data, *key.expose()),
         None => KeyRing::load_or_create(&settings.data),
     }
 }

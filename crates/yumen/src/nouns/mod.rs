@@ -61,6 +61,8 @@ pub enum Action {
     GrantQuota,
     /// Declares a quota's current window unused.
     ResetQuota,
+    /// Says which key seals, and finds values that cannot be opened or are behind.
+    SecretsStatus,
 }
 
 /// What a command takes.
@@ -97,6 +99,8 @@ pub enum Form {
     Quotas,
     /// A file that holds a secret, `-` for standard input.
     SecretFile,
+    /// A file that holds an `ENCRYPTION_KEY`, `-` for standard input.
+    EncryptionKeyFile,
     /// A user's id or e-mail address.
     User,
     /// `FIELD=VALUE`, the value as JSON or text; may be given again.

@@ -75,7 +75,7 @@ fn argument(argument: &Argument) -> Arg {
     }
     let value = match argument.form {
         Form::Whole | Form::Limit => "NUMBER",
-        Form::SecretFile => "FILE",
+        Form::SecretFile | Form::EncryptionKeyFile => "FILE",
         Form::Quotas => "QUOTA",
         Form::Fields => "FIELD=JSON",
         Form::Truth => "true|false",

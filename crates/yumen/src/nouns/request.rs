@@ -83,6 +83,7 @@ fn value(argument: &Argument, typed: &ArgMatches, users: &Users) -> Result<Optio
         Form::Models => texts.iter().map(|text| offered(text)).collect(),
         Form::Quotas => texts.iter().map(|text| quota(argument, text)).collect::<Result<_, _>>()?,
         Form::SecretFile => json!(secret_file(std::path::Path::new(first))?.expose()),
+        Form::EncryptionKeyFile => encryption_key(argument, std::path::Path::new(first))?,
         Form::Fields => fields(argument, &texts)?,
     };
     Ok(Some(value))
@@ -110,6 +111,15 @@ fn quota(argument: &Argument, text: &str) -> Result<Value, Problem> {
         [unit, period, limit] => Ok(json!({"unit": unit, "period": period, "limit": limit})),
         _ => Err(unusable(argument, text, "write it like requests:daily:1000")),
     }
+}
+
+/// The key in one of the forms that `ENCRYPTION_KEY` takes, as hex.
+fn encryption_key(argument: &Argument, path: &std::path::Path) -> Result<Value, Problem> {
+    let text = secret_file(path)?;
+    let key = crate::config::encryption_key(text.expose()).map_err(|refusal| {
+        Problem::new(format!("--{} cannot be used", argument.name), refusal.cause, refusal.fix)
+    })?;
+    Ok(json!(key.expose().iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
 }
 
 fn fields(argument: &Argument, texts: &[&String]) -> Result<Value, Problem> {

@@ -59,6 +59,7 @@ impl NounCommand {
             Action::ShowQuota => quota::show(self, api).await.map(Answered::List),
             Action::SetQuota => quota::set(self, api, false).await.map(Answered::List),
             Action::GrantQuota => quota::set(self, api, true).await.map(Answered::List),
+            Action::SecretsStatus => self.secrets_status(api).await.map(Answered::Thing),
             Action::ResetQuota => quota::reset(self, api).await.map(Answered::Thing),
         }
     }
@@ -99,6 +100,26 @@ impl NounCommand {
         let name = self.typed("MODEL").unwrap_or_default();
         let items = pages(api, &self.path(), None).await?;
         items.into_iter().find(|item| item["id"] == name).ok_or_else(|| nothing(self.noun.path, name))
+    }
+
+    /// Which key seals. It is a problem when values are sealed by a key that is not at hand.
+    async fn secrets_status(&self, api: &Api) -> Result<Value, Problem> {
+        let keys = pages(api, &self.path(), None).await?;
+        let of = |key: &Value| key["id"].as_str().unwrap_or_default().to_owned();
+        let sealed = |key: &Value| key["sealed"].as_u64().unwrap_or_default();
+        if let Some(missing) = keys.iter().find(|key| key["loaded"] == false) {
+            return Err(Problem::new(
+                format!("{} stored values cannot be opened", sealed(missing)),
+                format!("they were sealed with the key {}, which is not at hand", of(missing)),
+                "restore that key's file in data/keys, or the former ENCRYPTION_KEY",
+            ));
+        }
+        let current = keys.iter().find(|key| key["current"] == true).map(&of);
+        let older: Vec<&Value> = keys.iter().filter(|key| key["current"] == false).collect();
+        let behind: u64 = older.iter().map(|key| sealed(key)).sum();
+        let older: Vec<String> = older.into_iter().map(of).collect();
+        let total: u64 = keys.iter().map(sealed).sum();
+        Ok(json!({"current": current, "older": older, "sealed": total, "sealed_by_older": behind}))
     }
 
     async fn reset_password(&self, api: &Api) -> Result<Value, Problem> {

@@ -1,9 +1,11 @@
 //! THE table of commands over the administration API, one entry a command.
 
 use super::Action::{
-    Call, GrantQuota, List as ReadList, Pick, ResetPassword, ResetQuota, SetQuota, ShowQuota,
+    Call, GrantQuota, List as ReadList, Pick, ResetPassword, ResetQuota, SecretsStatus, SetQuota, ShowQuota,
 };
-use super::Form::{Fields, Limit, List, Models, Quotas, SecretFile, Text, Truth, User, Whole};
+use super::Form::{
+    EncryptionKeyFile, Fields, Limit, List, Models, Quotas, SecretFile, Text, Truth, User, Whole,
+};
 use super::Place::{Body, Id, Named, Own, Query};
 use super::{Action, Argument, Noun, Verb};
 
@@ -208,6 +210,13 @@ pub static NOUNS: &[Noun] = &[
         verb("list", "Search the entries, newest first", "ledger list --user ann@example.org --limit 20", ReadList, &[
             arg("request-id", "of one request", Text, Query("request_id")), arg("key", "the id of a key", Text, Query("key_id")),
             arg("user", "an id or an e-mail address", User, Query("user_id")), OF_TENANT, LIMIT]),
+    ] },
+    Noun { name: "secrets", about: "The keys that stored credentials are sealed under", path: "secrets",
+        columns: &["id", "current", "loaded", "sealed"], verbs: &[
+        verb("list", "List the keys by their ids", "secrets list", ReadList, &[]),
+        verb("status", "Show which key seals, and whether all that is stored can be opened", "secrets status", SecretsStatus, &[]),
+        verb("rotate", "Make a new key and wrap every stored credential with it", "secrets rotate", Call("POST", "/rotate"), &[
+            arg("new-encryption-key-file", "derive the key from this ENCRYPTION_KEY, which starts need from then on; - is standard input", EncryptionKeyFile, Body("encryption_key"))]),
     ] },
     Noun { name: "settings", about: "Settings that change while the gateway runs", path: "settings", columns: &[], verbs: &[
         verb("limits", "Show the limits above keys and their owners", "settings limits", Call("GET", "/limits"), &[]),

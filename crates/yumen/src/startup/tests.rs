@@ -86,9 +86,11 @@ fn puts_every_refusal_of_the_store_into_words() {
         ),
         (StoreError::KeyFile { path: path.clone(), reason: "it is missing".into() }, "ENCRYPTION_KEY"),
         (StoreError::WrongKey { sealed_by: "aaaa".into(), at_hand: "bbbb".into() }, "aaaa"),
+        (StoreError::WrongKey { sealed_by: "aaaa".into(), at_hand: "bbbb".into() }, "keys/kek-aaaa"),
+        (StoreError::Unsealable { table: "account", column: "credential", id: "7".into() }, "of account 7"),
         (StoreError::WrongPepper, "pepper"),
         (StoreError::NewerSchema { path: path.clone(), version: 9 }, "schema 9"),
-        (StoreError::Damaged { path: path.clone() }, "backup"),
+        (StoreError::Damaged { path: path.clone() }, "yumen db salvage /srv"),
         (StoreError::Directory { path, reason: "read-only".into() }, "read-only"),
         (StoreError::Busy, "busy"),
     ] {

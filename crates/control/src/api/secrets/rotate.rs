@@ -1,0 +1,48 @@
+//! `POST /api/v1/admin/secrets/rotate`: a new key-encryption key, which wraps the data key of every stored value.
+//!
+//! Nothing waits for it: what is not wrapped anew yet is opened with the key that wrapped it.
+
+use axum::extract::Request;
+use axum::response::IntoResponse;
+use serde::{Deserialize, Serialize};
+use store::keyring;
+
+use crate::answer::{Answer, Refusal, ok};
+use crate::api::body::optional_json;
+use crate::api::context::Context;
+
+/// How to rotate.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Body {
+    /// Derive the new key from this `ENCRYPTION_KEY` (64 hex digits), which every later start then needs.
+    encryption_key: Option<String>,
+}
+
+/// What was done.
+#[derive(Serialize)]
+struct View {
+    /// The key that seals now.
+    key_id: String,
+    /// Values that it wraps now.
+    rewrapped: u64,
+    /// Values that do not open in their place, and were left as they are.
+    unopened: Vec<String>,
+}
+
+/// Rotates.
+///
+/// # Errors
+/// `INVALID_REQUEST` for a key that is none; what the store says.
+pub async fn handler(context: Context, request: Request) -> Answer<impl IntoResponse> {
+    let body: Body = optional_json(request).await?;
+    let encryption_key = body.encryption_key.map(|text| read(&text)).transpose()?;
+    let done = context.store().rotate_secrets(encryption_key).await?;
+    context.audit("secrets.rotate", &done.key_id);
+    Ok(ok(View { key_id: done.key_id, rewrapped: done.rewrapped, unopened: done.unopened }))
+}
+
+fn read(text: &str) -> Answer<[u8; 32]> {
+    let message = "`encryption_key` must be 64 hex digits.";
+    keyring::read_key_text(text).ok_or_else(|| Refusal::invalid("encryption_key", message))
+}
