@@ -212,7 +212,7 @@ impl KeyRing {
         let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let added = match encryption_key {
             Some(secret) => derived(secret)?.1,
-            None => Kek::new(&*Zeroizing::new(random::<32>()?))?,
+            None => Kek::new(&Zeroizing::new(random::<32>()?))?,
         };
         let mut all = self.0.ring.read().unwrap_or_else(PoisonError::into_inner).all.clone();
         all.insert(added.id.clone(), Arc::clone(&added));

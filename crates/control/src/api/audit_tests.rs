@@ -113,6 +113,7 @@ fn changes_of_the_rest(account: &str, user: &str) -> Vec<Change> {
         post("/api/v1/admin/circuits/{id}/reset", "openai:gpt-4o", json!({})),
         (Method::PUT, "/api/v1/admin/settings/limits", String::new(), json!({})),
         post("/api/v1/admin/settings/log-level", "", json!({"level": "debug"})),
+        post("/api/v1/admin/secrets/rotate", "", json!({})),
     ]
 }
 

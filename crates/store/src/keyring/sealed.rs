@@ -16,6 +16,9 @@ use crate::error::StoreError;
 const HEAD: &str = "yumen key ring v1";
 const PEPPER: &str = "pepper";
 
+/// The bytes of a key.
+type Key = Zeroizing<[u8; 32]>;
+
 /// The file's name.
 pub(super) fn name(root: &Kek) -> String {
     format!("ring-{}", root.id)
@@ -36,10 +39,7 @@ pub(super) fn write<'k>(
 }
 
 /// The pepper and the keys of a file.
-pub(super) fn read(
-    path: &Path,
-    root: &Kek,
-) -> Result<(Zeroizing<[u8; 32]>, Vec<Zeroizing<[u8; 32]>>), StoreError> {
+pub(super) fn read(path: &Path, root: &Kek) -> Result<(Key, Vec<Key>), StoreError> {
     let text = std::fs::read_to_string(path).map_err(|error| refused(path, &error.to_string()))?;
     let altered = || refused(path, "it was altered or cut off; restore it from a backup");
     let mut lines = text.lines();
