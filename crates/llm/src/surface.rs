@@ -19,6 +19,8 @@ pub enum Family {
     Anthropic,
     /// Google's Gemini API.
     Gemini,
+    /// Amazon's Bedrock. Only providers speak it.
+    Bedrock,
 }
 
 impl Family {
@@ -29,11 +31,12 @@ impl Family {
             Self::OpenAi => "openai",
             Self::Anthropic => "anthropic",
             Self::Gemini => "gemini",
+            Self::Bedrock => "bedrock",
         }
     }
 }
 
-/// One endpoint that callers may use.
+/// One endpoint: of callers, or of providers alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Surface {
     /// OpenAI Chat Completions.
@@ -68,10 +71,20 @@ pub enum Surface {
     EmbedContent,
     /// Several Gemini embeddings.
     BatchEmbedContents,
+    /// Bedrock Converse, whole. Of providers alone.
+    Converse,
+    /// Bedrock Converse, as a stream. Of providers alone.
+    ConverseStream,
 }
 
 impl Surface {
-    /// Every surface.
+    /// How many there are: of callers, and of providers alone.
+    pub const EVERY: usize = Self::ALL.len() + Self::OF_PROVIDERS.len();
+
+    /// Those that only providers have.
+    pub const OF_PROVIDERS: [Self; 2] = [Self::Converse, Self::ConverseStream];
+
+    /// Every surface of callers.
     pub const ALL: [Self; 16] = [
         Self::ChatCompletions,
         Self::Completions,
@@ -111,6 +124,8 @@ impl Surface {
             Self::GeminiCountTokens => "gemini_count_tokens",
             Self::EmbedContent => "gemini_embed_content",
             Self::BatchEmbedContents => "gemini_batch_embed_contents",
+            Self::Converse => "bedrock_converse",
+            Self::ConverseStream => "bedrock_converse_stream",
         }
     }
 
@@ -134,6 +149,8 @@ impl Surface {
             Self::GeminiCountTokens => "POST /v1beta/models/{model}:countTokens",
             Self::EmbedContent => "POST /v1beta/models/{model}:embedContent",
             Self::BatchEmbedContents => "POST /v1beta/models/{model}:batchEmbedContents",
+            Self::Converse => "POST /model/{model}/converse",
+            Self::ConverseStream => "POST /model/{model}/converse-stream",
         }
     }
 
@@ -143,6 +160,7 @@ impl Surface {
     pub fn tail(self) -> &'static str {
         match self.family() {
             Family::Gemini => &self.route()["POST /v1beta/models/{model}".len()..],
+            Family::Bedrock => &self.route()["POST /model/{model}".len()..],
             _ if self == Self::StoredResponse => "/responses/",
             _ => &self.route()["POST /v1".len()..],
         }
@@ -195,6 +213,7 @@ impl Surface {
             | Self::GeminiCountTokens
             | Self::EmbedContent
             | Self::BatchEmbedContents => Family::Gemini,
+            Self::Converse | Self::ConverseStream => Family::Bedrock,
             _ => Family::OpenAi,
         }
     }
@@ -240,6 +259,7 @@ impl Surface {
             Family::OpenAi => Envelope::OpenAi,
             Family::Anthropic => Envelope::Anthropic,
             Family::Gemini => Envelope::Gemini,
+            Family::Bedrock => Envelope::Native,
         }
     }
 }
@@ -347,6 +367,8 @@ mod tests {
     #[test]
     fn other_paths_name_no_surface() {
         for path in [
+            "/model/m/converse",
+            "/converse",
             "/",
             "",
             "/v1",

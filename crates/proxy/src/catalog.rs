@@ -106,7 +106,7 @@ pub struct Offer {
     pub circuit: Arc<str>,
     /// The catalogue's price.
     pub price: Option<&'static PriceEntry>,
-    uris: [Option<Uri>; Surface::ALL.len()],
+    uris: [Option<Uri>; Surface::EVERY],
 }
 
 /// An account, ready to be called.
@@ -422,10 +422,14 @@ fn offer(upstream: &Arc<Upstream>, upstream_model: &str) -> Offer {
         None => account.provider.clone(),
     };
     let api_version = account.api_version.as_deref();
-    let uris = Surface::ALL.map(|surface| {
+    let mut uris = [const { None }; Surface::EVERY];
+    let uri = |surface: Surface| {
         let base_url = upstream.preset.base_for(surface.family(), account.base_url.as_deref())?;
         provider::endpoint(upstream.preset, base_url, surface, upstream_model, api_version).ok()
-    });
+    };
+    for surface in Surface::ALL.into_iter().chain(Surface::OF_PROVIDERS) {
+        uris[surface as usize] = uri(surface);
+    }
     Offer {
         upstream: Arc::clone(upstream),
         upstream_model: upstream_model.into(),

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use super::ids;
-use crate::neutral::{Block, Dialect, Losses, Part, Request, Role, Turn};
+use crate::neutral::{Block, Dialect, Losses, OpaqueKind, Part, Request, Role, Turn};
 
 /// What introduces the billing note that Claude Code puts in front of its instructions: noise to
 /// everybody but Anthropic, at the very start of what could be cached.
@@ -125,6 +125,25 @@ fn results_first(calls: Option<&Joined<'_>>, turn: &mut Joined<'_>) {
     }
     // Stable: the order among results, and among the rest, stays.
     turn.items.sort_by_key(|item| item.orphan || !matches!(item.part.block, Block::ToolResult(_)));
+}
+
+/// Whether the conversation is within a round of tools whose calls come without sealed thoughts: Claude
+/// refuses to think on in such a round.
+pub(crate) fn has_unsealed_round(joined: &[Joined<'_>], own: Dialect) -> bool {
+    let [.., calls, results] = joined else {
+        return false;
+    };
+    let has = |turn: &Joined<'_>, wanted: &dyn Fn(&Block) -> bool| {
+        turn.items.iter().any(|item| wanted(&item.part.block) && !item.orphan)
+    };
+    let is_open = !results.assistant && has(results, &|block| matches!(block, Block::ToolResult(_)));
+    let is_sealed = |block: &Block| match block {
+        Block::Reasoning(thoughts) => thoughts.opaque.iter().any(|opaque| {
+            opaque.origin == own && matches!(opaque.kind, OpaqueKind::Signature | OpaqueKind::Redacted)
+        }),
+        _ => false,
+    };
+    is_open && has(calls, &|block| matches!(block, Block::ToolCall(_))) && !has(calls, &is_sealed)
 }
 
 /// The text that stands for an instruction within the conversation.

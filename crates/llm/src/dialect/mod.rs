@@ -62,7 +62,8 @@ impl Reader {
         match surface.family() {
             Family::OpenAi if surface.is_responses() => Self::Responses(openai_responses::Reader),
             Family::OpenAi => Self::Chat(openai_chat::Reader::new(ends_without_done, choices)),
-            Family::Anthropic => Self::Messages(anthropic::Reader),
+            // Bedrock's own streams are never relayed: nobody but providers speaks them.
+            Family::Anthropic | Family::Bedrock => Self::Messages(anthropic::Reader),
             Family::Gemini => Self::Gemini(gemini::Reader::new(choices)),
         }
     }
@@ -92,6 +93,7 @@ pub(crate) fn content_members(surface: Surface) -> &'static [&'static str] {
         Surface::GenerateContent | Surface::StreamGenerateContent => &["candidates", "promptFeedback"],
         Surface::EmbedContent => &["embedding"],
         Surface::BatchEmbedContents => &["embeddings"],
+        Surface::Converse | Surface::ConverseStream => &["output"],
         Surface::CountTokens
         | Surface::ResponsesInputTokens
         | Surface::StoredResponse

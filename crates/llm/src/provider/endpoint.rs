@@ -27,6 +27,7 @@ pub fn endpoint(
     }
     let address = match surface.family() {
         Family::Gemini => gemini(base, tail, upstream_model),
+        Family::Bedrock => format!("{base}/model/{}{tail}", encoded(upstream_model)),
         Family::Anthropic => format!("{}/v1{tail}", base.strip_suffix("/v1").unwrap_or(base)),
         Family::OpenAi if preset.id == "azure" => azure(base, tail, upstream_model, api_version),
         Family::OpenAi => format!("{base}{tail}"),
@@ -197,6 +198,13 @@ mod tests {
                 ChatCompletions,
                 Some("2024-05-01-preview"),
                 "https://r.example/models/chat/completions?api-version=2024-05-01-preview",
+            ),
+            (
+                "bedrock",
+                "https://a.example/",
+                Surface::ConverseStream,
+                None,
+                "https://a.example/model/my%20dep%2F1/converse-stream",
             ),
             ("demo", "demo://demo", ChatCompletions, None, "demo://demo/chat/completions"),
             ("demo", "demo://demo", Messages, None, "demo://demo/v1/messages"),

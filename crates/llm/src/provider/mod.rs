@@ -134,7 +134,7 @@ impl Quirks {
     pub(crate) fn conventions(&self, surface: Surface) -> Conventions {
         match surface.family() {
             Family::OpenAi => Conventions { cache: self.cache_in_input, reasoning: self.reasoning_in_output },
-            Family::Anthropic => {
+            Family::Anthropic | Family::Bedrock => {
                 Conventions { cache: CacheConvention::BesideInput, reasoning: ReasoningConvention::InOutput }
             }
             Family::Gemini => {

@@ -60,6 +60,12 @@ pub fn check(account: &Account) -> Answer<()> {
         let message = format!("The provider `{}` needs a `credential`.", preset.id);
         return Err(Refusal::invalid("credential", message));
     }
+    let key = account.credential.as_ref().map(|key| key.expose().as_str()).unwrap_or_default();
+    if account.provider == "bedrock" && ["AKIA", "ASIA"].iter().any(|mark| key.starts_with(mark)) {
+        let message = "This is an AWS access key, with which requests are signed, and this version cannot sign \
+             them: use a Bedrock API key.";
+        return Err(Refusal::because(Code::UnsupportedFeature, message));
+    }
     if account.models.is_empty() && preset.models.is_empty() {
         let message =
             format!("The provider `{}` has no models of its own; name some in `models`.", preset.id);
@@ -130,6 +136,7 @@ fn check_base_url(account: &Account, preset: &Preset) -> Answer<()> {
     let surface = match preset.families.first() {
         Some(Family::Anthropic) => Surface::Messages,
         Some(Family::Gemini) => Surface::GenerateContent,
+        Some(Family::Bedrock) => Surface::Converse,
         Some(Family::OpenAi) | None => Surface::ChatCompletions,
     };
     provider::endpoint(preset, url, surface, "model", account.api_version.as_deref()).map_err(refuse)?;

@@ -2,11 +2,11 @@
 
 use model::Rejection;
 
-use super::super::{Target, unsupported};
 use super::block::{self, Names};
-use super::conversation::{self, Message};
 use super::tools::{Tools, takes_marks};
-use super::{SELF, cache_point};
+use super::{SELF, cache_point, conversation};
+use crate::codec::conversation::{self as turns, Joined};
+use crate::codec::{Target, messages, unsupported};
 use crate::json_writer::JsonWriter;
 use crate::neutral::{Block, Effort, Field, Format, Losses, Raw, Request, Thinking};
 
@@ -19,7 +19,7 @@ const LEAST_BUDGET: u64 = 1024;
 struct Plan<'a> {
     request: &'a Request,
     target: &'a Target<'a>,
-    messages: Vec<Message<'a>>,
+    turns: &'a [Joined<'a>],
     tools: Tools<'a>,
     most: Option<u64>,
     thinking: Option<String>,
@@ -36,16 +36,19 @@ pub(super) fn request(
         let field = request.origin.field(Field::Choices);
         return Err(unsupported("The provider gives one answer to a request.", field));
     }
+    let identified = turns::identified(&request.turns);
+    let joined = turns::alternating(&identified, losses, request.origin);
+    conversation::check(request, &joined)?;
     let mut plan = Plan {
         request,
         target,
-        messages: conversation::messages(request)?,
+        turns: &joined,
         tools: Tools::of(request, losses),
         most: target.most(request.max_output),
         thinking: None,
         effort: None,
     };
-    plan.think();
+    plan.think(losses);
     let mut json = JsonWriter::with_capacity(4096);
     json.object(|json| plan.write(json, losses));
     Ok(json.into_bytes())
@@ -53,7 +56,7 @@ pub(super) fn request(
 
 impl Plan<'_> {
     /// Decides how the wish to think is put: Bedrock hands it on to each maker's models in their own words.
-    fn think(&mut self) {
+    fn think(&mut self, losses: &mut Losses) {
         let wish = &self.request.reasoning;
         let Some(effort) = wish.effort().or(wish.is_wanted().then_some(Effort::Medium)) else {
             return;
@@ -70,10 +73,18 @@ impl Plan<'_> {
         } else if model.contains("nova") {
             self.thinking =
                 Some(format!(r#""reasoningConfig":{{"type":"enabled","maxReasoningEffort":"{three}"}}"#));
-        } else if wish.thinking == Some(Thinking::Adaptive) {
+        } else if !model.contains("claude") {
+            let reason = "the provider has no word for it at this model";
+            losses.meaning(self.request.origin.field(Field::Reasoning), reason);
+        } else if turns::has_unsealed_round(self.turns, SELF) {
+            let reason = "the thoughts of the round of tools that is open are gone, so it goes on without";
+            losses.meaning(self.request.origin.field(Field::Reasoning), reason);
+        } else if wish.thinking == Some(Thinking::Adaptive)
+            || wish.budget.is_none() && messages::thinks_adaptively(model)
+        {
             self.thinking = Some(r#""thinking":{"type":"adaptive"}"#.to_owned());
             self.effort = wish.effort.map(Effort::name);
-        } else if model.contains("claude") {
+        } else {
             let most = self.most.unwrap_or(self.target.max_output).max(LEAST_BUDGET + 1);
             let wished = wish.budget.unwrap_or_else(|| effort.budget(most - 1));
             let budget = wished.clamp(LEAST_BUDGET, most - 1);
@@ -125,16 +136,13 @@ impl Plan<'_> {
 
     fn write_system(&self, json: &mut JsonWriter, marks: &mut usize, losses: &mut Losses) {
         let field = self.request.origin.field(Field::Instructions);
-        for turn in &self.request.instructions {
-            for part in &turn.parts {
-                match &part.block {
-                    Block::Text(text) if is_bookkeeping(&text.text) => {}
-                    Block::Text(_) | Block::Foreign(_) => {
-                        block::write(part, &mut Names::default(), field, json, losses);
-                        mark(part.cache, json, marks, losses, self.request);
-                    }
-                    _ => losses.meaning(field, "the provider's instructions are text"),
+        for (_, part) in turns::instructions(self.request, SELF) {
+            match &part.block {
+                Block::Text(_) | Block::Foreign(_) => {
+                    block::write(part, &mut Names::default(), field, json, losses);
+                    mark(part.cache, json, marks, losses, self.request);
                 }
+                _ => losses.meaning(field, "the provider's instructions are text"),
             }
         }
         if self.tools.none {
@@ -148,26 +156,36 @@ impl Plan<'_> {
 
     fn write_messages(&self, json: &mut JsonWriter, marks: &mut usize, losses: &mut Losses) {
         let mut names = Names::default();
-        if self.messages.first().is_none_or(|first| first.role == "assistant") {
+        let mut written: Vec<(bool, String)> = Vec::with_capacity(self.turns.len());
+        for (place, turn) in self.turns.iter().enumerate() {
+            let mut content = JsonWriter::new();
+            for item in &turn.items {
+                conversation::write(item, self.request, &mut names, &mut content, losses);
+                mark(item.part.cache, &mut content, marks, losses, self.request);
+            }
+            if conversation::lacks_words(turn) {
+                content.raw(r#"{"text":"."}"#);
+            }
+            if place + 1 == self.turns.len() {
+                mark(self.request.cache.whole, &mut content, marks, losses, self.request);
+            }
+            // A turn of which nothing could be carried over leaves its neighbours side by side.
+            match written.last_mut() {
+                _ if content.bytes().is_empty() => {}
+                Some((before, list)) if *before == turn.assistant => {
+                    list.push(',');
+                    list.push_str(&content.into_string());
+                }
+                _ => written.push((turn.assistant, content.into_string())),
+            }
+        }
+        if written.first().is_none_or(|(assistant, _)| *assistant) {
             json.raw(r#"{"role":"user","content":[{"text":"."}]}"#);
         }
-        let last = self.messages.len().saturating_sub(1);
-        for (place, message) in self.messages.iter().enumerate() {
+        for (assistant, content) in &written {
             json.object(|json| {
-                json.text_member("role", message.role);
-                json.key("content").array(|json| {
-                    let before = json.bytes().len();
-                    for (part, path) in &message.parts {
-                        block::write(part, &mut names, path, json, losses);
-                        mark(part.cache, json, marks, losses, self.request);
-                    }
-                    if message.lacks_words() || json.bytes().len() == before {
-                        json.raw(r#"{"text":"."}"#);
-                    }
-                    if place == last {
-                        mark(self.request.cache.whole, json, marks, losses, self.request);
-                    }
-                });
+                json.text_member("role", if *assistant { "assistant" } else { "user" });
+                json.raw_member("content", &format!("[{content}]"));
             });
         }
     }
@@ -264,7 +282,6 @@ impl Plan<'_> {
             (request.verbosity.is_some(), Field::Verbosity),
             (sampling.top_p.is_some() && self.thinks_as_claude(), Field::TopP),
             (sampling.top_k.is_some() && self.thinks_as_claude(), Field::TopK),
-            (request.reasoning.is_wanted() && self.thinking.is_none(), Field::Reasoning),
         ] {
             if said {
                 losses.meaning(origin.field(field), "the provider's dialect has no such field");
@@ -273,16 +290,14 @@ impl Plan<'_> {
         if request.caller.is_some() {
             losses.advisory(origin.field(Field::Caller), "the provider is not told whom a request is for");
         }
+        if request.cache.retention.is_some() {
+            losses.advisory("prompt_cache_retention", "the provider's cache is told by marks");
+        }
         if request.cache.key.is_some() {
             losses.advisory("prompt_cache_key", "the provider's dialect has no such field");
         }
         request.reasoning.ext.write(SELF, &mut JsonWriter::new(), origin.field(Field::Reasoning), losses);
     }
-}
-
-/// Claude Code's own bookkeeping at the head of its instructions: noise for everybody but Anthropic.
-fn is_bookkeeping(text: &str) -> bool {
-    text.starts_with("x-anthropic-billing-header:")
 }
 
 /// Writes a mark for the cache behind what it marks, while there are any left.

@@ -1,6 +1,8 @@
 //! The blocks that messages are made of.
 
+use crate::codec::custom;
 use crate::codec::ids::IdRule;
+use crate::codec::read::text as text_of;
 use crate::json_writer::JsonWriter;
 use crate::members;
 use crate::neutral::{
@@ -8,7 +10,7 @@ use crate::neutral::{
     Reasoning, Text, ToolCall, ToolCallKind, ToolResult,
 };
 
-use super::{SELF, tools};
+use super::SELF;
 
 /// Documents of a request need names that differ and have few characters.
 #[derive(Default)]
@@ -161,19 +163,8 @@ fn mime_of(kind: MediaKind, format: &str) -> String {
 fn write_call(call: &ToolCall, json: &mut JsonWriter) {
     json.key("toolUse").object(|json| {
         json.text_member("toolUseId", &IdRule::Word64.fit(&call.id, "tooluse_"));
-        json.text_member("name", &tools::fitting_name(&call.name));
-        let args = call.args.trim();
-        json.key("input");
-        if call.kind == ToolCallKind::Custom {
-            json.object(|json| json.text_member("input", &call.args));
-        } else if args.is_empty() {
-            json.raw("{}");
-        } else if members::each(args, |_, _| {}).is_ok() {
-            json.raw(args);
-        } else {
-            // What the model wrote is no object; the tool's own words about it follow in its result.
-            json.object(|json| json.text_member("invalid_json", args));
-        }
+        json.text_member("name", &call.name);
+        json.raw_member("input", &custom::args_object(call));
     });
 }
 
@@ -288,10 +279,6 @@ pub(super) fn read_mark(raw: &str) -> Option<Cache> {
         _ => {}
     });
     Some(cache)
-}
-
-fn text_of(raw: &str) -> String {
-    members::string(raw).unwrap_or_default().into_owned()
 }
 
 fn read_media(kind: MediaKind, raw: &str) -> Part {

@@ -1,76 +1,60 @@
-//! The turns of a conversation as Converse wants them: user and assistant in turn, the user first, tool
-//! results at the head of the message behind their calls, no empty text.
+//! The turns of a conversation as Converse wants them.
 
 use model::Rejection;
 
-use super::super::unsupported;
-use super::block;
-use crate::neutral::{Block, Field, MediaKind, Part, Request, Role, Turn};
+use super::block::{self, Names};
+use crate::codec::conversation::{self, Item, Joined};
+use crate::codec::unsupported;
+use crate::json_writer::JsonWriter;
+use crate::neutral::{Block, Field, Losses, MediaKind, Part, Request};
 
-/// One message in the making.
-pub(super) struct Message<'a> {
-    /// Who speaks.
-    pub(super) role: &'static str,
-    /// What it says, each with where it stood.
-    pub(super) parts: Vec<(&'a Part, String)>,
+/// Whether a document stands in a turn without a word beside it, which Converse does not take.
+pub(super) fn lacks_words(turn: &Joined<'_>) -> bool {
+    let has = |wanted: fn(&Block) -> bool| turn.items.iter().any(|item| wanted(&item.part.block));
+    has(|block| matches!(block, Block::Media(media) if media.kind == MediaKind::Document))
+        && !has(|block| matches!(block, Block::Text(text) if !text.text.trim().is_empty()))
 }
 
-impl Message<'_> {
-    /// Whether a document stands here without a word beside it, which Converse does not take.
-    pub(super) fn lacks_words(&self) -> bool {
-        let is = |wanted: fn(&Block) -> bool| self.parts.iter().any(|(part, _)| wanted(&part.block));
-        is(|block| matches!(block, Block::Media(media) if media.kind == MediaKind::Document))
-            && !is(|block| matches!(block, Block::Text(text) if !text.text.trim().is_empty()))
-    }
+/// Where an item stands in the caller's request.
+fn path_of(request: &Request, item: &Item<'_>) -> String {
+    format!("{}[{}].content", request.origin.field(Field::Turns), item.place)
 }
 
-/// Puts the turns of `request` into messages.
+/// Checks that everything in `turns` can be sent at all.
 ///
 /// # Errors
 /// `UNSUPPORTED_FEATURE` for media that Converse cannot be given.
-pub(super) fn messages(request: &Request) -> Result<Vec<Message<'_>>, Rejection> {
-    let mut messages: Vec<Message<'_>> = Vec::new();
-    for turn in &request.turns {
-        let role = if turn.role == Role::Assistant { "assistant" } else { "user" };
-        let path = path_of(request, turn);
-        let parts = turn.parts.iter().filter(|part| says_something(part));
-        let parts: Vec<_> = parts.map(|part| (part, path.clone())).collect();
-        for (part, path) in &parts {
-            check(part, path)?;
-        }
-        match messages.last_mut() {
-            _ if parts.is_empty() => {}
-            Some(last) if last.role == role => last.parts.extend(parts),
-            _ => messages.push(Message { role, parts }),
-        }
-    }
-    for message in messages.iter_mut().filter(|message| message.role == "user") {
-        // Stable: results keep their order, and so does everything else.
-        message.parts.sort_by_key(|(part, _)| !matches!(part.block, Block::ToolResult(_)));
-    }
-    Ok(messages)
+pub(super) fn check(request: &Request, turns: &[Joined<'_>]) -> Result<(), Rejection> {
+    let items = turns.iter().flat_map(|turn| &turn.items);
+    items.into_iter().try_for_each(|item| check_part(item.part, &path_of(request, item)))
 }
 
-/// Where a turn stands in the caller's request.
-pub(super) fn path_of(request: &Request, turn: &Turn) -> String {
-    format!("{}[{}]", request.origin.field(Field::Turns), turn.place)
-}
-
-/// Empty text is refused, and says nothing.
-fn says_something(part: &Part) -> bool {
-    match &part.block {
-        Block::Text(text) => !text.text.trim().is_empty(),
-        Block::Refusal(text) => !text.trim().is_empty(),
-        _ => true,
-    }
-}
-
-fn check(part: &Part, path: &str) -> Result<(), Rejection> {
+fn check_part(part: &Part, path: &str) -> Result<(), Rejection> {
     match &part.block {
         Block::Media(media) if !block::is_sendable(media) => {
             Err(unsupported("The provider takes media only as data or from Amazon S3.", path))
         }
-        Block::ToolResult(result) => result.parts.iter().try_for_each(|part| check(part, path)),
+        Block::ToolResult(result) => result.parts.iter().try_for_each(|part| check_part(part, path)),
         _ => Ok(()),
+    }
+}
+
+/// Writes one item of a turn.
+pub(super) fn write(
+    item: &Item<'_>,
+    request: &Request,
+    names: &mut Names,
+    json: &mut JsonWriter,
+    losses: &mut Losses,
+) {
+    let path = path_of(request, item);
+    let text = |json: &mut JsonWriter, text: &str| json.object(|json| json.text_member("text", text));
+    match &item.part.block {
+        Block::Text(said) if item.instructs => text(json, &conversation::instruction_text(&said.text)),
+        Block::ToolResult(result) if item.orphan => {
+            text(json, &conversation::orphan_note(&result.call_id));
+            result.parts.iter().for_each(|part| block::write(part, names, &path, json, losses));
+        }
+        _ => block::write(item.part, names, &path, json, losses),
     }
 }

@@ -4,6 +4,7 @@ use model::Rejection;
 
 use super::super::{Addressed, invalid};
 use super::{SELF, block};
+use crate::codec::read::{self, member, member_text, text as text_of};
 use crate::members;
 use crate::neutral::{Format, Raw, Request, Role, Tool, ToolChoice, ToolKind, Turn};
 
@@ -31,24 +32,6 @@ pub(super) fn request(body: &str, addressed: &Addressed<'_>) -> Result<Request, 
         request.ext.keep(SELF, name, value);
     }
     Ok(request)
-}
-
-fn text_of(raw: &str) -> String {
-    members::string(raw).unwrap_or_default().into_owned()
-}
-
-fn member<'a>(raw: &'a str, wanted: &str) -> Option<&'a str> {
-    let mut found = None;
-    let _ = members::each(raw, |name, value| {
-        if name == wanted {
-            found = Some(value);
-        }
-    });
-    found
-}
-
-fn member_text(raw: &str, wanted: &str) -> Option<String> {
-    member(raw, wanted).and_then(members::string).map(Into::into)
 }
 
 fn read_turns(raw: &str) -> Vec<Turn> {
@@ -135,8 +118,7 @@ fn read_output(raw: &str, request: &mut Request) {
             };
         }
         "effort" => {
-            request.reasoning.effort =
-                members::string(value).and_then(|text| crate::neutral::Effort::parse(&text));
+            request.reasoning.effort = read::effort(value);
         }
         _ => {}
     });

@@ -4,28 +4,9 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::{SELF, cache_point};
-use crate::codec::ids::IdRule;
+use crate::codec::{custom, schema};
 use crate::json_writer::JsonWriter;
-use crate::members;
 use crate::neutral::{Block, Field, Losses, Request, Tool, ToolChoice, ToolKind};
-
-/// The schema of a tool that takes free text.
-const FREE_TEXT: &str = r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}"#;
-/// The schema of a tool that names none.
-const NO_ARGUMENTS: &str = r#"{"type":"object","properties":{}}"#;
-
-/// The name of a tool as Converse takes it: itself, or what is left of it behind a digest of the whole.
-#[must_use]
-pub fn fitting_name(name: &str) -> Cow<'_, str> {
-    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if (1..=64).contains(&name.len()) && name.chars().all(fits) {
-        return Cow::Borrowed(name);
-    }
-    let kept: String = name.chars().map(|c| if fits(c) { c } else { '_' }).take(46).collect();
-    // The digest is of the whole name, whatever of it fits.
-    let digest = IdRule::Word64.fit(&format!("{name}\0")[..], "").into_owned();
-    Cow::Owned(format!("{kept}_{digest}"))
-}
 
 /// What a request says about tools.
 pub(super) struct Tools<'a> {
@@ -109,7 +90,7 @@ impl<'a> Tools<'a> {
                 json.raw_member("toolChoice", r#"{"any":{}}"#);
             }
             Some(ToolChoice::Named(name)) if forced => json.key("toolChoice").object(|json| {
-                json.key("tool").object(|json| json.text_member("name", &fitting_name(name)));
+                json.key("tool").object(|json| json.text_member("name", name));
             }),
             Some(ToolChoice::None) | None => {}
             Some(_) => json.raw_member("toolChoice", auto),
@@ -134,8 +115,8 @@ fn called_tools(request: &Request) -> BTreeSet<&str> {
 fn write_known(name: &str, json: &mut JsonWriter) {
     json.object(|json| {
         json.key("toolSpec").object(|json| {
-            json.text_member("name", &fitting_name(name));
-            json.key("inputSchema").object(|json| json.raw_member("json", NO_ARGUMENTS));
+            json.text_member("name", name);
+            json.key("inputSchema").object(|json| json.raw_member("json", schema::EMPTY));
         });
     });
 }
@@ -146,10 +127,10 @@ fn write_tool(tool: &Tool, json: &mut JsonWriter, losses: &mut Losses) {
     }
     json.object(|json| {
         json.key("toolSpec").object(|json| {
-            json.text_member("name", &fitting_name(&tool.name));
+            json.text_member("name", &tool.name);
             json.text_member_if("description", tool.description.as_deref().filter(|text| !text.is_empty()));
             json.key("inputSchema").object(|json| {
-                json.raw_member("json", &schema(tool));
+                json.raw_member("json", &schema_of(tool));
             });
             if let Some(strict) = tool.strict {
                 json.plain_member("strict", strict);
@@ -160,20 +141,10 @@ fn write_tool(tool: &Tool, json: &mut JsonWriter, losses: &mut Losses) {
 }
 
 /// The schema of a tool's arguments, an object in any case: Bedrock refuses others.
-fn schema(tool: &Tool) -> Cow<'_, str> {
-    if matches!(tool.kind, ToolKind::Custom(_)) {
-        return Cow::Borrowed(FREE_TEXT);
-    }
-    let Some(raw) = &tool.schema else {
-        return Cow::Borrowed(NO_ARGUMENTS);
-    };
-    let mut typed = false;
-    let object = members::each(raw.text(), |name, _| typed |= name == "type").is_ok();
-    match (object, typed) {
-        (true, true) => Cow::Borrowed(raw.text()),
-        (true, false) if members::is_said(raw.text()) => {
-            Cow::Owned(raw.text().trim_start().replacen('{', r#"{"type":"object","#, 1))
-        }
-        _ => Cow::Borrowed(NO_ARGUMENTS),
+fn schema_of(tool: &Tool) -> Cow<'_, str> {
+    match (&tool.kind, &tool.schema) {
+        (ToolKind::Custom(_), _) => Cow::Borrowed(custom::SCHEMA),
+        (_, Some(schema)) => schema::of_object(schema),
+        (_, None) => Cow::Borrowed(schema::EMPTY),
     }
 }

@@ -10,6 +10,8 @@ mod stream;
 mod stream_out;
 mod tools;
 
+pub(super) use settings_out::thinks_adaptively;
+
 use model::Rejection;
 
 use super::sse::SseDecoder;

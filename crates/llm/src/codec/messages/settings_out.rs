@@ -2,9 +2,9 @@
 
 use super::{OWN, write_mark};
 use crate::codec::Target;
-use crate::codec::conversation::Joined;
+use crate::codec::conversation::{self, Joined};
 use crate::json_writer::JsonWriter;
-use crate::neutral::{Block, Effort, Field, Format, Losses, OpaqueKind, Request, Thinking};
+use crate::neutral::{Effort, Field, Format, Losses, Request, Thinking};
 
 /// The least that a model may be given to think with.
 const LEAST_BUDGET: u64 = 1024;
@@ -201,7 +201,7 @@ fn plan(
     if !wish.is_wanted() {
         return Plan::Unsaid;
     }
-    if has_unsealed_round(joined) {
+    if conversation::has_unsealed_round(joined, OWN) {
         losses
             .meaning(path, "the thoughts of the round of tools that is open are gone, so it goes on without");
         return Plan::Unsaid;
@@ -219,25 +219,6 @@ fn plan(
     Plan::Budget(wished.clamp(LEAST_BUDGET, most))
 }
 
-/// Whether the conversation is within a round of tools whose calls come without sealed thoughts: Anthropic
-/// refuses to think on in such a round.
-fn has_unsealed_round(joined: &[Joined<'_>]) -> bool {
-    let [.., calls, results] = joined else {
-        return false;
-    };
-    let has = |turn: &Joined<'_>, wanted: fn(&Block) -> bool| {
-        turn.items.iter().any(|item| wanted(&item.part.block) && !item.orphan)
-    };
-    let is_open = !results.assistant && has(results, |block| matches!(block, Block::ToolResult(_)));
-    let is_sealed = |block: &Block| match block {
-        Block::Reasoning(thoughts) => thoughts.opaque.iter().any(|opaque| {
-            opaque.origin == OWN && matches!(opaque.kind, OpaqueKind::Signature | OpaqueKind::Redacted)
-        }),
-        _ => false,
-    };
-    is_open && has(calls, |block| matches!(block, Block::ToolCall(_))) && !has(calls, is_sealed)
-}
-
 /// Anthropic's words end at `max`, and begin at `low`.
 fn effort_name(effort: Effort) -> &'static str {
     match effort {
@@ -249,7 +230,7 @@ fn effort_name(effort: Effort) -> &'static str {
 }
 
 /// Whether a model decides by itself how much to think: Claude from 4.6 on.
-fn thinks_adaptively(model: &str) -> bool {
+pub(in crate::codec) fn thinks_adaptively(model: &str) -> bool {
     claude_version(model).is_some_and(|version| version >= (4, 6))
 }
 
