@@ -51,5 +51,5 @@ pub use secrets::{KeyUse, Rotation};
 pub use sessions::{NewSession, NewToken, TokenUse};
 pub use statements::{Database, migrations, statements};
 pub use store::Store;
-pub use usage::DailyUsage;
+pub use usage::{DailyUsage, KeyDay};
 pub use users::Login;

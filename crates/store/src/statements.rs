@@ -51,7 +51,10 @@ pub fn migrations(database: Database) -> Migrator {
             (1, "first", include_str!("../migrations/main/0001_first.sql")),
             (2, "ledger", include_str!("../migrations/main/0002_ledger.sql")),
         ],
-        Database::Requests => &[(1, "first", include_str!("../migrations/requests/0001_first.sql"))],
+        Database::Requests => &[
+            (1, "first", include_str!("../migrations/requests/0001_first.sql")),
+            (6, "usage updated", include_str!("../migrations/requests/0006_usage_updated.sql")),
+        ],
     };
     let steps = steps.iter().map(|(version, name, sql)| {
         let name = Cow::Borrowed(*name);

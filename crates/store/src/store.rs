@@ -49,6 +49,12 @@ pub struct Store {
 }
 
 impl Store {
+    /// The name of the database's engine, as answers show it.
+    #[must_use]
+    pub fn engine(&self) -> &'static str {
+        "sqlite"
+    }
+
     /// Opens the data directory, creating it and its databases when they are missing.
     ///
     /// Nothing is written to existing data before the keys were found to be the right ones.

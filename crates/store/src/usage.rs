@@ -30,6 +30,7 @@ const COLUMNS: &[&str] = &[
     "reasoning",
     "cost_nano",
     "unpriced",
+    "updated_at",
 ];
 const CONFLICT: &str = "ON CONFLICT (key_id, day, model, tenant_id) DO UPDATE SET \
      requests = usage_daily.requests + excluded.requests, input = usage_daily.input + excluded.input, \
@@ -37,16 +38,23 @@ const CONFLICT: &str = "ON CONFLICT (key_id, day, model, tenant_id) DO UPDATE SE
      cache_write = usage_daily.cache_write + excluded.cache_write, \
      reasoning = usage_daily.reasoning + excluded.reasoning, \
      cost_nano = usage_daily.cost_nano + excluded.cost_nano, \
-     unpriced = usage_daily.unpriced + excluded.unpriced";
+     unpriced = usage_daily.unpriced + excluded.unpriced, updated_at = excluded.updated_at";
 const OF_KEY: &str = "SELECT * FROM usage_daily WHERE tenant_id = $1 AND key_id = $2 AND day >= $3 AND day <= $4 \
      ORDER BY day DESC, model";
+const OF_DAY: &str = "SELECT key_id, CAST(SUM(requests) AS BIGINT) AS requests, \
+     CAST(SUM(input + output + cache_read + cache_write) AS BIGINT) AS tokens, MAX(updated_at) AS updated_at \
+     FROM usage_daily WHERE tenant_id = $1 AND day = $2 AND key_id <> '' \
+     AND (CAST($3 AS TEXT) IS NULL OR key_id = $3) \
+     GROUP BY key_id ORDER BY key_id LIMIT $4";
+/// Keys of one day in one answer: ten pages of a list.
+const MOST_KEYS: i64 = 2_000;
 
 static ADD: LazyLock<RowInsert> = LazyLock::new(|| add_rows(Style::Bare));
 static ADD_NUMBERED: LazyLock<RowInsert> = LazyLock::new(|| add_rows(Style::Numbered));
 
 /// All statements of this aggregate.
 pub(crate) fn statements() -> Vec<&'static str> {
-    ADD_NUMBERED.texts().chain([OF_KEY]).collect()
+    ADD_NUMBERED.texts().chain([OF_KEY, OF_DAY]).collect()
 }
 
 fn add_rows(style: Style) -> RowInsert {
@@ -78,7 +86,51 @@ pub struct DailyUsage {
     pub unpriced: u64,
 }
 
+/// What one key used on one UTC day, of all models together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyDay {
+    /// The key.
+    pub key_id: ResourceId,
+    /// Requests.
+    pub requests: u64,
+    /// Tokens of all kinds.
+    pub tokens: u64,
+    /// When that last grew.
+    pub updated_at: EpochMs,
+}
+
 impl Store {
+    /// What the keys of a tenant used on one UTC day (`YYYY-MM-DD`), by key; of one key alone where it is
+    /// named. At most 2,000 keys.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub async fn usage_of_day(
+        &self,
+        scope: &Scope,
+        day: &str,
+        key_id: Option<&ResourceId>,
+    ) -> Result<Vec<KeyDay>, StoreError> {
+        let rows = sqlx::query(OF_DAY)
+            .bind(&*scope.tenant_id)
+            .bind(day)
+            .bind(key_id.map(ResourceId::as_str))
+            .bind(MOST_KEYS)
+            .fetch_all(&self.requests.readers)
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let columns = Columns { table: "usage_daily", row };
+                Ok(KeyDay {
+                    key_id: columns.id("key_id")?,
+                    requests: columns.number("requests")?,
+                    tokens: columns.number("tokens")?,
+                    updated_at: columns.number("updated_at")?,
+                })
+            })
+            .collect()
+    }
+
     /// The usage of a key from `from_day` to `to_day`, both included (`YYYY-MM-DD`, UTC): newest day
     /// first, then by model. Give a range that is bounded: one row per day and model comes back.
     ///
@@ -160,6 +212,7 @@ struct Sum {
     reasoning: u64,
     cost: i64,
     unpriced: u64,
+    updated_at: EpochMs,
 }
 
 impl Sum {
@@ -174,6 +227,7 @@ impl Sum {
             reasoning: usage.reasoning,
             cost: record.cost.map_or(0, |cost| cost.0),
             unpriced: u64::from(record.cost.is_none()),
+            updated_at: record.at.saturating_add(record.latency_ms.into()),
         }
     }
 
@@ -186,6 +240,7 @@ impl Sum {
         self.reasoning = self.reasoning.saturating_add(other.reasoning);
         self.cost = self.cost.saturating_add(other.cost);
         self.unpriced += other.unpriced;
+        self.updated_at = self.updated_at.max(other.updated_at);
     }
 }
 
@@ -245,6 +300,7 @@ fn bind(query: Insert, (heading, sum): &(&Heading, Sum)) -> Insert {
         .bind(signed(sum.reasoning))
         .bind(sum.cost)
         .bind(signed(sum.unpriced))
+        .bind(signed(sum.updated_at))
 }
 
 /// Neither refusals nor answers of the gateway's own are usage.

@@ -15,7 +15,7 @@ mod value;
 use std::path::{Path, PathBuf};
 
 pub use given::{Given, Layer};
-pub use settings::{Log, LogFormat, Settings, Sizes, Timers};
+pub use settings::{Log, LogFormat, ProviderKey, Settings, Sizes, Timers};
 pub use table::{SETTINGS, Setting};
 pub use value::{Refusal, encryption_key};
 

@@ -146,6 +146,7 @@ async fn every_change_of_the_table_is_audited_without_a_secret() {
     let body = json!({"email": "ann@example.org", "password": PASSWORD});
     let user = fixture.created("/api/v1/admin/users", body.clone()).await;
     let tokens = fixture.post("/api/v1/auth/login", None, &body).await.json;
+    let trial = fixture.created("/admin/keys", json!({"quota": 1})).await;
     let internal = fixture.created("/api/v1/admin/api-keys", json!({"name": "i", "kind": "internal"})).await;
 
     let lines = Lines::default();
@@ -158,6 +159,8 @@ async fn every_change_of_the_table_is_audited_without_a_secret() {
     let mut changes = changes_of_sign_ins_and_keys(ids[0], &tokens);
     changes.extend(changes_of_the_rest(ids[1], ids[2]));
     changes.extend(changes_of_tenants_and_groups());
+    changes.push(post("/admin/keys", "", json!({"quota": 1})));
+    changes.push((Method::DELETE, "/admin/keys/{id}", trial["id"].as_str().unwrap().to_owned(), json!({})));
     changes.push(post("/api/v1/auth/token", "", json!({"api_key": internal["key"]})));
     for route in routes().iter().filter(|route| route.method != Method::GET) {
         // Revoking a second time changes nothing.

@@ -25,6 +25,7 @@ pub mod secrets;
 pub mod settings;
 pub mod standing;
 pub mod terms;
+pub mod trial;
 pub mod usage;
 pub mod users;
 
@@ -64,6 +65,12 @@ pub fn routes() -> Vec<Route> {
         get("/health/ready", Public, health::ready),
         get("/actuator/readiness", Public, health::ready),
         get("/v1/usage", CallerKey, own_usage::handler),
+        get("/v1/quota/check", CallerKey, trial::check::handler),
+
+        get("/admin/keys", Read, trial::list::handler),
+        post("/admin/keys", Administer, trial::create::handler),
+        delete("/admin/keys/{id}", Administer, trial::revoke::handler),
+        get("/admin/usage", Read, trial::usage::handler),
 
         post("/api/v1/auth/login", Public, auth::login::handler),
         post("/api/v1/auth/refresh", Public, auth::refresh::handler),
@@ -149,7 +156,8 @@ pub fn routes() -> Vec<Route> {
 /// The router over the table.
 ///
 /// Each request carries these extensions from the data plane: its `model::RequestId`, the caller's
-/// address (`IpAddr` or `SocketAddr`), and for `/v1/usage` the [`context::CallerKey`].
+/// address (`IpAddr` or `SocketAddr`), and for `/v1/usage` and `/v1/quota/check` the
+/// [`context::CallerKey`].
 pub fn router(state: Arc<ControlState>) -> Router {
     let table = routes().into_iter().fold(Router::new(), |router, route| route.mount(router, &state));
     table

@@ -60,6 +60,14 @@ impl Days {
     }
 }
 
+/// A day as it was asked for, if it is one.
+///
+/// # Errors
+/// `INVALID_REQUEST` at `field`.
+pub fn check_day(field: &str, text: String) -> Answer<String> {
+    day_ms(field, &text).map(|_| text)
+}
+
 fn day_ms(field: &str, text: &str) -> Answer<EpochMs> {
     let midnight = model::clock::parse_rfc3339(&format!("{text}T00:00:00Z"));
     midnight

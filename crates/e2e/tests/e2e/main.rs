@@ -46,6 +46,8 @@ mod stalls;
 #[cfg(test)]
 mod startup;
 #[cfg(test)]
+mod trial;
+#[cfg(test)]
 mod trust;
 #[cfg(test)]
 mod usage;

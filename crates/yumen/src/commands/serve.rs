@@ -22,7 +22,10 @@ use crate::problem::Problem;
 use crate::startup;
 use crate::system_clock::SystemClock;
 use crate::wiring::control_plane::Bridge;
-use crate::wiring::{control_plane, data_plane, demo, keys, ledger, local_socket, side_listener, signals};
+use crate::wiring::manual_paths::ManualPaths;
+use crate::wiring::{
+    control_plane, data_plane, demo, environment_accounts, keys, ledger, local_socket, side_listener, signals,
+};
 
 /// How long the last records may take to be written at the end.
 const RECORD_PATIENCE: Duration = Duration::from_secs(20);
@@ -79,8 +82,11 @@ async fn serve(loaded: Loaded, options: Options, clock: Arc<dyn Clock>) -> Resul
     let administrator = keys::first_administrator(&store, &passwords, &*clock).await?;
     let demo_key = if options.demo { Some(demo::prepare(&store, &*clock).await?) } else { None };
 
+    environment_accounts::prepare(&store, [&settings.openai, &settings.deepseek], &*clock).await?;
+
     let ledger = ledger::open(&settings, &store, &*clock).await?;
-    let parts = Opened { store, ledger, clock, log, passwords };
+    let manual = ManualPaths::new(&loaded.given, &store, &log);
+    let parts = Opened { store, ledger, clock, log, passwords, manual };
     let running = start(&settings, parts, public, sides).await?;
     announce(&Banner { address, demo_key, administrator }, options, &settings);
     signals::stop_ordered().await;
@@ -95,6 +101,7 @@ struct Opened {
     clock: Arc<dyn Clock>,
     log: LevelHandle,
     passwords: Passwords,
+    manual: ManualPaths,
 }
 
 /// Starts both planes and the work beside them.
@@ -104,7 +111,7 @@ async fn start(
     public: TcpListener,
     sides: Vec<side_listener::Bound>,
 ) -> Result<Running, Problem> {
-    let Opened { store, ledger, clock, log, passwords } = opened;
+    let Opened { store, ledger, clock, log, passwords, manual } = opened;
     let (records, receiver) = telemetry::queue::record_channel(WAITING_RECORDS);
     let metrics = Arc::new(telemetry::metric::Metrics::new());
     let memory = data_plane::Memory::default();
@@ -137,7 +144,7 @@ async fn start(
         tokio::spawn(publisher::run(Arc::clone(&store), first, publish, stopping.clone())),
         tokio::spawn(retention::run(Arc::clone(&store), clock, stopping.clone())),
         tokio::spawn(proxy::follow(Arc::clone(&shared), subscriber, applied)),
-        side_listener::serve(sides, &control, &stopping),
+        side_listener::serve(sides, (&control, &manual), &stopping),
         local_socket::serve(&settings.data, &control, &stopping),
     ];
     Ok(Running { stop, listening, shared, control, beside, ledger, recorder, store })

@@ -38,12 +38,33 @@ pub struct Settings {
     pub timers: Timers,
     /// How large things may be.
     pub sizes: Sizes,
+    /// A provider that the environment defines an account of.
+    pub openai: ProviderKey,
+    /// Likewise.
+    pub deepseek: ProviderKey,
     /// Limits of keys that have none of their own.
     pub rate_limit: DefaultLimits,
     /// What the ledger's intents survive before an upstream is called.
     pub durability: Durability,
     /// Where a test wants the process to die.
     pub failpoint: Option<String>,
+}
+
+/// A provider that the environment defines an account of, where it names an API key.
+#[derive(Clone)]
+pub struct ProviderKey {
+    /// The preset.
+    pub provider: &'static str,
+    /// The API key.
+    pub api_key: Option<Secret<String>>,
+    /// The base URL in place of the preset's.
+    pub base_url: Option<String>,
+}
+
+impl ProviderKey {
+    fn of(provider: &'static str) -> Self {
+        Self { provider, api_key: None, base_url: None }
+    }
 }
 
 /// What is logged and how.
@@ -121,6 +142,8 @@ impl Default for Settings {
                 header_count: 100,
                 requests: 16_384,
             },
+            openai: ProviderKey::of("openai"),
+            deepseek: ProviderKey::of("deepseek"),
             rate_limit: DefaultLimits::standard(),
             durability: Durability::default(),
             failpoint: None,

@@ -8,6 +8,7 @@ use super::given::Given;
 use super::settings::Settings;
 use super::value::{self, Refusal};
 use crate::problem::Problem;
+use model::Secret;
 
 /// One setting.
 pub struct Setting {
@@ -92,6 +93,20 @@ pub static SETTINGS: &[Setting] = &[
     ),
     secret("database.url", &["DATABASE_URL"], "sqlite:DIRECTORY/yumen.db", |s, v| {
         put(&mut s.data, database::directory(v))
+    }),
+    secret("openai.api_key", &["OPENAI_API_KEY"], "API key that makes an account of OpenAI", |s, v| {
+        s.openai.api_key = Some(Secret::new(v.to_owned()));
+        Ok(())
+    }),
+    open("openai.base_url", &["OPENAI_BASE_URL"], "its base URL, with /v1", |s, v| {
+        put(&mut s.openai.base_url, value::url(v).map(Some))
+    }),
+    secret("deepseek.api_key", &["DEEPSEEK_API_KEY"], "API key that makes an account of DeepSeek", |s, v| {
+        s.deepseek.api_key = Some(Secret::new(v.to_owned()));
+        Ok(())
+    }),
+    open("deepseek.base_url", &["DEEPSEEK_BASE_URL"], "its base URL", |s, v| {
+        put(&mut s.deepseek.base_url, value::url(v).map(Some))
     }),
     open("log.level", &["LOG_LEVEL"], "trace, debug, info, warn, error or off", |s, v| {
         put(&mut s.log.level, value::log_level(v))

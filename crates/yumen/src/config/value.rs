@@ -144,6 +144,15 @@ pub fn count(text: &str, least: usize, most: usize) -> Result<usize, Refusal> {
     }
 }
 
+/// The address of an HTTP API.
+pub fn url(text: &str) -> Result<String, Refusal> {
+    let http = text.starts_with("https://") || text.starts_with("http://");
+    if http && text.parse::<http::Uri>().is_ok_and(|uri| uri.host().is_some()) {
+        return Ok(text.trim_end_matches('/').to_owned());
+    }
+    refuse(format!("`{text}` is not the address of an API"), "write it as https://host/v1")
+}
+
 /// A limit: a number, or `unlimited`.
 pub fn limit(text: &str) -> Result<Option<u64>, Refusal> {
     if matches!(text.to_ascii_lowercase().as_str(), "unlimited" | "none" | "-1") {

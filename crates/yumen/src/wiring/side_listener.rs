@@ -23,6 +23,7 @@ use crate::problem::Problem;
 use crate::startup;
 use crate::system_clock::SystemClock;
 use crate::wiring::control_plane::Bridge;
+use crate::wiring::manual_paths::{self, ManualPaths};
 use model::Clock;
 
 /// What a socket is for.
@@ -32,6 +33,14 @@ enum Purpose {
     Administration,
     /// Health and metrics, for the machine's operator.
     Operation,
+}
+
+/// What answers on a socket.
+#[derive(Clone)]
+struct Behind {
+    bridge: Bridge,
+    manual: ManualPaths,
+    purpose: Purpose,
 }
 
 /// A bound socket that is not served yet.
@@ -56,15 +65,20 @@ pub fn bind(settings: &Settings) -> Result<Vec<Bound>, Problem> {
 }
 
 /// Serves the sockets until the order to stop.
-pub fn serve(sockets: Vec<Bound>, bridge: &Bridge, stop: &watch::Receiver<bool>) -> JoinHandle<()> {
+pub fn serve(
+    sockets: Vec<Bound>,
+    (bridge, manual): (&Bridge, &ManualPaths),
+    stop: &watch::Receiver<bool>,
+) -> JoinHandle<()> {
     let mut serving = JoinSet::new();
     for Bound(listener, purpose) in sockets {
-        serving.spawn(accept(listener, purpose, bridge.clone(), stop.clone()));
+        let behind = Behind { bridge: bridge.clone(), manual: manual.clone(), purpose };
+        serving.spawn(accept(listener, behind, stop.clone()));
     }
     tokio::spawn(async move { while serving.join_next().await.is_some() {} })
 }
 
-async fn accept(listener: TcpListener, purpose: Purpose, bridge: Bridge, mut stop: watch::Receiver<bool>) {
+async fn accept(listener: TcpListener, behind: Behind, mut stop: watch::Receiver<bool>) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
         return;
     };
@@ -77,9 +91,9 @@ async fn accept(listener: TcpListener, purpose: Purpose, bridge: Bridge, mut sto
         };
         while connections.try_join_next().is_some() {}
         let Ok((stream, peer)) = accepted else { continue };
-        let bridge = bridge.clone();
+        let behind = behind.clone();
         connections.spawn(async move {
-            let service = service_fn(move |request| answer(bridge.clone(), request, peer, purpose));
+            let service = service_fn(move |request| answer(behind.clone(), request, peer));
             // How a caller leaves is its own affair.
             let _ = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -90,11 +104,16 @@ async fn accept(listener: TcpListener, purpose: Purpose, bridge: Bridge, mut sto
 }
 
 async fn answer(
-    bridge: Bridge,
+    behind: Behind,
     request: Request<Incoming>,
     peer: SocketAddr,
-    purpose: Purpose,
 ) -> Result<Response<ControlBody>, Infallible> {
+    let Behind { bridge, manual, purpose } = behind;
+    let request_id = RequestId::mint(SystemClock.now_ms(), random_bytes());
+    if purpose == Purpose::Operation && manual_paths::names(request.uri().path()) {
+        // Without the body, which nobody reads.
+        return Ok(manual.answer(&request.map(drop), request_id).await);
+    }
     let path = request.uri().path();
     let operation = path == "/metrics" || path.starts_with("/health") || path.starts_with("/actuator/");
     if purpose == Purpose::Operation && !operation {
@@ -103,7 +122,6 @@ async fn answer(
         *response.status_mut() = StatusCode::NOT_FOUND;
         return Ok(response);
     }
-    let request_id = RequestId::mint(SystemClock.now_ms(), random_bytes());
     let known = HandedOver { request_id, trace_id: request_id.into(), client: peer.ip(), key: None };
     Ok(bridge.answer(request, known).await)
 }

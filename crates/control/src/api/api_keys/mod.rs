@@ -55,12 +55,8 @@ pub struct View {
 
 impl From<ApiKey> for View {
     fn from(key: ApiKey) -> Self {
-        let (start, separator) = match KeyForm::of(key.kind) {
-            KeyForm::User => ("sk-ym-", '-'),
-            KeyForm::Trial => ("trial_", '_'),
-        };
         Self {
-            masked: format!("{start}{}{separator}…{}", key.id, key.hint),
+            masked: masked(&key),
             id: key.id,
             name: key.name,
             kind: key.kind,
@@ -78,6 +74,15 @@ impl From<ApiKey> for View {
             updated_at: rfc3339(key.updated_at),
         }
     }
+}
+
+/// A key's text with its secret left out but for the last characters.
+pub(crate) fn masked(key: &ApiKey) -> String {
+    let (start, separator) = match KeyForm::of(key.kind) {
+        KeyForm::User => ("sk-ym-", '-'),
+        KeyForm::Trial => ("trial_", '_'),
+    };
+    format!("{start}{}{separator}…{}", key.id, key.hint)
 }
 
 /// A key with what is left of its quotas.
@@ -108,14 +113,17 @@ pub struct Revealed {
 }
 
 /// A new secret for the key `id`: its text, its keyed hash and its hint.
-struct NewSecret {
-    text: Secret<String>,
-    hmac: [u8; 32],
-    hint: String,
+pub(crate) struct NewSecret {
+    /// The text, to be shown once.
+    pub(crate) text: Secret<String>,
+    /// Its keyed hash.
+    pub(crate) hmac: [u8; 32],
+    /// Its last characters.
+    pub(crate) hint: String,
 }
 
 impl NewSecret {
-    fn mint(context: &Context, kind: KeyKind, id: &ResourceId) -> Answer<Self> {
+    pub(crate) fn mint(context: &Context, kind: KeyKind, id: &ResourceId) -> Answer<Self> {
         let text = key_text::mint(kind, id, context.state().chance());
         let parsed = key_text::parse(text.expose());
         let parsed = parsed.ok_or_else(|| Refusal::internal("a new key does not read back"))?;
