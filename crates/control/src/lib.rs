@@ -19,4 +19,4 @@ pub use api::context::{CallerKey, LocalOperator};
 pub use api::router;
 pub use health::Readiness;
 pub use session::{Holder, JwtKeys, LoginThrottle, Passwords};
-pub use state::{AccountControl, Circuit, ControlState, Entropy, SetLogLevel};
+pub use state::{AccountControl, Circuit, ControlState, Entropy, FreezeControl, Freezes, SetLogLevel};

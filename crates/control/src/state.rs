@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ledger::Ledger;
+use model::clock::EpochMs;
 use model::{Clock, RequestId, ResourceId, Secret};
 use store::Store;
 
@@ -34,6 +35,23 @@ pub struct Circuit {
     pub state: &'static str,
 }
 
+/// The control plane's hand on what bad signatures have frozen.
+pub trait FreezeControl: Send + Sync {
+    /// What is frozen of a key now.
+    fn of(&self, key: &ResourceId, now: EpochMs) -> Freezes;
+    /// Ends all of it.
+    fn thaw(&self, key: &ResourceId);
+}
+
+/// What is frozen of a key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Freezes {
+    /// The key, wherever it is used from, until it is thawed.
+    pub everywhere: bool,
+    /// Networks from which it is refused, and until when.
+    pub sources: Vec<(String, EpochMs)>,
+}
+
 /// Everything the control plane needs.
 pub struct ControlState {
     /// The database.
@@ -46,6 +64,8 @@ pub struct ControlState {
     pub set_log_level: SetLogLevel,
     /// The data plane's memory of its accounts.
     pub accounts: Arc<dyn AccountControl>,
+    /// What bad signatures have frozen.
+    pub freezes: Arc<dyn FreezeControl>,
     /// What owners have left, and money put in or taken out.
     pub ledger: Ledger,
     /// The keys of access tokens.

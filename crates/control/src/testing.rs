@@ -20,7 +20,7 @@ use store::{KeyRing, Scope, Store};
 use tower::ServiceExt;
 
 use crate::session::{Claims, JwtKeys, LoginThrottle, Passwords};
-use crate::state::{AccountControl, Circuit, ControlState};
+use crate::state::{AccountControl, Circuit, ControlState, FreezeControl, Freezes};
 
 pub(crate) const NOW: EpochMs = 1_790_000_000_000; // 2026-09-21T14:13:20Z
 pub(crate) const ADMIN_TOKEN: &str = "an-admin-token-of-at-least-32-characters";
@@ -69,6 +69,25 @@ impl AccountControl for FakeAccounts {
     }
 }
 
+/// One network is frozen until it is thawed.
+#[derive(Default)]
+pub(crate) struct FakeFreezes {
+    pub(crate) thawed: Mutex<Vec<String>>,
+}
+
+impl FreezeControl for FakeFreezes {
+    fn of(&self, key: &ResourceId, now: EpochMs) -> Freezes {
+        if self.thawed.lock().contains(&key.to_string()) {
+            return Freezes::default();
+        }
+        Freezes { everywhere: false, sources: vec![("192.0.2.0/24".to_owned(), now + 900_000)] }
+    }
+
+    fn thaw(&self, key: &ResourceId) {
+        self.thawed.lock().push(key.to_string());
+    }
+}
+
 /// An answer, read whole.
 pub(crate) struct Seen {
     pub(crate) status: u16,
@@ -106,6 +125,7 @@ impl Fixture {
             entropy: |bytes| aws_lc_rs::rand::fill(bytes).unwrap(),
             set_log_level: Arc::new(level),
             accounts: accounts.clone(),
+            freezes: Arc::new(FakeFreezes::default()),
             ledger: Ledger::open(Book::new(), Arc::new(journal.clone()), NOW),
             jwt_keys: JwtKeys::load_or_create(&folder.path().join("keys"), NOW).unwrap(),
             admin_token: Some(Secret::new(ADMIN_TOKEN.to_owned())),
@@ -268,5 +288,6 @@ pub(crate) fn record(n: usize) -> RequestRecord {
         own_us: 41,
         revision: 3,
         program: None,
+        signature: None,
     }
 }

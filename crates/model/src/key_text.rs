@@ -102,6 +102,14 @@ pub fn hint(text: &str) -> String {
     text.get(text.len().saturating_sub(4)..).unwrap_or("").to_owned()
 }
 
+/// 256 bits as 52 characters of lower-case base32.
+#[must_use]
+pub fn base32(bytes: &[u8; 32]) -> String {
+    let mut text = String::with_capacity(RANDOM_LENGTH);
+    push_base32(&mut text, bytes);
+    text
+}
+
 /// Base32 of 256 bits: 51 characters of five bits, and one for the last bit.
 fn push_base32(text: &mut String, bytes: &[u8; 32]) {
     let (mut held, mut bits) = (0_u32, 0_u32);

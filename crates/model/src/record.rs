@@ -71,6 +71,8 @@ pub struct RequestRecord {
     pub revision: u64,
     /// What the caller's program says of itself; `None` where it says nothing.
     pub program: Option<Box<ProgramFacts>>,
+    /// Which step of checking a signature refused the request.
+    pub signature: Option<Box<SignatureNote>>,
 }
 
 /// What a client program says of itself and of what a request is for, in headers of its own: names of ours
@@ -90,6 +92,25 @@ impl Serialize for ProgramFacts {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }
+}
+
+/// What was found while a signature was checked that was refused, so that its signer can be told which step
+/// differs. Never a secret, nor anything that a secret could be found from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SignatureNote {
+    /// The scheme: `hmac-v1` or `rfc9421`.
+    pub scheme: &'static str,
+    /// The step that refused: `headers`, `key`, `frozen`, `address`, `timestamp`, `digest`, `signature`, `nonce`.
+    pub step: &'static str,
+    /// By how many seconds the signer's clock is ahead of ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skew_s: Option<i64>,
+    /// SHA-256 of the body as it came, in lower-case hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub raw_body_sha256: Option<Box<str>>,
+    /// SHA-256 of the body in its canonical form, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canonical_body_sha256: Option<Box<str>>,
 }
 
 /// One check and the numbers it looked at.

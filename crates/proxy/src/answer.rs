@@ -58,6 +58,13 @@ impl Stamp {
         }
     }
 
+    /// An answer that refuses, in place of one whose exchange has ended.
+    pub fn rejected(&self, rejection: &Rejection) -> Response<Outgoing> {
+        let mut response = rejected(self.envelope, rejection, self.request_id, self.trace_id);
+        self.write(response.headers_mut());
+        response
+    }
+
     /// Writes them into the headers of an answer.
     pub fn write(&self, headers: &mut HeaderMap) {
         stamp_ids(self.request_id, self.trace_id, self.envelope, headers);

@@ -11,8 +11,13 @@ use ledger::catalogue::{Catalogue, PriceEntry};
 use llm::provider::{self, Preset};
 use llm::{Family, Surface};
 use model::ResourceId;
+use model::clock::EpochMs;
 use model::resource::key::{DEFAULT_GROUP, DEFAULT_TENANT, KeyStatus};
-use model::resource::{Account, ApiKey, Configuration, KeyKind, KeyTerms, ModelEntry, PriceLines, RateLimit};
+use model::resource::{
+    Account, ApiKey, Configuration, KeyAccess, KeyKind, KeyTerms, ModelEntry, PriceLines, RateLimit,
+    SigningSecret,
+};
+use policy::identify::SigningKey;
 use state::limits::{Level, LimitOwner, ResolvedLimits};
 
 use crate::channel::Channel;
@@ -45,6 +50,8 @@ pub struct Key {
     pub tenant: Arc<str>,
     /// Networks it may be used from.
     pub networks: Vec<IpNet>,
+    /// The secrets that its requests may be signed with, newest first.
+    pub signers: Vec<Signer>,
     /// The key as an owner of limits.
     pub owner: LimitOwner,
     /// Its limits, with the defaults of its usual channel filled in.
@@ -55,6 +62,20 @@ pub struct Key {
     pub owners: Arc<Owners>,
     /// Who pays for its requests.
     pub payers: Arc<Payers>,
+}
+
+/// A secret that requests are signed with.
+pub struct Signer {
+    /// The secret, ready to check signatures.
+    pub secret: SigningKey,
+    /// When it stops working.
+    pub until: Option<EpochMs>,
+}
+
+impl Signer {
+    fn of(held: &SigningSecret) -> Self {
+        Self { secret: SigningKey::new(&held.secret), until: held.until }
+    }
 }
 
 impl Key {
@@ -299,6 +320,7 @@ fn compile_key(key: &Arc<ApiKey>, owners: Arc<Owners>, usual: &Usual<'_>) -> Key
             usual if key.tenant_id == **usual => Arc::clone(usual),
             _ => key.tenant_id.as_str().into(),
         },
+        signers: key.access.secrets.iter().map(Signer::of).collect(),
         networks: key.allowed_ips.iter().filter_map(|text| network(text)).collect(),
         payers: Payers::of_key(key, &id, &owners, usual.nobody),
         owner: LimitOwner { level: Level::Key, id },
@@ -337,6 +359,7 @@ fn visitor(id: ResourceId, user_id: Option<ResourceId>, tenant: &str) -> ApiKey 
         allowed_ips: Vec::new(),
         rate_limit: RateLimit::default(),
         terms: KeyTerms::default(),
+        access: KeyAccess::default(),
         created_at: 0,
         updated_at: 0,
     }

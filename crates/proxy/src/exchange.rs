@@ -12,6 +12,7 @@ use http::HeaderMap;
 use llm::{Call, Envelope, Framing, Scanner, Surface};
 use model::record::{Attempt, Candidate, CandidateReason, Check, RequestRecord};
 use model::{Rejection, RequestId, ResourceId, TraceId, Usage};
+use policy::identify::ReplySigner;
 use state::capacity::Admitted;
 use state::in_flight::Slot;
 use state::limits::WindowState;
@@ -70,6 +71,8 @@ pub(crate) struct Belongings {
     pub clamp: Option<u64>,
     /// Reads the answer as it passes.
     pub scanner: Option<Scanner>,
+    /// How its caller wants the answer signed.
+    pub reply_signer: Option<Box<ReplySigner>>,
     /// What is to be kept of its answer, for a caller who may repeat it.
     pub keeping: Option<Box<Keeping>>,
     /// The only account that can serve it: what it goes on from is kept there.
@@ -136,6 +139,7 @@ impl Exchange {
             charge: None,
             clamp: None,
             scanner: None,
+            reply_signer: None,
             keeping: None,
             pinned: None,
             framing: Framing::Events,
@@ -328,5 +332,6 @@ fn blank_record(
         own_us: 0,
         revision: catalog.revision,
         program: None,
+        signature: None,
     }
 }

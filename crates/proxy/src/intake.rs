@@ -87,20 +87,33 @@ pub(crate) struct Received {
     pub extras: Extras,
 }
 
-/// Reads the body and looks at it. `unread` is taken only when reading begins.
+/// Reads the body and looks at what the request asks.
 ///
 /// # Errors
-/// `UNSUPPORTED_MEDIA_TYPE`, `BODY_TOO_LARGE`, `OVERLOADED`, or `INVALID_REQUEST` naming what is wrong.
+/// As [`read_body`] and [`look`].
 pub(crate) async fn read_call(
     exchange: &mut Exchange,
     surface: Surface,
     head: &Parts,
     unread: &mut Option<Incoming>,
 ) -> Result<Received, Rejection> {
-    if surface == Surface::StoredResponse {
-        return stored::read_call(exchange, head);
+    let body = read_body(exchange, surface, head, unread).await?;
+    look(exchange, surface, head, body)
+}
+
+/// Reads the body. `unread` is taken only when reading begins.
+///
+/// # Errors
+/// `UNSUPPORTED_MEDIA_TYPE`, `BODY_TOO_LARGE`, `OVERLOADED`, or `INVALID_REQUEST` when it does not arrive.
+pub(crate) async fn read_body(
+    exchange: &mut Exchange,
+    surface: Surface,
+    head: &Parts,
+    unread: &mut Option<Incoming>,
+) -> Result<Bytes, Rejection> {
+    if surface != Surface::StoredResponse {
+        check_media_type(&head.headers)?;
     }
-    check_media_type(&head.headers)?;
     let sizes = exchange.worker.shared.settings.sizes;
     let declared = unread.as_ref().and_then(|body| body.size_hint().exact());
     let room = declared.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0);
@@ -112,7 +125,22 @@ pub(crate) async fn read_call(
     };
     let idle = exchange.worker.shared.settings.client.body_idle;
     let held = exchange.room.as_mut().ok_or_else(|| Rejection::new(Code::InternalError))?;
-    let body = Reading { held, sizes, idle }.read(body, room).await?;
+    Reading { held, sizes, idle }.read(body, room).await
+}
+
+/// Looks at what a request asks.
+///
+/// # Errors
+/// `INVALID_REQUEST`, naming what is wrong.
+pub(crate) fn look(
+    exchange: &mut Exchange,
+    surface: Surface,
+    head: &Parts,
+    body: Bytes,
+) -> Result<Received, Rejection> {
+    if surface == Surface::StoredResponse {
+        return stored::read_call(exchange, head);
+    }
     let (extras, body) = match exchange.channel {
         Channel::Internal => llm::extras(&body)?,
         _ => (Extras::default(), body),

@@ -32,6 +32,7 @@ mod price;
 mod program;
 mod relay;
 mod replay;
+mod reply;
 mod request;
 mod route;
 pub mod settings;
@@ -59,6 +60,7 @@ use state::in_flight::InFlight;
 use state::limits::Limits;
 use state::outputs::Outputs;
 use state::replay::Replays;
+use state::signatures::Signatures;
 use state::trials::Trials;
 use telemetry::metric::Metrics;
 use telemetry::queue::RecordSender;
@@ -81,6 +83,8 @@ pub struct Shared {
     pub clock: Arc<dyn Clock>,
     /// Checks callers' secrets.
     pub pepper: Pepper,
+    /// Which nonces were used, and which keys are frozen for whom.
+    pub signatures: Arc<Signatures>,
     /// The way out.
     pub egress: Arc<egress::Egress>,
     /// Which upstreams are failing.

@@ -21,6 +21,7 @@ use crate::drain::Leave;
 use crate::endpoint::{identify, internal, models, stored};
 use crate::exchange::Exchange;
 use crate::intake::Received;
+use crate::reply::Reply;
 use crate::route::{Route, find_route};
 use crate::worker::Worker;
 use crate::{admission, answer, calling, handover, hold, intake, linger, replay};
@@ -40,7 +41,7 @@ pub(crate) async fn serve(
     let client = worker.shared.settings.trusted_proxies.client(peer, request.headers());
     let mut exchange = Exchange::open(&worker, request.headers(), request.uri().path(), client);
     if matches!(route, Route::Models | Route::Model(_)) {
-        exchange.envelope = models::shape(&request).envelope();
+        exchange.envelope = models::shape(request.uri(), request.headers()).envelope();
     }
     if let Err(rejection) = intake::check_head(&exchange, &request) {
         return linger::refuse(exchange, &rejection, request);
@@ -51,7 +52,10 @@ pub(crate) async fn serve(
             // Boxed: it is handed from step to step, and would be copied by each.
             carry(exchange, surface, Box::new(head), body).await
         }
-        Route::Models | Route::Model(_) => models::answer(exchange, &request, &route),
+        Route::Models | Route::Model(_) => {
+            let (head, body) = request.into_parts();
+            models::answer(exchange, &head, &body, &route).await
+        }
         Route::Upgrade => {
             // At once, and with this status: Codex then goes on by POST without trying again.
             let mut response = linger::refuse(exchange, &Rejection::new(Code::UpgradeRequired), request);
@@ -60,10 +64,15 @@ pub(crate) async fn serve(
         }
         // Boxed like the other hand-over: rare, and it would otherwise widen every call.
         Route::Control => Box::pin(handover::to_control(exchange, request, None)).await,
-        Route::Usage | Route::QuotaCheck => match own_key(&mut exchange, &request, &route) {
-            Ok(key) => Box::pin(handover::to_control(exchange, request, Some(key.key.id.clone()))).await,
-            Err(rejection) => linger::refuse(exchange, &rejection, request),
-        },
+        Route::Usage | Route::QuotaCheck => {
+            let (head, body) = request.into_parts();
+            let key = own_key(&mut exchange, &head, &body, &route);
+            let request = Request::from_parts(head, body);
+            match key {
+                Ok(key) => Box::pin(handover::to_control(exchange, request, Some(key.key.id.clone()))).await,
+                Err(rejection) => linger::refuse(exchange, &rejection, request),
+            }
+        }
         Route::Extra(extra) => Box::pin(internal::serve(exchange, request, extra)).await,
         Route::Unknown | Route::Probe | Route::Alive => {
             linger::refuse(exchange, &Rejection::new(Code::NotFound), request)
@@ -79,13 +88,13 @@ pub(crate) async fn serve(
 /// The key whose holder asks how it stands: also one that no longer works, where that is the question.
 fn own_key(
     exchange: &mut Exchange,
-    request: &Request<Incoming>,
+    head: &Parts,
+    unread: &Incoming,
     route: &Route,
 ) -> Result<Arc<Key>, Rejection> {
-    let (headers, query) = (request.headers(), request.uri().query());
     match route {
-        Route::QuotaCheck => identify::known_key(exchange, headers, query),
-        _ => identify::caller(exchange, headers, query),
+        Route::QuotaCheck => identify::known_key(exchange, &head.headers, head.uri.query()),
+        _ => identify::without_body(exchange, head, unread),
     }
 }
 
@@ -98,12 +107,19 @@ async fn carry(
 ) -> Response<Outgoing> {
     exchange.routed(surface);
     let mut unread = Some(body);
-    match path(&mut exchange, surface, &head, &mut unread).await {
+    let received = path(&mut exchange, surface, &head, &mut unread).await;
+    let reply = Reply::wanted(&mut exchange);
+    let response = match received {
         Ok(received) => calling::answer(exchange, head, received).await,
         Err(rejection) => {
             linger::drain(&head, unread);
             answer::refuse(exchange, &rejection)
         }
+    };
+    match reply {
+        None => response,
+        // Boxed: few ask for it, and the collecting would otherwise widen every call.
+        Some(reply) => Box::pin(reply.sign(response)).await,
     }
 }
 
@@ -115,10 +131,14 @@ async fn path(
     unread: &mut Option<Incoming>,
 ) -> Result<Received, Rejection> {
     // Before the body is read, so that a stranger cannot make us hold one, and nobody more than there is
-    // room for.
-    identify::caller(exchange, &head.headers, head.uri.query())?;
+    // room for. What a signature says of the body can only be checked afterwards.
+    let unverified = identify::signer_or_caller(exchange, head)?;
     intake::make_room(exchange)?;
-    let received = intake::read_call(exchange, surface, head, unread).await?;
+    let body = intake::read_body(exchange, surface, head, unread).await?;
+    if let Some(unverified) = unverified {
+        unverified.verify(exchange, head, &body)?;
+    }
+    let received = intake::look(exchange, surface, head, body)?;
     let call = &received.call;
     admission::find_model(exchange, call)?;
     stored::pin(exchange, call)?;

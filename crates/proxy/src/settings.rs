@@ -20,6 +20,9 @@ pub struct Settings {
     pub default_limits: DefaultLimits,
     /// Networks whose `X-Forwarded-For` is believed.
     pub trusted_proxies: TrustedProxies,
+    /// The names under which this gateway is called; signatures that bind a host must be for one of them.
+    /// Empty allows any.
+    pub public_hosts: Vec<String>,
     /// Whether the control plane's paths are answered on the public socket.
     pub serve_control: bool,
 }

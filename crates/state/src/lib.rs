@@ -1,9 +1,10 @@
 //! What many requests share and what may be lost: capacity, limits, circuits, timed blocks, places at
-//! accounts and the queues for them, how calls went, expected outputs, requests under one idempotency key.
+//! accounts and the queues for them, how calls went, expected outputs, requests under one idempotency key;
+//! and nonces and freezes of signed requests, which may not be lost and have a small log of their own.
 //!
 //! This is the engine in process memory: process-wide, sharded by owner, exact across workers. Every
-//! map has a bound and lets go of idle entries. Nothing here blocks, reads a clock or does I/O; time
-//! comes in as an argument and may go backwards, and who waits is woken.
+//! map has a bound and lets go of idle entries. Nothing here blocks, reads a clock or, but for that log,
+//! does I/O; time comes in as an argument and may go backwards, and who waits is woken.
 #![forbid(unsafe_code)]
 
 pub mod blocks;
@@ -20,6 +21,7 @@ pub mod outputs;
 pub mod queue;
 pub mod replay;
 mod shards;
+pub mod signatures;
 pub mod trials;
 mod window;
 

@@ -58,9 +58,7 @@ impl Store {
         previous: &Configuration,
     ) -> Result<Configuration, StoreError> {
         let since = signed(previous.revision);
-        let keys: Vec<String> =
-            sqlx::query_scalar(keys::CHANGED).bind(since).bind("\n").fetch_all(&mut *connection).await?;
-        let keys = keys.iter().flat_map(|lines| lines.lines()).map(keys::parse).collect();
+        let keys = keys::changed(&self.keys, connection, since).await?;
         let accounts = sqlx::query(accounts::CHANGED)
             .bind(since)
             .try_map(|row: SqliteRow| Ok(accounts::read(&self.keys, &row)))

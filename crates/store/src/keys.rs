@@ -1,38 +1,47 @@
-//! API keys: never the secret, only its keyed hash.
+//! API keys: of the secret only its keyed hash; the secrets that requests are signed with sealed, because
+//! checking a signature needs them in clear.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
-use model::ResourceId;
 use model::clock::EpochMs;
-use model::resource::KeyTerms;
 use model::resource::key::{ApiKey, KeyKind, KeyStatus, RateLimit};
+use model::resource::{KeyAccess, KeyTerms, SigningSecret};
+use model::{ResourceId, Secret};
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
+use crate::cipher::{self, Place};
 use crate::column::{hex, json, signed, unhex};
 use crate::error::StoreError;
+use crate::keyring::KeyRing;
 use crate::page::{Cursor, Page, PageRequest};
 use crate::scope::Scope;
 use crate::store::{Change, Store};
 
 const TABLE: &str = "api_key";
+/// The column of the sealed signing secrets.
+const SECRET: &str = "signing_secret";
 
-const INSERT: &str = "INSERT INTO api_key (id, tenant_id, user_id, kind, status, detail, created_at, revision) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-const FIND: &str = "SELECT detail FROM api_key WHERE tenant_id = $1 AND id = $2";
+const INSERT: &str = "INSERT INTO api_key (id, tenant_id, user_id, kind, status, detail, created_at, revision, \
+     signing_secret) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+const FIND: &str = "SELECT detail, signing_secret FROM api_key WHERE tenant_id = $1 AND id = $2";
 const FIND_TENANT: &str = "SELECT tenant_id FROM api_key WHERE id = $1";
 const LIST: &str = "SELECT detail FROM api_key WHERE tenant_id = $1 AND (created_at, id) < ($2, $3) \
      AND (CAST($4 AS TEXT) IS NULL OR status = $4) AND (CAST($5 AS TEXT) IS NULL OR user_id = $5) \
      AND (CAST($6 AS TEXT) IS NULL OR kind = $6) ORDER BY created_at DESC, id DESC LIMIT $7";
 /// Of all tenants, those that a revision after the given one made or changed, many lines to a row: handing
 /// a row over from SQLite's thread wakes the reader, which costs more than reading it.
-pub(crate) const CHANGED: &str = "SELECT string_agg(detail, CAST($2 AS TEXT)) FROM api_key \
+const CHANGED: &str = "SELECT string_agg(detail, CAST($2 AS TEXT)) FROM api_key \
      WHERE revision > $1 GROUP BY revision / 1000";
-const UPDATE: &str = "UPDATE api_key SET user_id = $3, status = $4, detail = $5, revision = $6 \
-     WHERE tenant_id = $1 AND id = $2";
+/// The sealed secrets of those keys that have any, likewise.
+const CHANGED_SECRETS: &str = "SELECT id, tenant_id, signing_secret FROM api_key \
+     WHERE revision > $1 AND signing_secret IS NOT NULL";
+const UPDATE: &str = "UPDATE api_key SET user_id = $3, status = $4, detail = $5, revision = $6, \
+     signing_secret = $7 WHERE tenant_id = $1 AND id = $2";
 
-pub(crate) const STATEMENTS: &[&str] = &[INSERT, FIND, FIND_TENANT, LIST, CHANGED, UPDATE];
+pub(crate) const STATEMENTS: &[&str] = &[INSERT, FIND, FIND_TENANT, LIST, CHANGED, CHANGED_SECRETS, UPDATE];
 
 /// A whole key. What searches ask for has a column besides.
 #[derive(Serialize, Deserialize)]
@@ -64,8 +73,18 @@ struct Detail<'k> {
     rate_limit: RateLimit,
     #[serde(default, skip_serializing_if = "is_default")]
     terms: KeyTerms,
+    #[serde(default, skip_serializing_if = "KeyAccess::is_plain")]
+    access: KeyAccess,
     created_at: EpochMs,
     updated_at: EpochMs,
+}
+
+/// A signing secret within its sealed column.
+#[derive(Serialize, Deserialize)]
+struct SealedSecret<'s> {
+    secret: Cow<'s, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<EpochMs>,
 }
 
 /// Nearly all keys have no terms of their own; writing them out would be a fifth of what a start loads.
@@ -99,6 +118,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Conflict`] when the id is taken.
     pub async fn insert_key(&self, scope: &Scope, key: &ApiKey) -> Result<(), StoreError> {
+        let sealed = seal(&self.keys, scope, key)?;
         let mut change = self.change(scope).await?;
         sqlx::query(INSERT)
             .bind(key.id.as_str())
@@ -109,19 +129,20 @@ impl Store {
             .bind(detail(scope, &key.id, key))
             .bind(signed(key.created_at))
             .bind(change.revision())
+            .bind(sealed)
             .execute(change.connection())
             .await
             .map_err(|error| StoreError::conflict(error, "a key with this id"))?;
         change.commit().await
     }
 
-    /// Reads one key; `None` when the tenant has none with this id.
+    /// Reads one key, its signing secrets opened; `None` when the tenant has none with this id.
     ///
     /// # Errors
-    /// What the database said.
+    /// [`StoreError::Unsealable`] when its signing secrets do not open in their place.
     pub async fn find_key(&self, scope: &Scope, id: &ResourceId) -> Result<Option<ApiKey>, StoreError> {
         let mut connection = self.main.readers.acquire().await?;
-        find(&mut connection, scope, id).await
+        find(&self.keys, &mut connection, scope, id).await
     }
 
     /// In which tenant a key is, for callers who see all of them; `None` when there is no such key.
@@ -133,7 +154,7 @@ impl Store {
         Ok(found.await?)
     }
 
-    /// Lists keys, newest first.
+    /// Lists keys, newest first, without their signing secrets.
     ///
     /// # Errors
     /// What the database said.
@@ -172,13 +193,15 @@ impl Store {
         edit: impl FnOnce(&mut ApiKey) -> Result<(), StoreError> + Send,
     ) -> Result<Option<ApiKey>, StoreError> {
         let mut change = self.change(scope).await?;
-        let Some(mut key) = find(change.connection(), scope, id).await? else {
+        let Some(mut key) = find(&self.keys, change.connection(), scope, id).await? else {
             return Ok(None);
         };
         let (kind, created_at) = (key.kind, key.created_at);
         edit(&mut key)?;
         (key.kind, key.created_at, key.updated_at) = (kind, created_at, now);
-        write(&mut change, scope, id, &key).await?;
+        key.id = id.clone();
+        let sealed = seal(&self.keys, scope, &key)?;
+        write(&mut change, scope, &key, sealed).await?;
         change.commit().await?;
         // What `edit` may not change reads as stored, whatever it did.
         self.find_key(scope, id).await
@@ -225,30 +248,92 @@ impl Store {
 }
 
 async fn find(
+    keys: &KeyRing,
     connection: &mut SqliteConnection,
     scope: &Scope,
     id: &ResourceId,
 ) -> Result<Option<ApiKey>, StoreError> {
     let row = sqlx::query(FIND).bind(&*scope.tenant_id).bind(id.as_str()).fetch_optional(connection).await?;
-    row.as_ref().map(read).transpose()
+    let Some(row) = row else { return Ok(None) };
+    let mut key = read(&row)?;
+    let sealed: Option<String> =
+        row.try_get(1).map_err(|_| StoreError::Unreadable { table: TABLE, column: SECRET })?;
+    if let Some(sealed) = sealed {
+        key.access.secrets = open(keys, &scope.tenant_id, id.as_str(), &sealed)?;
+    }
+    Ok(Some(key))
+}
+
+/// Keys of all tenants that a revision after `since` made or changed, their signing secrets opened.
+pub(crate) async fn changed(
+    keys: &KeyRing,
+    connection: &mut SqliteConnection,
+    since: i64,
+) -> Result<Vec<Result<ApiKey, StoreError>>, StoreError> {
+    let found: Vec<String> =
+        sqlx::query_scalar(CHANGED).bind(since).bind("\n").fetch_all(&mut *connection).await?;
+    let sealed: Vec<(String, String, String)> =
+        sqlx::query_as(CHANGED_SECRETS).bind(since).fetch_all(connection).await?;
+    let mut secrets = HashMap::with_capacity(sealed.len());
+    for (id, tenant, sealed) in sealed {
+        let opened = open(keys, &tenant, &id, &sealed)?;
+        secrets.insert(id, opened);
+    }
+    let mut complete = |mut key: ApiKey| {
+        key.access.secrets = secrets.remove(key.id.as_str()).unwrap_or_default();
+        key
+    };
+    let read = found.iter().flat_map(|lines| lines.lines()).map(parse);
+    Ok(read.map(|key| key.map(&mut complete)).collect())
 }
 
 async fn write(
     change: &mut Change<'_>,
     scope: &Scope,
-    id: &ResourceId,
     key: &ApiKey,
+    sealed: Option<String>,
 ) -> Result<(), StoreError> {
     sqlx::query(UPDATE)
         .bind(&*scope.tenant_id)
-        .bind(id.as_str())
+        .bind(key.id.as_str())
         .bind(key.user_id.as_ref().map(ResourceId::as_str))
         .bind(key.status.name())
-        .bind(detail(scope, id, key))
+        .bind(detail(scope, &key.id, key))
         .bind(change.revision())
+        .bind(sealed)
         .execute(change.connection())
         .await?;
     Ok(())
+}
+
+fn place<'a>(tenant: &'a str, id: &'a str) -> Place<'a> {
+    Place { table: TABLE, id, column: SECRET, tenant }
+}
+
+/// All signing secrets of a key as one sealed value; `None` when it has none.
+fn seal(keys: &KeyRing, scope: &Scope, key: &ApiKey) -> Result<Option<String>, StoreError> {
+    if key.access.secrets.is_empty() {
+        return Ok(None);
+    }
+    let of = |held: &'_ SigningSecret| SealedSecret {
+        secret: Cow::Owned(held.secret.expose().clone()),
+        until: held.until,
+    };
+    let plain: Vec<SealedSecret<'_>> = key.access.secrets.iter().map(of).collect();
+    let plain = Secret::new(json(&plain));
+    cipher::seal(keys, &place(&scope.tenant_id, key.id.as_str()), plain.expose()).map(Some)
+}
+
+/// Opens what [`seal`] made.
+fn open(keys: &KeyRing, tenant: &str, id: &str, sealed: &str) -> Result<Vec<SigningSecret>, StoreError> {
+    let plain = cipher::open(keys, &place(tenant, id), sealed)?;
+    let held: Vec<SealedSecret<'_>> = serde_json::from_str(plain.expose())
+        .map_err(|_| StoreError::Unreadable { table: TABLE, column: SECRET })?;
+    let one = |held: SealedSecret<'_>| SigningSecret {
+        secret: Secret::new(held.secret.into_owned()),
+        until: held.until,
+    };
+    Ok(held.into_iter().map(one).collect())
 }
 
 fn detail(scope: &Scope, id: &ResourceId, key: &ApiKey) -> String {
@@ -267,19 +352,20 @@ fn detail(scope: &Scope, id: &ResourceId, key: &ApiKey) -> String {
         allowed_ips: key.allowed_ips.as_slice().into(),
         rate_limit: key.rate_limit,
         terms: key.terms.clone(),
+        access: KeyAccess { secrets: Vec::new(), ..key.access.clone() },
         created_at: key.created_at,
         updated_at: key.updated_at,
     })
 }
 
-/// Reads the one column of a row.
+/// Reads the first column of a row.
 fn read(row: &SqliteRow) -> Result<ApiKey, StoreError> {
     let text = row.try_get(0).map_err(|_| StoreError::Unreadable { table: TABLE, column: "detail" })?;
     parse(text)
 }
 
 /// Reads a key as it is stored.
-pub(crate) fn parse(text: &str) -> Result<ApiKey, StoreError> {
+fn parse(text: &str) -> Result<ApiKey, StoreError> {
     let unreadable = || StoreError::Unreadable { table: TABLE, column: "detail" };
     let detail: Detail<'_> = serde_json::from_str(text).map_err(|_| unreadable())?;
     let id = |text: &str| ResourceId::parse(text).ok_or_else(unreadable);
@@ -299,6 +385,7 @@ pub(crate) fn parse(text: &str) -> Result<ApiKey, StoreError> {
         allowed_ips: detail.allowed_ips.into_owned(),
         rate_limit: detail.rate_limit,
         terms: detail.terms,
+        access: detail.access,
         updated_at: detail.updated_at,
     })
 }

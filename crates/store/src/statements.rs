@@ -50,6 +50,7 @@ pub fn migrations(database: Database) -> Migrator {
         Database::Main => &[
             (1, "first", include_str!("../migrations/main/0001_first.sql")),
             (2, "ledger", include_str!("../migrations/main/0002_ledger.sql")),
+            (3, "signing", include_str!("../migrations/main/0003_signing.sql")),
         ],
         Database::Requests => &[
             (1, "first", include_str!("../migrations/requests/0001_first.sql")),

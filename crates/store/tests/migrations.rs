@@ -45,6 +45,10 @@ async fn make(directory: &Scratch, version: usize) {
             .await
             .unwrap();
     }
+    if version > 1 {
+        // From the second schema on users are written with the revision that made them.
+        sqlx::query("UPDATE user_account SET revision = 5").execute(&pool).await.unwrap();
+    }
     pool.close().await;
 }
 

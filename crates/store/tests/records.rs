@@ -4,7 +4,7 @@
 
 mod scratch;
 
-use model::record::{Attempt, Candidate, CandidateReason, Check, ProgramFacts, RequestRecord};
+use model::record::{Attempt, Candidate, CandidateReason, Check, ProgramFacts, RequestRecord, SignatureNote};
 use model::{Code, NanoUsd, RequestId, TraceId, Usage, UsageSource};
 use scratch::{NOW, Scratch, id};
 use store::{Cursor, DailyUsage, PageRequest, RecordFilter, Scope, Store, StoredRecord};
@@ -58,6 +58,7 @@ fn answered(n: u64) -> RequestRecord {
         own_us: 120,
         revision: 4,
         program: Some(Box::new(ProgramFacts(vec![("session", "s-1".into())]))),
+        signature: None,
     }
 }
 
@@ -74,6 +75,17 @@ fn attempt() -> Attempt {
     }
 }
 
+/// Why a signature was refused.
+fn note() -> SignatureNote {
+    SignatureNote {
+        scheme: "hmac-v1",
+        step: "signature",
+        skew_s: Some(-2),
+        raw_body_sha256: Some("ab".repeat(32).into()),
+        canonical_body_sha256: None,
+    }
+}
+
 /// The `n`th request, refused before any upstream.
 fn refused(n: u64) -> RequestRecord {
     RequestRecord {
@@ -87,6 +99,7 @@ fn refused(n: u64) -> RequestRecord {
         usage: Usage::default(),
         cost: None,
         first_byte_ms: None,
+        signature: Some(Box::new(note())),
         ..answered(n)
     }
 }

@@ -24,7 +24,8 @@ async fn ten_thousand_keys_load_quickly_and_one_change_at_once() {
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9999), \
          made(id, i) AS (SELECT substr(id, 1, 22) || char(97 + i / 17576) || char(97 + i / 676 % 26) \
          || char(97 + i / 26 % 26) || char(97 + i % 26), i FROM n, api_key) \
-         INSERT INTO api_key SELECT made.id, tenant_id, user_id, kind, status, \
+         INSERT INTO api_key (id, tenant_id, user_id, kind, status, detail, created_at, revision) \
+         SELECT made.id, tenant_id, user_id, kind, status, \
          replace(detail, api_key.id, made.id), $1 + i, i FROM made, api_key WHERE revision = 1 \
          ON CONFLICT (id) DO NOTHING",
     )

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::SETTINGS;
 use crate::nouns::NounCommand;
+use crate::signing::Sign;
 
 /// Yumen, an AI gateway: says who is calling, what they may use, where it goes and what it cost.
 #[derive(Parser)]
@@ -34,6 +35,11 @@ pub enum Command {
     /// What the administration API has.
     #[command(flatten)]
     Noun(NounCommand),
+    /// Sign a request, show each step of it, or check somebody's signature; offline.
+    #[command(
+        after_help = "Examples:\n  yumen sign --key-id agm4fyq3zxeuxpzr4mwkq2v3ca --body request.json --curl\n  yumen sign --key-id agm4fyq3zxeuxpzr4mwkq2v3ca --body request.json --explain\n  yumen sign --verify --body request.json --header 'X-API-Key: …' --header 'X-Timestamp: …' --header 'X-Nonce: …' --header 'X-Signature: …'"
+    )]
+    Sign(Box<Sign>),
     /// Print what a shell needs to complete commands.
     #[command(after_help = "Example:\n  yumen completions bash > /etc/bash_completion.d/yumen")]
     Completions {

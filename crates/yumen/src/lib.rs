@@ -13,6 +13,7 @@ pub mod demo;
 pub mod entropy;
 pub mod nouns;
 pub mod problem;
+pub mod signing;
 pub mod startup;
 pub mod system_clock;
 pub mod wiring;

@@ -85,6 +85,7 @@ fn changes_of_sign_ins_and_keys(key: &str, tokens: &Value) -> Vec<Change> {
         post("/api/v1/admin/api-keys/{id}/disable", key, json!({})),
         post("/api/v1/admin/api-keys/{id}/enable", key, json!({})),
         post("/api/v1/admin/api-keys/{id}/rotate", key, json!({})),
+        post("/api/v1/admin/api-keys/{id}/unfreeze", key, json!({})),
         post("/api/v1/admin/api-keys/{id}/revoke", key, json!({})),
     ]
 }

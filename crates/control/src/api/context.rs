@@ -64,6 +64,11 @@ impl Context {
                 Actor::Key(key.ok_or_else(|| Refusal::new(Code::InvalidApiKey))?.0.clone())
             }
             _ if request.extensions.get::<LocalOperator>().is_some() => Actor::CommandLine,
+            // Whoever signs has no bearer: none is read then, and administration takes no signatures.
+            _ if policy::identify::is_signed(&request.headers) => {
+                let message = "Administration does not take signed requests; send a bearer.";
+                return Err(Refusal::because(Code::InvalidSignature, message));
+            }
             _ => signed_in(&state, bearer(request)?).await?,
         };
         if !permission.roles().is_empty() {

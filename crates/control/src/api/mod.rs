@@ -84,6 +84,7 @@ pub fn routes() -> Vec<Route> {
         delete("/api/v1/admin/api-keys/{id}", Administer, api_keys::revoke::delete),
         post("/api/v1/admin/api-keys/{id}/revoke", Administer, api_keys::revoke::handler),
         post("/api/v1/admin/api-keys/{id}/rotate", Administer, api_keys::rotate::handler),
+        post("/api/v1/admin/api-keys/{id}/unfreeze", Administer, api_keys::unfreeze::handler),
         post("/api/v1/admin/api-keys/{id}/enable", Administer, api_keys::enable::handler),
         post("/api/v1/admin/api-keys/{id}/disable", Administer, api_keys::disable::handler),
         put("/api/v1/admin/api-keys/{id}/rate-limit", Administer, api_keys::limit::handler),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::access::KeyAccess;
 use super::terms::KeyTerms;
 use crate::clock::EpochMs;
 use crate::id::ResourceId;
@@ -173,6 +174,8 @@ pub struct ApiKey {
     pub rate_limit: RateLimit,
     /// On which terms it is served beyond that.
     pub terms: KeyTerms,
+    /// How it proves who it is.
+    pub access: KeyAccess,
     /// When it was created.
     pub created_at: EpochMs,
     /// When it was last changed.

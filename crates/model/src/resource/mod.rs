@@ -1,5 +1,6 @@
 //! Resources as the administrator manages them and as they are pushed to the data plane.
 
+pub mod access;
 pub mod account;
 pub mod configuration;
 pub mod key;
@@ -7,6 +8,7 @@ pub mod price;
 pub mod terms;
 pub mod user;
 
+pub use access::{FreezeScope, KeyAccess, Signing, SigningSecret};
 pub use account::{Account, ModelEntry};
 pub use configuration::Configuration;
 pub use key::{ApiKey, KeyKind, RateLimit};

@@ -88,6 +88,7 @@ mod tests {
             allowed_ips: vec![],
             rate_limit: model::resource::RateLimit::default(),
             terms: model::resource::KeyTerms::default(),
+            access: model::resource::KeyAccess::default(),
             created_at: 0,
             updated_at: 0,
         }

@@ -3,16 +3,55 @@
 use std::sync::Arc;
 
 use http::HeaderMap;
+use http::request::Parts;
+use http_body::Body as _;
+use hyper::body::Incoming;
 use model::key_text;
 use model::{Code, Rejection};
+use policy::identify::signed::lacks_signature;
 use policy::{authorize, identify};
 
+use super::signed::{self, Unverified};
 use crate::catalog::Key;
 use crate::channel::{Channel, Rules};
 use crate::control_plane::Holder;
 use crate::exchange::Exchange;
 
-/// Finds and checks the caller's credential, and notes whose it is in the exchange.
+/// Finds the caller by whatever the request carries, and notes whose it is in the exchange. A signature is
+/// checked as far as that is possible without the body: the rest is to be done with what is returned.
+///
+/// # Errors
+/// The 401 and 403 codes of the access contract, in its order.
+pub(crate) fn signer_or_caller(
+    exchange: &mut Exchange,
+    head: &Parts,
+) -> Result<Option<Unverified>, Rejection> {
+    if exchange.channel.rules().signed && identify::is_signed(&head.headers) {
+        return signed::signed(exchange, head).map(Some);
+    }
+    caller(exchange, &head.headers, head.uri.query()).map(|_| None)
+}
+
+/// The same for a request whose body nobody reads: then all is checked.
+///
+/// # Errors
+/// As [`signer_or_caller`]; `INVALID_REQUEST` when it is signed and has a body.
+pub(crate) fn without_body(
+    exchange: &mut Exchange,
+    head: &Parts,
+    unread: &Incoming,
+) -> Result<Arc<Key>, Rejection> {
+    if let Some(unverified) = signer_or_caller(exchange, head)? {
+        if !unread.is_end_stream() {
+            let message = "A signed request to this address has no body.";
+            return Err(Rejection::because(Code::InvalidRequest, message));
+        }
+        unverified.verify(exchange, head, b"")?;
+    }
+    exchange.key.clone().ok_or_else(|| Rejection::new(Code::InternalError))
+}
+
+/// Finds and checks the bearer that a request carries, and notes whose it is in the exchange.
 ///
 /// # Errors
 /// The 401 and 403 codes of the access contract. An unknown id and a wrong secret are told apart by
@@ -23,13 +62,17 @@ pub(crate) fn caller(
     query: Option<&str>,
 ) -> Result<Arc<Key>, Rejection> {
     let rules = exchange.channel.rules();
+    if identify::is_signed(headers) {
+        let message = "This channel does not take signed requests.";
+        return Err(Rejection::because(Code::InvalidSignature, message));
+    }
     if rules.bearers.is_empty() {
         return Err(unsigned());
     }
     let bearer = identify::find_bearer(headers, query).map_err(|rejection| without(rules, rejection))?;
     let key = match rules.tokens && !key_text::is_prefixed(bearer.0) {
         true => holder(exchange, bearer.0)?,
-        false => key_of(exchange, bearer.0)?,
+        false => key_of(exchange, bearer.0).map_err(|rejection| forgotten(headers, rejection))?,
     };
     works(exchange, key, rules)
 }
@@ -52,11 +95,18 @@ pub(crate) fn known_key(
 fn key_of(exchange: &mut Exchange, text: &str) -> Result<Arc<Key>, Rejection> {
     let parsed = key_text::parse(text).ok_or_else(unknown)?;
     let key = exchange.catalog.key(&parsed.id).map(Arc::clone).ok_or_else(unknown)?;
-    if !exchange.worker.shared.pepper.verifies(parsed.secret, &key.key.secret_hmac) {
+    if !secret_fits(exchange, &key, parsed.secret) {
         return Err(unknown());
     }
     exchange.record.key_id = Some(key.key.id.clone());
     Ok(key)
+}
+
+/// Whether it is the key's secret, or one in its grace period.
+fn secret_fits(exchange: &Exchange, key: &Key, secret: &str) -> bool {
+    let (pepper, now_ms) = (&exchange.worker.shared.pepper, exchange.record.at);
+    let mut former = key.key.access.former.iter().filter(|former| former.until > now_ms);
+    pepper.verifies(secret, &key.key.secret_hmac) || former.any(|old| pepper.verifies(secret, &old.hmac))
 }
 
 /// Whoever an access token was given to, as the key that its requests run under.
@@ -83,19 +133,29 @@ fn holder(exchange: &mut Exchange, token: &str) -> Result<Arc<Key>, Rejection> {
 
 /// Checks a key that was recognised, and notes it.
 fn works(exchange: &mut Exchange, key: Arc<Key>, rules: &Rules) -> Result<Arc<Key>, Rejection> {
-    exchange.record.user_id = key.key.user_id.clone();
-    exchange.record.tenant_id = Arc::clone(&key.tenant);
-    exchange.key = Some(Arc::clone(&key));
-    let works = authorize::check_key_works(&key.key, exchange.record.at)
-        .and_then(|()| owner_works(&key))
-        .and_then(|()| fits(&key, rules));
+    attribute(exchange, &key);
+    let works =
+        works_at_all(exchange, &key).and_then(|()| fits(&key, rules)).and_then(|()| takes_bearer(&key));
     exchange.checked("key", works.is_ok(), None, None);
     works?;
     check_address(exchange, &key)?;
     Ok(key)
 }
 
-fn check_address(exchange: &mut Exchange, key: &Key) -> Result<(), Rejection> {
+/// Notes whose request it is.
+pub(super) fn attribute(exchange: &mut Exchange, key: &Arc<Key>) {
+    exchange.record.user_id = key.key.user_id.clone();
+    exchange.record.tenant_id = Arc::clone(&key.tenant);
+    exchange.key = Some(Arc::clone(key));
+}
+
+/// Refuses a key that is revoked or expired, or whose owner is switched off.
+pub(super) fn works_at_all(exchange: &Exchange, key: &Key) -> Result<(), Rejection> {
+    authorize::check_key_works(&key.key, exchange.record.at).and_then(|()| owner_works(key))
+}
+
+/// Refuses an address that the key does not allow.
+pub(super) fn check_address(exchange: &mut Exchange, key: &Key) -> Result<(), Rejection> {
     if let (false, Some(client)) = (key.networks.is_empty(), exchange.record.client_ip) {
         let allowed = authorize::check_address(&key.networks, client);
         exchange.checked("ip", allowed.is_ok(), None, None);
@@ -126,6 +186,22 @@ fn fits(key: &Key, rules: &Rules) -> Result<(), Rejection> {
     Err(Rejection::because(Code::ScopeDenied, message))
 }
 
+/// A key that signs is worth nothing to whoever has only read its text, unless it was set up so.
+fn takes_bearer(key: &Key) -> Result<(), Rejection> {
+    if key.key.access.takes_bearer() {
+        return Ok(());
+    }
+    Err(Rejection::because(Code::InvalidSignature, "This key is used by signing requests, not as a bearer."))
+}
+
+/// What is said to a caller who has sent all of a signature but the signature itself.
+fn forgotten(headers: &HeaderMap, rejection: Rejection) -> Rejection {
+    if lacks_signature(headers) {
+        return Rejection::because(Code::InvalidSignature, "`X-Signature` is missing.");
+    }
+    rejection
+}
+
 /// What is said to a caller without a usable credential.
 fn without(rules: &Rules, rejection: Rejection) -> Rejection {
     if !rules.tokens || rejection.code == Code::InvalidRequestCredentials {
@@ -135,10 +211,10 @@ fn without(rules: &Rules, rejection: Rejection) -> Rejection {
     Rejection::because(Code::TokenInvalid, message)
 }
 
-fn unsigned() -> Rejection {
+pub(super) fn unsigned() -> Rejection {
     Rejection::because(Code::InvalidSignature, "This channel takes signed requests only.")
 }
 
-fn unknown() -> Rejection {
+pub(super) fn unknown() -> Rejection {
     Rejection::because(Code::InvalidApiKey, "The API key is not known here.")
 }

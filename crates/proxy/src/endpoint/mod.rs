@@ -4,4 +4,5 @@ pub(crate) mod identify;
 pub(crate) mod internal;
 pub(crate) mod models;
 pub(crate) mod routing;
+pub(crate) mod signed;
 pub(crate) mod stored;

@@ -2,29 +2,31 @@
 
 use std::sync::Arc;
 
-use http::{Request, Response};
+use http::request::Parts;
+use http::{HeaderMap, Response, Uri};
 use hyper::body::Incoming;
 use llm::models::{ModelCard, Shape};
 use model::{Code, Rejection};
 
 use crate::answer;
 use crate::body::Outgoing;
-use crate::catalog::Model;
+use crate::catalog::{Key, Model};
 use crate::channel::Channel;
 use crate::endpoint::identify;
 use crate::exchange::Exchange;
+use crate::reply::Reply;
 use crate::route::Route;
 
 /// The dialect in which the list is asked for.
-pub(crate) fn shape(request: &Request<Incoming>) -> Shape {
-    let uri = request.uri();
-    Shape::asked(uri.path(), uri.query(), request.headers())
+pub(crate) fn shape(uri: &Uri, headers: &HeaderMap) -> Shape {
+    Shape::asked(uri.path(), uri.query(), headers)
 }
 
 /// Answers a request for the list or for one model.
-pub(crate) fn answer(
+pub(crate) async fn answer(
     mut exchange: Exchange,
-    request: &Request<Incoming>,
+    head: &Parts,
+    unread: &Incoming,
     route: &Route,
 ) -> Response<Outgoing> {
     exchange.record.surface = "models";
@@ -35,16 +37,21 @@ pub(crate) fn answer(
         (_, Route::Model(_)) => "GET /v1/models/{id}",
         _ => "GET /v1/models",
     };
-    match body(&mut exchange, request, route) {
+    let body = identify::without_body(&mut exchange, head, unread)
+        .and_then(|key| body(&exchange, &key, shape(&head.uri, &head.headers), route));
+    let reply = Reply::wanted(&mut exchange);
+    let response = match body {
         Ok(body) => answer::json(exchange, body),
         Err(rejection) => answer::refuse(exchange, &rejection),
+    };
+    match reply {
+        None => response,
+        Some(reply) => Box::pin(reply.sign(response)).await,
     }
 }
 
-fn body(exchange: &mut Exchange, request: &Request<Incoming>, route: &Route) -> Result<Vec<u8>, Rejection> {
-    let key = identify::caller(exchange, request.headers(), request.uri().query())?;
+fn body(exchange: &Exchange, key: &Key, shape: Shape, route: &Route) -> Result<Vec<u8>, Rejection> {
     let models = exchange.catalog.models_of(&key.key);
-    let shape = shape(request);
     let Route::Model(wanted) = route else {
         let cards: Vec<ModelCard> = models.into_iter().map(card).collect();
         return Ok(shape.list(&cards));

@@ -279,6 +279,7 @@ impl Stage {
             catalog: ArcSwap::from_pointee(catalog),
             clock,
             pepper: Pepper::new(&PEPPER),
+            signatures: Arc::new(state::signatures::Signatures::in_memory()),
             egress: Arc::new(egress),
             circuits: Arc::new(Circuits::default()),
             blocks: Arc::new(Blocks::default()),
@@ -406,6 +407,7 @@ pub fn api_key(id: ResourceId, text: &str, terms: KeyTerms) -> ApiKey {
         allowed_ips: Vec::new(),
         rate_limit: RateLimit::default(),
         terms,
+        access: model::resource::KeyAccess::default(),
         created_at: 1,
         updated_at: 1,
     }
@@ -441,6 +443,7 @@ pub fn settings() -> Settings {
         sizes: Sizes::standard(),
         default_limits: DefaultLimits::none(),
         trusted_proxies: TrustedProxies::new(Vec::new()),
+        public_hosts: Vec::new(),
         serve_control: false,
     }
 }

@@ -4,6 +4,7 @@
 
 mod limits;
 mod memory;
+mod signatures;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,8 +1,12 @@
 //! The engine in process memory.
 
+use model::ResourceId;
+use model::resource::FreezeScope;
+use state::signatures::{Frozen, Signatures, Source, Spend, Told};
 use state::{Blocks, Circuits, Demand, Dimension, InFlight, Level, Limits, ResolvedLimits, Violation};
 
 use crate::limits::{self, LimitEngine, demand, rate};
+use crate::signatures::{self, SignatureEngine};
 use crate::{
     MIDNIGHT, a_block_ends_by_time_or_by_hand, a_circuit_opens_probes_and_closes,
     a_place_at_an_account_is_a_lease,
@@ -69,6 +73,45 @@ fn blocks_keep_the_contract() {
 fn places_keep_the_contract() {
     an_account_never_runs_more_than_its_limit(&InFlight::new());
     a_place_at_an_account_is_a_lease(&InFlight::new());
+}
+
+impl SignatureEngine for Signatures {
+    fn spend(&self, key: &ResourceId, nonce: u128, most: u64, now_ms: u64) -> Spend {
+        self.spend(key, nonce, most, now_ms)
+    }
+
+    fn frozen(&self, key: &ResourceId, source: Source, now_ms: u64) -> Option<Frozen> {
+        self.frozen(key, source, now_ms)
+    }
+
+    fn failed(&self, key: &ResourceId, source: Source, scope: FreezeScope, now_ms: u64) -> Told {
+        self.failed(key, source, scope, now_ms)
+    }
+
+    fn succeeded(&self, key: &ResourceId, source: Source, now_ms: u64) {
+        self.succeeded(key, source, now_ms);
+    }
+
+    fn thaw(&self, key: &ResourceId) {
+        self.thaw(key);
+    }
+}
+
+#[test]
+fn nonces_keep_the_contract() {
+    signatures::of_a_thousand_who_use_one_nonce_exactly_one_passes(&Signatures::in_memory());
+    signatures::a_nonce_is_remembered_for_half_an_hour_by_its_key(&Signatures::in_memory());
+    signatures::a_flood_of_nonces_hurts_only_its_own_key(&Signatures::in_memory());
+}
+
+#[test]
+fn freezes_keep_the_contract() {
+    signatures::five_in_a_row_freeze_their_source_and_no_other(&Signatures::in_memory());
+    signatures::freezes_double_up_to_a_day_and_end(&Signatures::in_memory());
+    signatures::a_key_may_be_frozen_everywhere_until_it_is_thawed(&Signatures::in_memory());
+    signatures::with_too_many_frozen_sources_only_those_pass_that_were_right(&Signatures::in_memory());
+    signatures::guesses_have_a_budget(&Signatures::in_memory());
+    signatures::a_crowd_of_sources_stays_within_its_bound(&Signatures::in_memory());
 }
 
 #[test]

@@ -70,6 +70,9 @@ struct Detail {
     /// Lines written before there was such a thing end here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     program: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Missing from the lines of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signature: Option<serde_json::Value>,
 }
 
 /// See [`model::record::Check`].
@@ -169,6 +172,7 @@ fn detail(record: &RequestRecord) -> impl Serialize {
         record.own_us,
         record.revision,
         record.program.as_deref(),
+        record.signature.as_deref(),
     )
 }
 

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use model::quota::{Period, Quota, Unit};
 use model::resource::key::{KeyStatus, Limit};
-use model::resource::{Account, ApiKey, KeyKind, KeyTerms, ModelEntry, OwnerTerms, RateLimit, Role, User};
+use model::resource::{
+    Account, ApiKey, KeyAccess, KeyKind, KeyTerms, ModelEntry, OwnerTerms, RateLimit, Role, User,
+};
 use model::{ResourceId, Secret};
 use store::{KeyRing, Store};
 
@@ -71,6 +73,7 @@ pub fn key(n: u8) -> ApiKey {
         allowed_ips: vec!["10.0.0.0/8".to_owned()],
         rate_limit: RateLimit::default(),
         terms: KeyTerms::default(),
+        access: KeyAccess::default(),
         created_at: NOW + u64::from(n),
         updated_at: NOW + u64::from(n),
     }

@@ -15,6 +15,7 @@ use crate::cli::{Cli, Command};
 use crate::config::{Inputs, Loaded};
 use crate::nouns;
 use crate::problem::Problem;
+use crate::signing;
 
 /// Runs a command to its end and returns its output, without the last line feed.
 ///
@@ -29,6 +30,7 @@ pub fn run(cli: Cli) -> Result<String, Vec<Problem>> {
         }
         Command::Config(command) => config::run(&command, cli.json),
         Command::Noun(command) => nouns::run(&command, cli.json),
+        Command::Sign(sign) => signing::run(&sign, cli.json),
         Command::Completions { shell } => Ok(completions::script(shell)),
         Command::Version => Ok(version(cli.json)),
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use control::Passwords;
 use control::jobs::{publisher, recorder, retention};
 use model::Clock;
+use state::signatures::Signatures;
 use store::Store;
 use telemetry::log::LevelHandle;
 use tokio::runtime::Handle;
@@ -24,7 +25,8 @@ use crate::system_clock::SystemClock;
 use crate::wiring::control_plane::Bridge;
 use crate::wiring::manual_paths::ManualPaths;
 use crate::wiring::{
-    control_plane, data_plane, demo, environment_accounts, keys, ledger, local_socket, side_listener, signals,
+    control_plane, data_plane, demo, environment_accounts, keys, ledger, local_socket, side_listener,
+    signals, signatures,
 };
 
 /// How long the last records may take to be written at the end.
@@ -86,7 +88,8 @@ async fn serve(loaded: Loaded, options: Options, clock: Arc<dyn Clock>) -> Resul
 
     let ledger = ledger::open(&settings, &store, &*clock).await?;
     let manual = ManualPaths::new(&loaded.given, &store, &log);
-    let parts = Opened { store, ledger, clock, log, passwords, manual };
+    let signatures = signatures::open(&settings, &*clock)?;
+    let parts = Opened { store, ledger, signatures, clock, log, passwords, manual };
     let running = start(&settings, parts, public, sides).await?;
     announce(&Banner { address, demo_key, administrator }, options, &settings);
     signals::stop_ordered().await;
@@ -98,6 +101,7 @@ async fn serve(loaded: Loaded, options: Options, clock: Arc<dyn Clock>) -> Resul
 struct Opened {
     store: Arc<Store>,
     ledger: ledger::Opened,
+    signatures: Arc<Signatures>,
     clock: Arc<dyn Clock>,
     log: LevelHandle,
     passwords: Passwords,
@@ -111,10 +115,10 @@ async fn start(
     public: TcpListener,
     sides: Vec<side_listener::Bound>,
 ) -> Result<Running, Problem> {
-    let Opened { store, ledger, clock, log, passwords, manual } = opened;
+    let Opened { store, ledger, signatures, clock, log, passwords, manual } = opened;
     let (records, receiver) = telemetry::queue::record_channel(WAITING_RECORDS);
     let metrics = Arc::new(telemetry::metric::Metrics::new());
-    let memory = data_plane::Memory::default();
+    let memory = data_plane::Memory::new(Arc::clone(&signatures));
     let (stop, stopping) = watch::channel(false);
     let (publisher, subscriber) = keys::first_configuration(&store).await?;
     let first = subscriber.current();
@@ -136,12 +140,13 @@ async fn start(
     })?;
 
     let readiness = Arc::clone(control.readiness());
-    let ledger = ledger.start(Arc::clone(&clock), readiness, Arc::clone(&metrics));
+    let ledger = ledger.start(Arc::clone(&clock), Arc::clone(&readiness), Arc::clone(&metrics));
     let format = keys::log_format(settings);
     let recorder = tokio::spawn(recorder::run(receiver, Arc::clone(&store), metrics, format));
     let publish = Arc::new(move |configuration| publisher.publish(configuration));
     let beside = vec![
         tokio::spawn(publisher::run(Arc::clone(&store), first, publish, stopping.clone())),
+        tokio::spawn(signatures::keep(signatures, Arc::clone(&clock), readiness, stopping.clone())),
         tokio::spawn(retention::run(Arc::clone(&store), clock, stopping.clone())),
         tokio::spawn(proxy::follow(Arc::clone(&shared), subscriber, applied)),
         side_listener::serve(sides, (&control, &manual), &stopping),

@@ -24,6 +24,8 @@ pub struct Settings {
     pub workers: Option<NonZeroUsize>,
     /// Peers whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// The names under which callers reach this gateway, as they stand in `Host`; empty allows any.
+    pub public_hosts: Vec<String>,
     /// Whether a proxy in front speaks TLS to callers.
     pub tls_terminated: bool,
     /// A static administrator's credential, at least [`ADMIN_TOKEN_LENGTH`](super::value::ADMIN_TOKEN_LENGTH) characters.
@@ -130,6 +132,7 @@ impl Default for Settings {
             data: PathBuf::from("data"),
             workers: None,
             trusted_proxies: Vec::new(),
+            public_hosts: Vec::new(),
             tls_terminated: false,
             admin_token: None,
             metrics_token: None,

@@ -76,6 +76,9 @@ pub static SETTINGS: &[Setting] = &[
     open("trusted_proxies", &[], "networks whose X-Forwarded-For is believed", |s, v| {
         put(&mut s.trusted_proxies, value::networks(v))
     }),
+    open("public_hosts", &[], "names of this gateway that signatures may be made for", |s, v| {
+        put(&mut s.public_hosts, value::hosts(v))
+    }),
     open("tls_terminated", &[], "a proxy in front speaks TLS to callers", |s, v| {
         put(&mut s.tls_terminated, value::truth(v))
     }),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use http::uri::Authority;
 use ipnet::IpNet;
 use ledger::journal::Durability;
 use model::Secret;
@@ -182,6 +183,20 @@ pub fn networks(text: &str) -> Result<Vec<IpNet>, Refusal> {
             _ => refuse(
                 format!("`{part}` is neither a network nor an address"),
                 "write networks like 10.0.0.0/8, separated by commas",
+            ),
+        })
+        .collect()
+}
+
+/// Names of hosts separated by commas or spaces, each with a port where it is not the usual one.
+pub fn hosts(text: &str) -> Result<Vec<String>, Refusal> {
+    let parts = text.split([',', ' ']).map(str::trim).filter(|part| !part.is_empty());
+    parts
+        .map(|part| match part.parse::<Authority>() {
+            Ok(host) if !part.contains('@') => Ok(host.as_str().to_ascii_lowercase()),
+            _ => refuse(
+                format!("`{part}` is not the name of a host"),
+                "write names like ai.example.com or 10.0.0.5:8787, separated by commas",
             ),
         })
         .collect()

@@ -44,6 +44,11 @@ const TPD: Argument = arg("tpd", "tokens a day, or unlimited", Limit, Body("rate
 const CONCURRENT: Argument =
     arg("concurrent", "requests in flight, or unlimited", Limit, Body("rate_limit.concurrent"));
 const BURST: Argument = arg("burst", "requests a second, or unlimited", Limit, Body("rate_limit.burst"));
+const SIGNING: Argument =
+    arg("signing", "how its requests are signed: none, hmac-v1 or rfc9421", Text, Body("signing"));
+const BEARER: Argument = arg("bearer", "take a key that signs as a bearer too", Truth, Body("bearer"));
+const FREEZE_SCOPE: Argument =
+    arg("freeze-scope", "what bad signatures freeze: source or key", Text, Body("freeze_scope"));
 const MODEL: Argument =
     arg("model", "a model it may use; give it again for more; all without", List, Body("models"));
 const ALLOW_IP: Argument =
@@ -109,17 +114,18 @@ pub static NOUNS: &[Noun] = &[
             NAME.required(), arg("user", "whose money it spends: an id or an e-mail address", User, Body("user_id")), TENANT, GROUP,
             arg("kind", "standard, trial or internal", Text, Body("kind")), EXPIRES, MODEL, ALLOW_IP,
             RPM, TPM, RPD, TPD, CONCURRENT, BURST, QUOTA,
-            arg("signing", "none, hmac-v1 or rfc9421", Text, Body("signing")), SET]),
+            SIGNING, BEARER, FREEZE_SCOPE, SET]),
         verb("list", "List the keys, newest first", "key list --status active", ReadList, &[
             arg("status", "active, disabled or revoked", Text, Query("status")), arg("kind", "standard, trial or internal", Text, Query("kind")),
             arg("user", "only of this user", User, Query("user_id")), OF_TENANT, LIMIT]),
         verb("show", "Show a key and what is left of its quotas", "key show laptop", Call("GET", "/{id}"), &[NAMED]),
         verb("update", "Change a key; limits are replaced as a whole", "key update laptop --rpm 120", Call("PATCH", "/{id}"), &[
             NAMED, NAME, arg("user", "whose money it spends", User, Body("user_id")), GROUP, EXPIRES, MODEL, ALLOW_IP,
-            RPM, TPM, RPD, TPD, CONCURRENT, BURST, QUOTA, SET]),
+            RPM, TPM, RPD, TPD, CONCURRENT, BURST, QUOTA, SIGNING, BEARER, FREEZE_SCOPE, SET]),
+        verb("unfreeze", "End what bad signatures have frozen of a key", "key unfreeze laptop", Call("POST", "/{id}/unfreeze"), &[NAMED]),
         verb("enable", "Let a disabled key work again", "key enable laptop", Call("POST", "/{id}/enable"), &[NAMED]),
         verb("disable", "Stop a key for a while", "key disable laptop", Call("POST", "/{id}/disable"), &[NAMED]),
-        verb("rotate", "Give a key a new secret, shown once", "key rotate laptop", Call("POST", "/{id}/rotate"), &[
+        verb("rotate", "Give a key new secrets, shown once", "key rotate laptop", Call("POST", "/{id}/rotate"), &[
             NAMED, arg("grace-hours", "for how long the old secret works too", Whole, Query("grace_period_hours"))]),
         verb("revoke", "End a key for good", "key revoke agm4fyq3zxeuxpzr4mwkq2v3ca", Call("POST", "/{id}/revoke"), &[NAMED]),
         verb("usage", "Show what a key used, by day and model", "key usage laptop --from 2026-01-01", Call("GET", "/{id}/usage"), &[

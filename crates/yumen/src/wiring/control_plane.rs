@@ -7,7 +7,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use control::{
-    AccountControl, CallerKey, Circuit, ControlState, Holder, LoginThrottle, Passwords, Readiness,
+    AccountControl, CallerKey, Circuit, ControlState, FreezeControl, Freezes, Holder, LoginThrottle,
+    Passwords, Readiness,
 };
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode};
@@ -18,6 +19,7 @@ use ledger::Ledger;
 use model::clock::EpochMs;
 use model::{Clock, Rejection, ResourceId, Secret};
 use proxy::{ControlBody, ControlPlane, HandedOver};
+use state::signatures::Signatures;
 use store::Store;
 use telemetry::log::LevelHandle;
 use telemetry::metric::{self, Metrics};
@@ -73,6 +75,7 @@ pub fn build(
         entropy: entropy::fill,
         set_log_level: Arc::new(move |name| level.set(name).map_err(|error| error.to_string())),
         accounts: Arc::new(Accounts { memory: memory.clone(), clock: Arc::clone(clock) }),
+        freezes: Arc::new(SignatureFreezes(Arc::clone(&memory.signatures))),
         ledger: ledger.clone(),
         jwt_keys: keys::jwt_keys(&settings.data, &**clock)?,
         admin_token: settings.admin_token.clone(),
@@ -199,6 +202,21 @@ impl Scrape {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(metric::CONTENT_TYPE));
         *response.body_mut() = self.metrics.render().into();
         response
+    }
+}
+
+/// The control plane's hand on what bad signatures have frozen.
+struct SignatureFreezes(Arc<Signatures>);
+
+impl FreezeControl for SignatureFreezes {
+    fn of(&self, key: &ResourceId, now: EpochMs) -> Freezes {
+        let (everywhere, sources) = self.0.freezes_of(key, now);
+        let sources = sources.into_iter().map(|(source, until)| (source.to_string(), until)).collect();
+        Freezes { everywhere, sources }
+    }
+
+    fn thaw(&self, key: &ResourceId) {
+        self.0.thaw(key);
     }
 }
 

@@ -19,6 +19,7 @@ use state::in_flight::InFlight;
 use state::limits::Limits;
 use state::outputs::Outputs;
 use state::replay::Replays;
+use state::signatures::Signatures;
 use state::trials::Trials;
 use store::Store;
 use telemetry::metric::Metrics;
@@ -31,12 +32,21 @@ use crate::wiring::answers::StoredAnswers;
 use crate::wiring::demo;
 
 /// What the process remembers of its upstreams and callers, shared by both planes.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Memory {
     /// Which upstreams are failing.
     pub circuits: Arc<Circuits>,
     /// Which accounts are blocked.
     pub blocks: Arc<Blocks>,
+    /// Which nonces were used, and which keys are frozen for whom.
+    pub signatures: Arc<Signatures>,
+}
+
+impl Memory {
+    /// Empty, but for what must survive a restart.
+    pub fn new(signatures: Arc<Signatures>) -> Self {
+        Self { circuits: Arc::default(), blocks: Arc::default(), signatures }
+    }
 }
 
 /// What the data plane is built from besides the settings.
@@ -72,6 +82,7 @@ pub fn shared(settings: &Settings, parts: Parts<'_>, first: &Configuration) -> A
         settings,
         clock: parts.clock,
         pepper: Pepper::new(parts.store.key_ring().pepper()),
+        signatures: parts.memory.signatures,
         egress: Arc::new(egress),
         circuits: parts.memory.circuits,
         blocks: parts.memory.blocks,
@@ -125,6 +136,7 @@ fn plane_settings(settings: &Settings) -> proxy::Settings {
         },
         default_limits: settings.rate_limit,
         trusted_proxies: TrustedProxies::new(settings.trusted_proxies.clone()),
+        public_hosts: settings.public_hosts.clone(),
         serve_control: settings.admin_listen.is_none(),
     }
 }

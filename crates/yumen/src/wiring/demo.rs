@@ -114,6 +114,7 @@ fn new_key(id: ResourceId, secret_hmac: [u8; 32], hint: String, now_ms: EpochMs)
         allowed_ips: Vec::new(),
         rate_limit: RateLimit { rpm: Limit::AtMost(DEMO_RPM), tpm: Limit::Unlimited, ..RateLimit::default() },
         terms: model::resource::KeyTerms::default(),
+        access: model::resource::KeyAccess::default(),
         created_at: now_ms,
         updated_at: now_ms,
     }

@@ -12,3 +12,4 @@ pub mod manual_paths;
 pub mod offline;
 pub mod side_listener;
 pub mod signals;
+pub mod signatures;

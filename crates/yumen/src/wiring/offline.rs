@@ -21,7 +21,7 @@ use crate::startup;
 use crate::system_clock::SystemClock;
 use crate::wiring::control_plane::{self, Bridge};
 use crate::wiring::data_plane::Memory;
-use crate::wiring::{keys, ledger, local_socket};
+use crate::wiring::{keys, ledger, local_socket, signatures};
 
 /// The opened data directory; it must be closed.
 pub struct Offline {
@@ -50,7 +50,8 @@ impl Offline {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let log = keys::start_quiet_log(settings, &clock)?;
         let opened = ledger::open(settings, &store, &*clock).await?;
-        let (memory, metrics) = (Memory::default(), Arc::new(Metrics::new()));
+        let memory = Memory::new(signatures::open(settings, &*clock)?);
+        let metrics = Arc::new(Metrics::new());
         // Nobody has to be waited for: every change is in force where nothing runs.
         let (_, applied) = watch::channel(u64::MAX);
         let parts = (&store, &opened.ledger, &clock, &log);

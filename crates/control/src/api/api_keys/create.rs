@@ -1,16 +1,16 @@
 //! `POST /api/v1/admin/api-keys`: a new key, whose text is shown in this answer only.
 
 use axum::response::IntoResponse;
-use model::Code;
 use model::quota::Quota;
 use model::resource::key::KeyStatus;
 use model::resource::terms::{KeyTerms, StrictUnary, WhenExhausted};
-use model::resource::{ApiKey, KeyKind, RateLimit};
+use model::resource::{ApiKey, FreezeScope, KeyAccess, KeyKind, RateLimit, Signing};
 use serde::Deserialize;
 use store::Scope;
 
-use super::{NewSecret, named_user};
-use crate::answer::{Answer, Refusal, created};
+use super::secret::{self, NewSecret};
+use super::{check_access, named_user};
+use crate::answer::{Answer, created};
 use crate::api::body::JsonBody;
 use crate::api::check;
 use crate::api::context::Context;
@@ -35,7 +35,12 @@ pub struct Body {
     allowed_ips: Vec<String>,
     #[serde(default)]
     rate_limit: RateLimit,
-    signing: Option<String>,
+    #[serde(default)]
+    signing: Signing,
+    #[serde(default)]
+    bearer: bool,
+    #[serde(default)]
+    freeze_scope: FreezeScope,
     quota: Option<Vec<Quota>>,
     is_whitelist: Option<bool>,
     on_disconnect: Option<Disconnect>,
@@ -58,17 +63,28 @@ impl Body {
         given.apply(&mut terms)?;
         Ok(terms)
     }
+
+    /// How the key proves who it is, with a signing secret where it signs.
+    fn access(&self, context: &Context) -> Answer<KeyAccess> {
+        let mut access = KeyAccess {
+            signing: self.signing,
+            bearer: self.bearer,
+            freeze_scope: self.freeze_scope,
+            ..KeyAccess::default()
+        };
+        check_access(self.kind, &access)?;
+        if access.signing != Signing::None {
+            access.renew_signing(secret::mint_signing(context), None, context.now_ms());
+        }
+        Ok(access)
+    }
 }
 
 /// Creates the key.
 ///
 /// # Errors
-/// `INVALID_REQUEST` names the field; `UNSUPPORTED_FEATURE` for signed keys.
+/// `INVALID_REQUEST` names the field.
 pub async fn handler(context: Context, JsonBody(mut body): JsonBody<Body>) -> Answer<impl IntoResponse> {
-    if body.signing.take().is_some_and(|scheme| scheme != "none") {
-        let message = "Signed keys do not exist yet in this version; leave `signing` out.";
-        return Err(Refusal::because(Code::UnsupportedFeature, message));
-    }
     let scope = place(&context, &mut body).await?;
     let user_id = match body.user_id.take() {
         Some(id) => Some(named_user(&context, &scope, &id).await?),
@@ -78,6 +94,7 @@ pub async fn handler(context: Context, JsonBody(mut body): JsonBody<Body>) -> An
     let id = context.mint_id();
     let secret = NewSecret::mint(&context, body.kind, &id)?;
     let now_ms = context.now_ms();
+    let access = body.access(&context)?;
     let key = ApiKey {
         name: check::name("name", &body.name)?,
         secret_hmac: secret.hmac,
@@ -88,6 +105,7 @@ pub async fn handler(context: Context, JsonBody(mut body): JsonBody<Body>) -> An
         tenant_id: scope.tenant_id.to_string(),
         group_id,
         terms: body.terms()?,
+        access,
         expires_at: body.expires_at.map(|text| check::time("expires_at", &text)).transpose()?,
         models: check::names("models", body.models)?,
         allowed_ips: check::networks("allowed_ips", &body.allowed_ips)?,
@@ -98,7 +116,7 @@ pub async fn handler(context: Context, JsonBody(mut body): JsonBody<Body>) -> An
     };
     context.store().insert_key(&scope, &key).await?;
     context.audit("api-key.create", key.id.as_str());
-    Ok(created(secret.reveal(key)))
+    Ok(created(secret.reveal(&context, key)))
 }
 
 /// In which tenant the key is to be: the one that is named, else its user's, else the caller's.

@@ -1,4 +1,4 @@
-//! API keys of callers. The text of a key is shown once, at creation and at rotation.
+//! API keys of callers. The text of a key and its signing secret are shown once, at creation and at rotation.
 
 pub mod create;
 pub mod disable;
@@ -9,18 +9,22 @@ pub mod quota;
 pub mod reset;
 pub mod revoke;
 pub mod rotate;
+pub(crate) mod secret;
 pub mod show;
 #[cfg(test)]
+mod signing_tests;
+#[cfg(test)]
 mod tests;
+pub mod unfreeze;
 pub mod update;
 pub mod usage;
 
 use model::clock::rfc3339;
-use model::key_text::{self, KeyForm};
+use model::key_text::KeyForm;
 use model::quota::OwnerKind;
 use model::resource::key::KeyStatus;
-use model::resource::{ApiKey, KeyKind, RateLimit};
-use model::{Code, ResourceId, Secret};
+use model::resource::{ApiKey, FreezeScope, KeyAccess, KeyKind, RateLimit, Signing};
+use model::{Code, ResourceId};
 use serde::Serialize;
 use store::{Scope, StoreError};
 
@@ -48,7 +52,10 @@ pub struct View {
     rate_limit: RateLimit,
     #[serde(flatten)]
     terms: TermsView,
-    signing: &'static str,
+    signing: Signing,
+    /// Whether the text of the key is enough to use it.
+    bearer: bool,
+    freeze_scope: FreezeScope,
     created_at: String,
     updated_at: String,
 }
@@ -69,7 +76,9 @@ impl From<ApiKey> for View {
             allowed_ips: key.allowed_ips,
             rate_limit: key.rate_limit,
             terms: key.terms.into(),
-            signing: "none",
+            signing: key.access.signing,
+            bearer: key.access.takes_bearer(),
+            freeze_scope: key.access.freeze_scope,
             created_at: rfc3339(key.created_at),
             updated_at: rfc3339(key.updated_at),
         }
@@ -85,13 +94,40 @@ pub(crate) fn masked(key: &ApiKey) -> String {
     format!("{start}{}{separator}…{}", key.id, key.hint)
 }
 
-/// A key with what is left of its quotas.
+/// A key with what is left of its quotas, and what is frozen of it.
 #[derive(Serialize)]
 pub struct Shown {
     #[serde(flatten)]
     view: View,
     #[serde(flatten)]
     left: Left,
+    frozen: Frozen,
+    /// Until when a secret that was rotated away still works.
+    grace_ends_at: Option<String>,
+}
+
+/// What bad signatures have frozen of a key.
+#[derive(Serialize)]
+struct Frozen {
+    /// The key, wherever it is used from, until it is thawed.
+    everywhere: bool,
+    /// Networks from which it is refused.
+    sources: Vec<FrozenSource>,
+}
+
+/// A network from which a key is refused for a time.
+#[derive(Serialize)]
+struct FrozenSource {
+    network: String,
+    until: String,
+}
+
+impl Frozen {
+    fn of(context: &Context, key: &ResourceId) -> Self {
+        let found = context.state().freezes.of(key, context.now_ms());
+        let source = |(network, until)| FrozenSource { network, until: rfc3339(until) };
+        Self { everywhere: found.everywhere, sources: found.sources.into_iter().map(source).collect() }
+    }
 }
 
 impl Shown {
@@ -100,40 +136,9 @@ impl Shown {
     pub fn of(context: &Context, key: ApiKey) -> Self {
         let payer = owner(OwnerKind::Key, key.id.as_str());
         let left = Left::of(context, &payer, &key.terms.quota, false);
-        Self { view: key.into(), left }
-    }
-}
-
-/// A key with its text, as shown once.
-#[derive(Serialize)]
-pub struct Revealed {
-    key: String,
-    #[serde(flatten)]
-    view: View,
-}
-
-/// A new secret for the key `id`: its text, its keyed hash and its hint.
-pub(crate) struct NewSecret {
-    /// The text, to be shown once.
-    pub(crate) text: Secret<String>,
-    /// Its keyed hash.
-    pub(crate) hmac: [u8; 32],
-    /// Its last characters.
-    pub(crate) hint: String,
-}
-
-impl NewSecret {
-    pub(crate) fn mint(context: &Context, kind: KeyKind, id: &ResourceId) -> Answer<Self> {
-        let text = key_text::mint(kind, id, context.state().chance());
-        let parsed = key_text::parse(text.expose());
-        let parsed = parsed.ok_or_else(|| Refusal::internal("a new key does not read back"))?;
-        let hmac = context.store().key_ring().hmac_secret(parsed.secret);
-        let hint = key_text::hint(text.expose());
-        Ok(Self { text, hmac, hint })
-    }
-
-    fn reveal(self, key: ApiKey) -> Revealed {
-        Revealed { key: self.text.expose().clone(), view: key.into() }
+        let frozen = Frozen::of(context, &key.id);
+        let grace_ends_at = check::written(key.access.grace_ends(context.now_ms()));
+        Self { view: key.into(), left, frozen, grace_ends_at }
     }
 }
 
@@ -181,6 +186,14 @@ async fn change(
     let key = changed?.ok_or_else(|| Refusal::new(Code::NotFound))?;
     context.audit(verb, id.as_str());
     Ok(key)
+}
+
+/// Checks that a key of this kind may prove who it is in this way.
+fn check_access(kind: KeyKind, access: &KeyAccess) -> Answer<()> {
+    if kind == KeyKind::Trial && access.signing != Signing::None {
+        return Err(Refusal::invalid("signing", "`signing`: trial keys do not sign requests."));
+    }
+    Ok(())
 }
 
 /// Checks that the user named in a body exists within `scope`, the key's tenant.

@@ -1,13 +1,17 @@
-//! `POST /api/v1/admin/api-keys/{id}/rotate`: a new secret for the same id, shown in this answer only.
+//! `POST /api/v1/admin/api-keys/{id}/rotate`: new secrets for the same id, shown in this answer only.
 
 use axum::response::IntoResponse;
-use model::Code;
+use model::resource::Signing;
 use serde::Deserialize;
 
-use super::{NewSecret, change, find};
+use super::secret::{self, NewSecret};
+use super::{change, find};
 use crate::answer::{Answer, Refusal, ok};
 use crate::api::body::{Id, QueryString};
 use crate::api::context::Context;
+
+/// The longest grace period: a year.
+const MOST_GRACE_HOURS: u32 = 8_784;
 
 /// How to rotate.
 #[derive(Deserialize)]
@@ -16,27 +20,36 @@ pub struct How {
     grace_period_hours: Option<u32>,
 }
 
-/// Rotates the secret; the old one stops working at once.
+/// Rotates the secrets: the bearer's, and the signing secret where the key signs. The old ones work until
+/// the grace period ends, by default not at all. Whatever was frozen is thawed.
 ///
 /// # Errors
-/// `NOT_FOUND`; `CONFLICT` for a revoked key; `UNSUPPORTED_FEATURE` for a grace period.
+/// `NOT_FOUND`; `CONFLICT` for a revoked key; `INVALID_REQUEST` for too long a grace period.
 pub async fn handler(
     context: Context,
     Id(id): Id,
     QueryString(how): QueryString<How>,
 ) -> Answer<impl IntoResponse> {
-    if how.grace_period_hours.is_some_and(|hours| hours > 0) {
-        let message =
-            "A grace period does not exist yet in this version: the old secret stops working at once.";
-        return Err(Refusal::because(Code::UnsupportedFeature, message));
+    let now = context.now_ms();
+    let hours = how.grace_period_hours.unwrap_or(0);
+    if hours > MOST_GRACE_HOURS {
+        let message = format!("`grace_period_hours`: at most {MOST_GRACE_HOURS} are possible.");
+        return Err(Refusal::invalid("grace_period_hours", message));
     }
+    let until = (hours > 0).then(|| now + u64::from(hours) * 3_600_000);
     let kind = find(&context, &id).await?.kind;
-    let secret = NewSecret::mint(&context, kind, &id)?;
+    let fresh = NewSecret::mint(&context, kind, &id)?;
+    let signing = secret::mint_signing(&context);
     let key = change(&context, &id, "api-key.rotate", |key| {
-        key.secret_hmac = secret.hmac;
-        key.hint.clone_from(&secret.hint);
+        key.access.retire_bearer(key.secret_hmac, until, now);
+        key.secret_hmac = fresh.hmac;
+        key.hint.clone_from(&fresh.hint);
+        if key.access.signing != Signing::None {
+            key.access.renew_signing(signing, until, now);
+        }
         Ok(())
     })
     .await?;
-    Ok(ok(secret.reveal(key)))
+    context.state().freezes.thaw(&id);
+    Ok(ok(fresh.reveal(&context, key)))
 }

@@ -1,12 +1,15 @@
 //! `PATCH /api/v1/admin/api-keys/{id}`: changes the fields that are given; `null` clears one.
 
 use axum::response::IntoResponse;
+use model::Secret;
+use model::clock::EpochMs;
 use model::quota::Quota;
 use model::resource::terms::{StrictUnary, WhenExhausted};
-use model::resource::{ApiKey, RateLimit};
+use model::resource::{ApiKey, FreezeScope, RateLimit, Signing};
 use serde::Deserialize;
 
-use super::{View, change, named_user, scope_of};
+use super::secret::{self, Revealed};
+use super::{View, change, check_access, named_user, scope_of};
 use crate::answer::{Answer, ok};
 use crate::api::body::{Id, JsonBody};
 use crate::api::check;
@@ -33,9 +36,12 @@ pub struct Body {
     strict_unary: Option<StrictUnary>,
     when_exhausted: Option<WhenExhausted>,
     idempotency: Option<bool>,
+    signing: Option<Signing>,
+    bearer: Option<bool>,
+    freeze_scope: Option<FreezeScope>,
 }
 
-/// Changes the key.
+/// Changes the key. One that begins to sign gets its signing secret, shown in this answer only.
 ///
 /// # Errors
 /// `NOT_FOUND`; `CONFLICT` for a revoked key; `INVALID_REQUEST` names the field.
@@ -53,6 +59,14 @@ pub async fn handler(
         Some(group) => Some(parties::group(&context, Some(group)).await?),
         None => None,
     };
+    let access = AccessChange {
+        signing: body.signing,
+        bearer: body.bearer,
+        freeze_scope: body.freeze_scope,
+        secret: secret::mint_signing(&context),
+        now: context.now_ms(),
+    };
+    let mut begins_to_sign = false;
     let key = change(&context, &id, "api-key.update", |key| {
         if let Some(group) = new_group {
             key.group_id = group;
@@ -60,10 +74,43 @@ pub async fn handler(
         if let Some(owner) = new_owner {
             key.user_id = owner;
         }
+        begins_to_sign = access.apply(key)?;
         edit(key, body)
     })
     .await?;
-    Ok(ok(View::from(key)))
+    if begins_to_sign {
+        return Ok(ok(Revealed::signing_only(&context, key)).into_response());
+    }
+    Ok(ok(View::from(key)).into_response())
+}
+
+/// What is to change of how a key proves who it is.
+struct AccessChange {
+    signing: Option<Signing>,
+    bearer: Option<bool>,
+    freeze_scope: Option<FreezeScope>,
+    /// For a key that begins to sign.
+    secret: Secret<String>,
+    now: EpochMs,
+}
+
+impl AccessChange {
+    /// Says whether the key begins to sign with this.
+    fn apply(self, key: &mut ApiKey) -> Answer<bool> {
+        let access = &mut key.access;
+        access.bearer = self.bearer.unwrap_or(access.bearer);
+        access.freeze_scope = self.freeze_scope.unwrap_or(access.freeze_scope);
+        access.signing = self.signing.unwrap_or(access.signing);
+        check_access(key.kind, access)?;
+        if access.signing == Signing::None {
+            access.secrets.clear();
+        }
+        let begins = access.signing != Signing::None && access.secrets.is_empty();
+        if begins {
+            access.renew_signing(self.secret, None, self.now);
+        }
+        Ok(begins)
+    }
 }
 
 fn edit(key: &mut ApiKey, body: Body) -> Answer<()> {

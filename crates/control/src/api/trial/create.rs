@@ -5,12 +5,12 @@ use model::ResourceId;
 use model::clock::rfc3339;
 use model::quota::{Period, Quota, Unit};
 use model::resource::key::{DEFAULT_GROUP, KeyStatus};
-use model::resource::{ApiKey, KeyKind, KeyTerms, RateLimit};
+use model::resource::{ApiKey, KeyAccess, KeyKind, KeyTerms, RateLimit};
 use serde::{Deserialize, Serialize};
 
 use super::label;
 use crate::answer::{Answer, Refusal, created};
-use crate::api::api_keys::NewSecret;
+use crate::api::api_keys::secret::NewSecret;
 use crate::api::body::JsonBody;
 use crate::api::check;
 use crate::api::context::Context;
@@ -86,6 +86,7 @@ pub async fn handler(context: Context, JsonBody(body): JsonBody<Body>) -> Answer
         allowed_ips: Vec::new(),
         rate_limit: RateLimit::default(),
         terms: KeyTerms { quota, ..KeyTerms::default() },
+        access: KeyAccess::default(),
         created_at: now_ms,
         updated_at: now_ms,
         id,
