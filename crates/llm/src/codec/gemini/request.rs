@@ -4,6 +4,7 @@ use model::Rejection;
 
 use super::{OWN, content, each, member, member_text, schema_in};
 use crate::codec::{Addressed, invalid, read, unsupported};
+use crate::json_writer::JsonWriter;
 use crate::members;
 use crate::neutral::{
     Block, Effort, Ext, Format, Part, Raw, Request, Role, Thinking, Tool, ToolChoice, ToolKind, Turn,
@@ -88,7 +89,9 @@ fn tools(raw: &str, request: &mut Request) {
             request.tools.push(tool);
         }
         _ => {
-            let whole = format!("{{\"{name}\":{value}}}");
+            let mut whole = JsonWriter::new();
+            whole.object(|json| json.raw_member(name, value));
+            let whole = whole.into_string();
             request.tools.push(blank(name, ToolKind::Foreign(OWN, Raw::new(whole))));
         }
     });

@@ -15,7 +15,7 @@ pub(super) use settings_out::thinks_adaptively;
 use model::Rejection;
 
 use super::sse::SseDecoder;
-use super::{Addressed, Asked, Codec, Source, StreamDecoder, StreamEncoder, Target};
+use super::{Addressed, Asked, Codec, Source, StreamDecoder, StreamEncoder, Target, unsupported};
 use crate::json_writer::JsonWriter;
 use crate::neutral::{Cache, Dialect, Losses, Reply, Request, Stop};
 
@@ -27,7 +27,15 @@ pub(super) struct Messages;
 
 impl Codec for Messages {
     fn decode_request(&self, body: &str, _: &Addressed<'_>) -> Result<Request, Rejection> {
-        request::decode(body)
+        let request = request::decode(body)?;
+        // Claude Code sends the request again without them, and tells its user why (clients reference).
+        match request.ext.get(OWN, "safeguards") {
+            Some(_) => {
+                let message = "`safeguards` cannot be evaluated by the provider of this model.";
+                Err(unsupported(message, "safeguards"))
+            }
+            None => Ok(request),
+        }
     }
 
     fn encode_request(
@@ -91,5 +99,22 @@ fn stop_name(stop: &Stop) -> &'static str {
         Stop::Refusal | Stop::Filter => "refusal",
         Stop::Pause => "pause_turn",
         Stop::End => "end_turn",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn safeguards_are_refused_by_name() {
+        let body =
+            r#"{"model":"m","max_tokens":1,"messages":[],"safeguards":[{"type":"dangerous_tool_use"}]}"#;
+        let refused = Messages.decode_request(body, &Addressed::default()).unwrap_err();
+        assert_eq!(
+            (refused.code, refused.param.as_deref()),
+            (model::Code::UnsupportedFeature, Some("safeguards"))
+        );
+        assert!(refused.message.contains("safeguards"), "{}", refused.message);
     }
 }
