@@ -18,6 +18,8 @@ mod configuration;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod dialects;
+#[cfg(test)]
 mod dispatch;
 #[cfg(test)]
 mod drain;

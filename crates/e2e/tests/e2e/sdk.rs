@@ -42,6 +42,7 @@ async fn prepare() -> Result<(Stage, Upstream, Value)> {
     let mut plan = json!({
         "url": stage.gateway.url(), "key": stage.key, "narrow_key": narrow,
         "chat_model": "demo-chat", "embedding_model": "demo-embed", "moderation_model": "demo-moderation",
+        "translated": [],
         "silent_chat": "silent-openai_chat", "off_chat": "off-openai_chat",
         "silent_messages": "silent-anthropic_messages", "off_messages": "off-anthropic_messages",
     });
@@ -86,9 +87,16 @@ const REFUSED: [Proof; 4] = [
 async fn run(program: &Path, script: &Path, plan: &Value) -> Result<()> {
     let mut command = Command::new(program);
     command.arg(script).arg(plan.to_string()).kill_on_drop(true);
-    for name in
-        ["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"]
-    {
+    for name in [
+        "OPENAI_API_KEY",
+        "ANTHROPIC_API_KEY",
+        "GEMINI_API_KEY",
+        "GOOGLE_API_KEY",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "http_proxy",
+        "https_proxy",
+    ] {
         command.env_remove(name);
     }
     let output =
@@ -133,4 +141,19 @@ async fn the_openai_node_sdk_works() -> Result<()> {
 async fn the_anthropic_node_sdk_works() -> Result<()> {
     run_node("anthropic.mjs").await?;
     REFUSED[3].held("all three, with their codes")
+}
+
+#[tokio::test]
+async fn the_openai_python_sdk_has_its_responses() -> Result<()> {
+    run_python("openai_responses.py").await
+}
+
+#[tokio::test]
+async fn the_google_python_sdk_is_served_and_refused_in_its_own_terms() -> Result<()> {
+    run_python("google_genai.py").await
+}
+
+#[tokio::test]
+async fn the_google_node_sdk_works() -> Result<()> {
+    run_node("google.mjs").await
 }

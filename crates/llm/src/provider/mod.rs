@@ -39,6 +39,9 @@ pub struct Preset {
     /// Its base URL for OpenAI's dialect, where that is not its first one.
     #[serde(default)]
     pub openai_base_url: Option<String>,
+    /// Its base URL for Gemini's dialect, where that is not its first one.
+    #[serde(default)]
+    pub gemini_base_url: Option<String>,
     /// Whether it has OpenAI's Responses besides Chat Completions.
     #[serde(default)]
     pub responses: bool,
@@ -189,6 +192,7 @@ impl Preset {
             // Whoever names Google's compatible endpoint means it.
             (Family::OpenAi, Some(own)) if own.trim_end_matches('/').ends_with("/openai") => Some(own),
             (Family::Anthropic, None) => self.anthropic_base_url.as_deref(),
+            (Family::Gemini, None) => self.gemini_base_url.as_deref(),
             _ => None,
         }
     }

@@ -1,4 +1,4 @@
-//! The built-in simulated provider: it answers both dialects, the same way every time.
+//! The built-in simulated provider: it answers every dialect of callers, the same way every time.
 //!
 //! It is reached through `egress` like any other provider, over a pipe in place of a socket, so
 //! that a newcomer's first request and a test's worst case take the real path. It must not know
@@ -9,6 +9,7 @@ mod chat;
 mod completions;
 mod embeddings;
 mod fields;
+mod gemini;
 mod messages;
 mod models;
 mod moderations;
@@ -16,6 +17,7 @@ mod plan;
 mod refusal;
 mod reply;
 mod rerank;
+mod responses;
 mod script;
 mod text;
 mod tool;
@@ -98,7 +100,12 @@ fn answer(head: &request::Parts, body: &Bytes) -> Reply {
 
 fn route(head: &request::Parts, body: &Bytes) -> Result<Reply, Refusal> {
     let path = head.uri.path();
-    let path = path.strip_prefix("/v1").unwrap_or(path);
+    let path = path.strip_prefix("/v1beta").or_else(|| path.strip_prefix("/v1")).unwrap_or(path);
+    if let Some(action) = path.strip_prefix("/models/").filter(|action| action.contains(':')) {
+        only(Method::POST, head)?;
+        let events = head.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "alt=sse"));
+        return gemini::answer(action, events, &Fields::parse(body)?);
+    }
     if let Some(model) = path.strip_prefix("/models") {
         return only(Method::GET, head)
             .and_then(|()| models::answer(model.trim_start_matches('/'), &head.headers));
@@ -109,6 +116,8 @@ fn route(head: &request::Parts, body: &Bytes) -> Result<Reply, Refusal> {
         "/embeddings" => embeddings::answer,
         "/moderations" => moderations::answer,
         "/rerank" => rerank::answer,
+        "/responses" => responses::answer,
+        "/responses/input_tokens" => responses::count_tokens,
         "/messages" => messages::answer,
         "/messages/count_tokens" => messages::count_tokens,
         _ => {

@@ -12,6 +12,10 @@ pub enum Dialect {
     OpenAi,
     /// `{"type":"error","error":{type,message}}`.
     Anthropic,
+    /// OpenAI's; within a stream the two events that end a failed response.
+    Responses,
+    /// `{"error":{code,message,status}}`.
+    Gemini,
 }
 
 impl Dialect {
@@ -24,7 +28,10 @@ impl Dialect {
         {
             return Self::Anthropic;
         }
-        Self::OpenAi
+        if path.contains(':') || path.starts_with("/v1beta") {
+            return Self::Gemini;
+        }
+        if path.starts_with("/responses") { Self::Responses } else { Self::OpenAi }
     }
 }
 
@@ -65,7 +72,10 @@ impl Refusal {
     /// The error as the dialect writes it, in an answer or inside a stream.
     pub fn body(&self, dialect: Dialect) -> Value {
         match dialect {
-            Dialect::OpenAi => json!({"error": {
+            Dialect::Gemini => json!({"error": {
+                "code": self.status, "message": self.message, "status": google_status(self.status),
+            }}),
+            Dialect::OpenAi | Dialect::Responses => json!({"error": {
                 "message": self.message,
                 "type": openai_type(self.status),
                 "param": self.param,
@@ -83,6 +93,20 @@ impl Refusal {
     pub fn reply(&self, dialect: Dialect) -> Reply {
         let reply = Reply::json(self.status, &self.body(dialect));
         Reply { retry_after: self.retry_after, ..reply }
+    }
+}
+
+/// Google's `status` for a status (google.rpc.Code).
+fn google_status(status: u16) -> &'static str {
+    match status {
+        400 => "INVALID_ARGUMENT",
+        401 => "UNAUTHENTICATED",
+        403 => "PERMISSION_DENIED",
+        404 => "NOT_FOUND",
+        429 => "RESOURCE_EXHAUSTED",
+        503 => "UNAVAILABLE",
+        504 => "DEADLINE_EXCEEDED",
+        _ => "INTERNAL",
     }
 }
 

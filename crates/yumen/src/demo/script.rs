@@ -38,7 +38,15 @@ impl<P: Fn(usize) -> String + Send + Sync + 'static> Script<P> {
 fn error_event(dialect: Dialect, status: u16) -> String {
     let body = Refusal::new(status, "The demo provider was asked to fail.").body(dialect);
     match dialect {
-        Dialect::OpenAi => format!("data: {body}\n\n"),
+        Dialect::Responses => {
+            let failed = serde_json::json!({"type": "response.failed", "sequence_number": 99_999,
+                "response": {"id": "resp_demo", "object": "response", "status": "failed", "error": body["error"],
+                    "output": []}});
+            let error =
+                serde_json::json!({"type": "error", "sequence_number": 99_998, "error": body["error"]});
+            format!("event: error\ndata: {error}\n\nevent: response.failed\ndata: {failed}\n\n")
+        }
+        Dialect::OpenAi | Dialect::Gemini => format!("data: {body}\n\n"),
         Dialect::Anthropic => format!("event: error\ndata: {body}\n\n"),
     }
 }
