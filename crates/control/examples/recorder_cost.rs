@@ -123,6 +123,7 @@ impl Shared {
             own_us: 180,
             revision: 7,
             program: None,
+            translation: None,
             signature: None,
         }
     }

@@ -288,6 +288,7 @@ pub(crate) fn record(n: usize) -> RequestRecord {
         own_us: 41,
         revision: 3,
         program: None,
+        translation: None,
         signature: None,
     }
 }

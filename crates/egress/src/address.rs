@@ -20,12 +20,14 @@ pub enum Class {
     RemoteAuth,
     /// A registry that lists backends or fetches keys.
     Registry,
+    /// A picture or document that a caller names by its address.
+    Media,
 }
 
 impl Class {
     /// Every class, for tests and tables.
-    pub const ALL: [Class; 5] =
-        [Class::Provider, Class::Backend, Class::Webhook, Class::RemoteAuth, Class::Registry];
+    pub const ALL: [Class; 6] =
+        [Class::Provider, Class::Backend, Class::Webhook, Class::RemoteAuth, Class::Registry, Class::Media];
 
     /// The class in error texts and logs.
     #[must_use]
@@ -36,6 +38,7 @@ impl Class {
             Self::Webhook => "webhook",
             Self::RemoteAuth => "remote-auth",
             Self::Registry => "registry",
+            Self::Media => "media",
         }
     }
 }

@@ -10,6 +10,7 @@ mod unary;
 use bytes::Bytes;
 use model::{Rejection, Usage};
 
+use crate::codec::Translation;
 use crate::dialect::Findings;
 use crate::failure::UpstreamFailure;
 use crate::peek::{Call, Framing};
@@ -18,14 +19,15 @@ use crate::surface::Surface;
 
 /// Reads one answer. Feed it every piece of the body with [`Scanner::push`] and end with
 /// [`Scanner::flush`]; ask the rest at any time.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Scanner(Mode);
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Mode {
     Stream(Box<stream::Stream>),
     Array(Box<array::Array>),
     Unary(Box<unary::Unary>),
+    Translated(Box<Translation>),
 }
 
 impl Scanner {
@@ -58,6 +60,29 @@ impl Scanner {
         Self(Mode::Unary(Box::new(unary::Unary::new(surface, quirks))))
     }
 
+    /// For an answer in another dialect than its caller's: what is to be sent on is its translation.
+    #[must_use]
+    pub fn translated(translation: Translation) -> Self {
+        Self(Mode::Translated(Box::new(translation)))
+    }
+
+    /// Whether what is sent on is a translation.
+    #[must_use]
+    pub fn is_translated(&self) -> bool {
+        matches!(self.0, Mode::Translated(_))
+    }
+
+    /// A scanner that has read the same; `None` of a translation, which holds more than it has read.
+    #[must_use]
+    pub fn fork(&self) -> Option<Self> {
+        Some(Self(match &self.0 {
+            Mode::Stream(stream) => Mode::Stream(stream.clone()),
+            Mode::Array(array) => Mode::Array(array.clone()),
+            Mode::Unary(unary) => Mode::Unary(unary.clone()),
+            Mode::Translated(_) => return None,
+        }))
+    }
+
     /// Reads the next piece and returns what is to be sent on: the same bytes, or fewer or more of
     /// them where an event that may have to be cut out is held back until it is whole.
     ///
@@ -68,6 +93,7 @@ impl Scanner {
         match &mut self.0 {
             Mode::Stream(stream) => stream.push(chunk),
             Mode::Array(array) => array.push(chunk),
+            Mode::Translated(translation) => translation.push(&chunk),
             Mode::Unary(unary) => {
                 unary.push(&chunk);
                 Ok(chunk)
@@ -82,6 +108,7 @@ impl Scanner {
         match &mut self.0 {
             Mode::Stream(stream) => stream.flush(),
             Mode::Array(_) | Mode::Unary(_) => Bytes::new(),
+            Mode::Translated(translation) => translation.flush(),
         }
     }
 
@@ -91,6 +118,7 @@ impl Scanner {
     pub fn content_begun(&self) -> bool {
         match &self.0 {
             Mode::Unary(unary) => unary.content_begun(),
+            Mode::Translated(translation) => translation.content_begun(),
             _ => self.findings().is_some_and(|findings| findings.content_begun),
         }
     }
@@ -100,6 +128,7 @@ impl Scanner {
     pub fn failure(&self) -> Option<&UpstreamFailure> {
         match &self.0 {
             Mode::Unary(unary) => unary.failure(),
+            Mode::Translated(translation) => translation.failure(),
             _ => self.findings()?.failure.as_ref(),
         }
     }
@@ -112,6 +141,7 @@ impl Scanner {
             Mode::Stream(stream) => stream.findings().terminal,
             Mode::Array(array) => array.is_complete(),
             Mode::Unary(unary) => unary.is_closed(),
+            Mode::Translated(translation) => translation.is_whole(),
         }
     }
 
@@ -122,6 +152,7 @@ impl Scanner {
             Mode::Stream(stream) => stream.usage(),
             Mode::Array(array) => array.usage(),
             Mode::Unary(unary) => unary.usage(),
+            Mode::Translated(translation) => translation.usage(),
         }
     }
 
@@ -131,6 +162,7 @@ impl Scanner {
     pub fn content_bytes(&self) -> u64 {
         match &self.0 {
             Mode::Unary(unary) => unary.bytes(),
+            Mode::Translated(translation) => translation.content_bytes(),
             _ => self.findings().map_or(0, |findings| findings.content_bytes),
         }
     }
@@ -147,7 +179,10 @@ impl Scanner {
     /// The number of the last event, where events are numbered.
     #[must_use]
     pub fn last_sequence(&self) -> u64 {
-        self.findings().map_or(0, |findings| findings.sequence)
+        match &self.0 {
+            Mode::Translated(translation) => translation.last_sequence(),
+            _ => self.findings().map_or(0, |findings| findings.sequence),
+        }
     }
 
     /// Of an answer that is an array: what must stand before one more element, `None` where none can follow.
@@ -164,7 +199,7 @@ impl Scanner {
         match &self.0 {
             Mode::Stream(stream) => Some(stream.findings()),
             Mode::Array(array) => Some(array.findings()),
-            Mode::Unary(_) => None,
+            Mode::Unary(_) | Mode::Translated(_) => None,
         }
     }
 }

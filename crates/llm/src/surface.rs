@@ -9,6 +9,8 @@ pub use gemini::percent_decoded;
 use http::HeaderMap;
 use serde::Deserialize;
 
+use crate::neutral::Dialect;
+
 /// A family of dialects: what surfaces and providers are matched by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -77,7 +79,46 @@ pub enum Surface {
     ConverseStream,
 }
 
+impl Family {
+    /// The dialects of chat in the family, the one that most providers speak first.
+    #[must_use]
+    pub fn dialects(self) -> &'static [Dialect] {
+        match self {
+            Self::OpenAi => &[Dialect::OpenAiChat, Dialect::OpenAiResponses],
+            Self::Anthropic => &[Dialect::AnthropicMessages],
+            Self::Gemini => &[Dialect::Gemini],
+            Self::Bedrock => &[Dialect::BedrockConverse],
+        }
+    }
+}
+
 impl Surface {
+    /// The dialect of chat that it is spoken to in; `None` for what is no chat, and cannot be translated.
+    #[must_use]
+    pub fn dialect(self) -> Option<Dialect> {
+        match self {
+            Self::ChatCompletions => Some(Dialect::OpenAiChat),
+            Self::Responses => Some(Dialect::OpenAiResponses),
+            Self::Messages => Some(Dialect::AnthropicMessages),
+            Self::GenerateContent | Self::StreamGenerateContent => Some(Dialect::Gemini),
+            _ => None,
+        }
+    }
+
+    /// The surface at which providers of `dialect` are called, for a stream or for a whole answer.
+    #[must_use]
+    pub fn of_dialect(dialect: Dialect, stream: bool) -> Option<Self> {
+        match dialect {
+            Dialect::OpenAiChat => Some(Self::ChatCompletions),
+            Dialect::OpenAiResponses => Some(Self::Responses),
+            Dialect::AnthropicMessages => Some(Self::Messages),
+            Dialect::Gemini if stream => Some(Self::StreamGenerateContent),
+            Dialect::Gemini => Some(Self::GenerateContent),
+            Dialect::BedrockConverse if stream => Some(Self::ConverseStream),
+            Dialect::BedrockConverse => Some(Self::Converse),
+        }
+    }
+
     /// How many there are: of callers, and of providers alone.
     pub const EVERY: usize = Self::ALL.len() + Self::OF_PROVIDERS.len();
 

@@ -71,8 +71,30 @@ pub struct RequestRecord {
     pub revision: u64,
     /// What the caller's program says of itself; `None` where it says nothing.
     pub program: Option<Box<ProgramFacts>>,
+    /// How it was translated, if the account speaks another dialect than the caller.
+    pub translation: Option<Box<Translation>>,
     /// Which step of checking a signature refused the request.
     pub signature: Option<Box<SignatureNote>>,
+}
+
+/// How a request was translated for the account that answered last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Translation {
+    /// The account's dialect (`anthropic_messages`, `bedrock_converse`, …).
+    pub dialect: &'static str,
+    /// What was not carried over.
+    pub losses: Vec<Lost>,
+}
+
+/// Something that a translation could not carry over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Lost {
+    /// Where it stood, in the caller's words.
+    pub path: Box<str>,
+    /// Why.
+    pub reason: &'static str,
+    /// Whether the answer may be another one for it; if not, it concerns cost, caching or bookkeeping.
+    pub matters: bool,
 }
 
 /// What a client program says of itself and of what a request is for, in headers of its own: names of ours

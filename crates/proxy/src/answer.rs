@@ -34,6 +34,8 @@ const TOKEN_WINDOW: WindowNames = [
     HeaderName::from_static("x-ratelimit-reset-tokens"),
 ];
 const RESETS_AT: HeaderName = HeaderName::from_static("x-yumen-resets-at");
+/// Says that the account speaks another dialect, and what was lost for that.
+const TRANSLATION: HeaderName = HeaderName::from_static("x-yumen-translation");
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// What the headers of every answer say of its request, for an answer that is written without it.
@@ -76,6 +78,9 @@ impl Stamp {
 /// Writes the ids into the headers of an answer, and the limits where a permit was taken.
 pub(crate) fn stamp(exchange: &Exchange, headers: &mut HeaderMap) {
     Stamp::of(exchange).write(headers);
+    if let Some(translation) = &exchange.record.translation {
+        headers.insert(TRANSLATION, crate::translate::summary(translation));
+    }
 }
 
 /// Writes the ids into the headers of an answer.

@@ -18,7 +18,7 @@ use crate::dispatch::{Begun, Chosen, Passed, Stopped};
 use crate::exchange::{Exchange, Serving};
 use crate::failure::{self, Class, Failure};
 use crate::request::Outbound;
-use crate::upstream;
+use crate::{translate, upstream};
 
 /// An error answer is read up to here; what is longer is no error answer.
 const ERROR_BODY_BYTES: usize = 64 << 10;
@@ -45,7 +45,12 @@ pub(crate) async fn run(
 ) -> Outcome {
     let offer = &model.offers[chosen.offer];
     open(exchange, offer, chosen);
-    let request = match write(exchange, offer, outbound) {
+    let written = match offer.uri(outbound.call.surface) {
+        Some(_) => write(exchange, offer, outbound),
+        // Boxed: it is the longer way, and would otherwise widen every call.
+        None => Box::pin(translate::write(exchange, offer, outbound)).await,
+    };
+    let request = match written {
         Ok(request) => request,
         Err(rejection) => return judged(exchange, offer, failure::refused(rejection)),
     };
@@ -89,6 +94,9 @@ async fn journal(exchange: &mut Exchange, offer: &Offer) -> Result<(), Rejection
 fn open(exchange: &mut Exchange, offer: &Offer, chosen: Chosen) {
     exchange.record.upstream = Some(Arc::clone(&offer.upstream.name));
     exchange.record.upstream_model = Some(Arc::clone(&offer.upstream_model));
+    // An attempt before this one may have been translated.
+    exchange.translating = None;
+    exchange.record.translation = None;
     // Most requests need no second one.
     exchange.record.attempts.reserve_exact(1);
     exchange.record.attempts.push(Attempt {
@@ -166,16 +174,16 @@ async fn begin(
     response: Response<egress::Answer>,
     came: Instant,
 ) -> Outcome {
-    let (head, mut answer) = response.into_parts();
+    let (mut head, mut answer) = response.into_parts();
     if let Err(rejection) = upstream::check_encoding(&head.headers) {
         return judged(exchange, offer, failure::ambiguous(rejection));
     }
     let call = outbound.call;
     let quirks = &offer.upstream.preset.quirks;
-    let mut scanner = if call.stream {
-        Scanner::of_stream(call, quirks, asks_usage(offer, outbound))
-    } else {
-        Scanner::unary(call.surface, quirks)
+    let mut scanner = match exchange.translating.take() {
+        Some(translating) => translating.scanner(exchange, &mut head, quirks, call),
+        None if call.stream => Scanner::of_stream(call, quirks, asks_usage(offer, outbound)),
+        None => Scanner::unary(call.surface, quirks),
     };
     let held = hold(&mut answer, &mut scanner, call.stream).await;
     exchange.waited += came.elapsed();
@@ -261,6 +269,11 @@ async fn refused(
         return judged(exchange, offer, failure);
     }
     close(exchange, offer, &mut failure);
+    if exchange.translating.is_some() {
+        // Its words, dressed for the caller: the body is in a dialect that the caller does not read.
+        failure.rejection.message = failed.message.into();
+        return Outcome::Stop(Stopped::Rejected(failure.rejection));
+    }
     Outcome::Stop(Stopped::Passed(Passed {
         status: head.status,
         headers: head.headers,

@@ -284,8 +284,10 @@ impl Belongings {
     /// Whether usage that was stated is the last word. Messages state some as they begin, too, and Gemini
     /// with every chunk.
     fn is_final(&self) -> bool {
+        // What is translated is stated by another dialect than the caller's.
+        let translated = self.scanner.as_ref().is_some_and(Scanner::is_translated);
         let openai = self.surface.is_some_and(|surface| surface.family() == Family::OpenAi);
-        openai || self.scanner.as_ref().is_some_and(Scanner::is_complete)
+        openai && !translated || self.scanner.as_ref().is_some_and(Scanner::is_complete)
     }
 
     /// What `usage` costs the caller at the account that was called last; `None` when nobody knows.

@@ -19,6 +19,7 @@ use crate::exchange::{Exchange, RECORDED_CANDIDATES};
 use crate::failure::Failure;
 use crate::replay::KeptAnswer;
 use crate::request::Outbound;
+use crate::translate;
 use crate::waiting::{self, Patience};
 
 /// How often a request goes on to another account (accounts contract, §3).
@@ -144,12 +145,30 @@ fn choose(exchange: &mut Exchange, model: &Model, surface: Surface, tried: &[usi
         let account = &offer.upstream.account;
         field.push(Standing { priority: account.priority, weight: if open { account.weight } else { 0 } });
     }
+    prefer_own_dialect(model, surface, &mut field);
     loop {
         let index = exchange.worker.with_rng(|rng| weighted(&field, rng))?;
         match take_place(exchange, &model.offers[index], surface, now_ms) {
             Some((slot, ticket)) => return Some(Chosen { offer: index, slot, ticket }),
             // Between looking and taking, another worker took the last place.
             None => field[index].weight = 0,
+        }
+    }
+}
+
+/// Among accounts of the same priority, those that speak the caller's dialect come first: a translation may
+/// lose something.
+fn prefer_own_dialect(model: &Model, surface: Surface, field: &mut [Standing]) {
+    let translated = |index: usize| model.offers[index].uri(surface).is_none();
+    if !(0..field.len()).any(|index| field[index].weight > 0 && translated(index)) {
+        return;
+    }
+    for index in 0..field.len() {
+        let Standing { priority, weight } = field[index];
+        let own =
+            |other: usize| field[other].priority == priority && field[other].weight > 0 && !translated(other);
+        if weight > 0 && translated(index) && (0..field.len()).any(own) {
+            field[index].weight = 0;
         }
     }
 }
@@ -192,7 +211,7 @@ pub(crate) fn reason(exchange: &Exchange, offer: &Offer, surface: Surface, now_m
     if !account.enabled {
         return CandidateReason::Disabled;
     }
-    if offer.uri(surface).is_none() {
+    if offer.uri(surface).is_none() && translate::way(offer, surface, false).is_none() {
         return CandidateReason::OtherDialect;
     }
     if exchange.pinned.as_ref().is_some_and(|pinned| *pinned != account.id) {

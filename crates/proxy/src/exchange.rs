@@ -69,6 +69,8 @@ pub(crate) struct Belongings {
     pub charge: Option<Charge>,
     /// The longest answer to ask an upstream for, in tokens, in place of what the caller asks for.
     pub clamp: Option<u64>,
+    /// How the attempt in progress is translated, until its answer begins.
+    pub translating: Option<Box<crate::translate::Translating>>,
     /// Reads the answer as it passes.
     pub scanner: Option<Scanner>,
     /// How its caller wants the answer signed.
@@ -138,6 +140,7 @@ impl Exchange {
             expected: Usage::default(),
             charge: None,
             clamp: None,
+            translating: None,
             scanner: None,
             reply_signer: None,
             keeping: None,
@@ -332,6 +335,7 @@ fn blank_record(
         own_us: 0,
         revision: catalog.revision,
         program: None,
+        translation: None,
         signature: None,
     }
 }

@@ -41,6 +41,7 @@ mod steps;
 pub mod terms;
 #[cfg(test)]
 mod tests;
+mod translate;
 mod upstream;
 mod waiting;
 mod windows;
@@ -60,6 +61,7 @@ use state::in_flight::InFlight;
 use state::limits::Limits;
 use state::outputs::Outputs;
 use state::replay::Replays;
+use state::seals::Seals;
 use state::signatures::Signatures;
 use state::trials::Trials;
 use telemetry::metric::Metrics;
@@ -107,6 +109,8 @@ pub struct Shared {
     pub homes: Homes,
     /// How the calls of each account went.
     pub trials: Trials,
+    /// What providers want back with calls of tools, for callers who cannot carry it.
+    pub seals: Arc<Seals<llm::codec::Seals>>,
     /// Holds and settles money.
     pub meter: Arc<dyn Meter>,
     /// Where finished requests are reported.

@@ -69,6 +69,30 @@ pub(crate) fn request(
     Ok(request)
 }
 
+/// A request that was written anew, in another dialect than its caller's: nothing of the caller's head
+/// means anything in it.
+///
+/// # Errors
+/// The account cannot be called as it is configured.
+pub(crate) fn translated(offer: &Offer, surface: Surface, body: Bytes) -> Result<Box<Request>, Rejection> {
+    let uri = offer.uri(surface).ok_or_else(|| misconfigured("no endpoint for this surface"))?;
+    let mut request = Box::new(http::Request::new(Full::new(body)));
+    *request.method_mut() = http::Method::POST;
+    // Google streams an array unless it is asked for events.
+    let query = (surface == Surface::StreamGenerateContent).then_some("alt=sse");
+    *request.uri_mut() = with_query(uri, query)?;
+    let headers = request.headers_mut();
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if surface.family() == Family::Anthropic {
+        headers.insert(ANTHROPIC_VERSION, HeaderValue::from_static(provider::ANTHROPIC_VERSION));
+    }
+    if let Some((name, value)) = offer.upstream.credential(surface.family()) {
+        headers.insert(name, value.clone());
+    }
+    Ok(request)
+}
+
 /// The account's path with what only the caller knows of it: which stored response, and the version of
 /// Gemini's API.
 fn own_path<'a>(uri: &'a Uri, surface: Surface, asked: &str) -> Result<Cow<'a, Uri>, Rejection> {

@@ -99,6 +99,7 @@ fn sample(n: u64, keys: u64) -> RequestRecord {
         own_us: 180,
         revision: 7,
         program: None,
+        translation: None,
         signature: None,
     }
 }

@@ -4,7 +4,9 @@
 
 mod scratch;
 
-use model::record::{Attempt, Candidate, CandidateReason, Check, ProgramFacts, RequestRecord, SignatureNote};
+use model::record::{
+    Attempt, Candidate, CandidateReason, Check, Lost, ProgramFacts, RequestRecord, SignatureNote, Translation,
+};
 use model::{Code, NanoUsd, RequestId, TraceId, Usage, UsageSource};
 use scratch::{NOW, Scratch, id};
 use store::{Cursor, DailyUsage, PageRequest, RecordFilter, Scope, Store, StoredRecord};
@@ -58,6 +60,10 @@ fn answered(n: u64) -> RequestRecord {
         own_us: 120,
         revision: 4,
         program: Some(Box::new(ProgramFacts(vec![("session", "s-1".into())]))),
+        translation: Some(Box::new(Translation {
+            dialect: "gemini",
+            losses: vec![Lost { path: "logit_bias".into(), reason: "unknown", matters: true }],
+        })),
         signature: None,
     }
 }
@@ -128,6 +134,7 @@ async fn a_record_reads_back_whole() {
     assert_eq!(detail["candidates"][0]["reason"], "circuit_open");
     assert_eq!(detail["checks"][0]["limit"], 60);
     assert_eq!(detail["program"]["session"], "s-1");
+    assert_eq!(detail["translation"]["losses"][0]["path"], "logit_bias");
     assert_eq!((&detail["client_ip"], &detail["revision"]), (&"192.0.2.1".into(), &4.into()));
     assert_eq!((newer.trace_id.as_str(), newer.status), (TRACE, 429));
     assert_eq!((newer.code.as_deref(), newer.cost), (Some("RATE_LIMIT_RPM"), None));

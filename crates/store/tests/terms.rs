@@ -7,7 +7,7 @@ mod scratch;
 use std::sync::Arc;
 
 use model::resource::key::Limit;
-use model::resource::terms::{OnDisconnect, StrictUnary, Unpriced, WhenExhausted};
+use model::resource::terms::{OnDisconnect, StrictUnary, TranslationPolicy, Unpriced, WhenExhausted};
 use model::resource::{GatewayTerms, KeyTerms, OwnerTerms, Party, RateLimit, Role, User};
 use scratch::{NOW, Scratch, account, id, key, quota, terms, user};
 use store::{Cursor, PageRequest, PartyKind, Scope, Store, StoreError};
@@ -36,6 +36,7 @@ async fn a_keys_terms_read_back_and_unset_ones_are_not_written() {
         strict_unary: StrictUnary::Clamp,
         when_exhausted: WhenExhausted::Finish,
         idempotency: true,
+        translation: TranslationPolicy::Strict,
     };
     store.insert_key(&scope, &stored).await.unwrap();
     assert_eq!(store.find_key(&scope, &id(1)).await.unwrap().unwrap().terms, stored.terms);

@@ -296,6 +296,7 @@ pub(crate) mod tests {
             own_us: 41,
             revision: 3,
             program: None,
+            translation: None,
             signature: None,
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use model::quota::Quota;
-use model::resource::terms::{KeyTerms, OnDisconnect, StrictUnary, WhenExhausted};
+use model::resource::terms::{KeyTerms, OnDisconnect, StrictUnary, TranslationPolicy, WhenExhausted};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -127,6 +127,8 @@ pub struct TermsChange {
     pub when_exhausted: Option<WhenExhausted>,
     /// Whether `Idempotency-Key` is obeyed.
     pub idempotency: Option<bool>,
+    /// What happens to requests that an account's dialect cannot say in full.
+    pub translation: Option<TranslationPolicy>,
 }
 
 impl TermsChange {
@@ -144,6 +146,7 @@ impl TermsChange {
             strict_unary: self.strict_unary.unwrap_or(terms.strict_unary),
             when_exhausted: self.when_exhausted.unwrap_or(terms.when_exhausted),
             idempotency: self.idempotency.unwrap_or(terms.idempotency),
+            translation: self.translation.unwrap_or(terms.translation),
         };
         Ok(())
     }
@@ -168,6 +171,7 @@ pub struct TermsView {
     strict_unary: StrictUnary,
     when_exhausted: WhenExhausted,
     idempotency: bool,
+    translation: TranslationPolicy,
 }
 
 impl From<KeyTerms> for TermsView {
@@ -179,6 +183,7 @@ impl From<KeyTerms> for TermsView {
             strict_unary: terms.strict_unary,
             when_exhausted: terms.when_exhausted,
             idempotency: terms.idempotency,
+            translation: terms.translation,
         }
     }
 }

@@ -48,6 +48,8 @@ mod stalls;
 #[cfg(test)]
 mod startup;
 #[cfg(test)]
+mod translation;
+#[cfg(test)]
 mod trial;
 #[cfg(test)]
 mod trust;

@@ -9,6 +9,8 @@ pub struct Asked {
     pub model: String,
     /// Whether a stream shall state usage, in dialects where that must be asked for.
     pub include_usage: bool,
+    /// Whether a stream shall be one JSON array instead of events (Gemini without `alt=sse`).
+    pub as_array: bool,
     /// How many answers were asked for.
     pub choices: u32,
     /// The names of custom tools: their calls are free text for the caller, whatever the provider made
@@ -18,8 +20,6 @@ pub struct Asked {
     pub renamed_tools: Vec<(String, String)>,
     /// Tools that the caller keeps in namespaces.
     pub namespaces: Vec<Namespaced>,
-    /// Whether a stream is one JSON array, as Gemini's callers may have it.
-    pub as_array: bool,
     /// What answers of OpenAI's Responses repeat of the request.
     pub response: Ext,
     /// Members of the request that answers repeat, for its own dialect.

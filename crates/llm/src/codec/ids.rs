@@ -49,6 +49,12 @@ pub fn missing_in_reply(reply: &str, index: usize) -> String {
     format!("call_{}", digits(seed, 36, 13))
 }
 
+/// A short mark of `text`, the same each time.
+#[must_use]
+pub fn mark(text: &str) -> String {
+    digits(hash(&[text.as_bytes()]), 36, 8)
+}
+
 /// FNV-1a, 64 bits: neither version nor machine changes it.
 fn hash(parts: &[&[u8]]) -> u64 {
     let bytes = parts.iter().flat_map(|part| part.iter());

@@ -11,18 +11,24 @@ mod converse;
 pub mod custom;
 mod gemini;
 pub mod ids;
+pub mod media;
 mod messages;
+pub mod names;
 mod read;
 mod responses;
+pub mod restore;
 mod schema;
 pub mod sequence;
 mod sse;
 mod target;
+mod translation;
 
 use model::{Code, Rejection};
 
 pub use asked::Asked;
+pub use restore::{SealKeeper, Seals};
 pub use target::{Addressed, Source, Target};
+pub use translation::Translation;
 
 use crate::failure::UpstreamFailure;
 use crate::neutral::{Dialect, Event, Losses, Reply, Request};
@@ -81,6 +87,11 @@ pub trait StreamDecoder: Send {
 pub trait StreamEncoder: Send {
     /// Writes what `event` means to the caller behind `out`.
     fn encode(&mut self, event: Event, out: &mut Vec<u8>);
+
+    /// The number of the last event, in dialects that number them.
+    fn last_sequence(&self) -> u64 {
+        0
+    }
 }
 
 /// The codec of a dialect. `None` where there is none yet: accounts that speak it serve only callers who

@@ -44,6 +44,17 @@ pub enum WhenExhausted {
     Finish,
 }
 
+/// What happens to requests that an account's dialect cannot say in full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TranslationPolicy {
+    /// They are served, and the answer names what was lost.
+    #[default]
+    Lossy,
+    /// They are refused, naming the fields, where the answer could be another one for it.
+    Strict,
+}
+
 /// On which terms a key is served, beyond its rate limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -63,6 +74,8 @@ pub struct KeyTerms {
     /// Whether `Idempotency-Key` is obeyed on calls to models.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub idempotency: bool,
+    /// What happens to requests that an account's dialect cannot say in full.
+    pub translation: TranslationPolicy,
 }
 
 /// What limits a user, a tenant or a group.

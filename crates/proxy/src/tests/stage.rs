@@ -27,6 +27,7 @@ use state::homes::Homes;
 use state::limits::Limits;
 use state::outputs::Outputs;
 use state::replay::Replays;
+use state::seals::Seals;
 use state::trials::Trials;
 use state::{Blocks, Circuits, InFlight};
 use telemetry::metric::Metrics;
@@ -291,6 +292,7 @@ impl Stage {
             outputs: Outputs::new(),
             homes: Homes::new(),
             trials: Trials::new(),
+            seals: Arc::new(Seals::new()),
             settings,
             meter,
             records: sender,

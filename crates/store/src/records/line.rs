@@ -70,9 +70,26 @@ struct Detail {
     /// Lines written before there was such a thing end here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     program: Option<serde_json::Map<String, serde_json::Value>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    translation: Option<Translation>,
     /// Missing from the lines of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     signature: Option<serde_json::Value>,
+}
+
+/// See [`model::record::Translation`].
+#[derive(Serialize, Deserialize)]
+struct Translation {
+    dialect: String,
+    losses: Vec<Lost>,
+}
+
+/// See [`model::record::Lost`].
+#[derive(Serialize, Deserialize)]
+struct Lost {
+    path: String,
+    reason: String,
+    matters: bool,
 }
 
 /// See [`model::record::Check`].
@@ -172,6 +189,7 @@ fn detail(record: &RequestRecord) -> impl Serialize {
         record.own_us,
         record.revision,
         record.program.as_deref(),
+        record.translation.as_deref(),
         record.signature.as_deref(),
     )
 }

@@ -19,6 +19,7 @@ use state::in_flight::InFlight;
 use state::limits::Limits;
 use state::outputs::Outputs;
 use state::replay::Replays;
+use state::seals::Seals;
 use state::signatures::Signatures;
 use state::trials::Trials;
 use store::Store;
@@ -92,6 +93,7 @@ pub fn shared(settings: &Settings, parts: Parts<'_>, first: &Configuration) -> A
         outputs: Outputs::new(),
         homes: Homes::new(),
         trials: Trials::new(),
+        seals: Arc::new(Seals::new()),
         replays: Replays::new(),
         answers: Arc::new(answers),
         meter: Arc::new(parts.ledger),

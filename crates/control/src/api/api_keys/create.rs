@@ -3,7 +3,7 @@
 use axum::response::IntoResponse;
 use model::quota::Quota;
 use model::resource::key::KeyStatus;
-use model::resource::terms::{KeyTerms, StrictUnary, WhenExhausted};
+use model::resource::terms::{KeyTerms, StrictUnary, TranslationPolicy, WhenExhausted};
 use model::resource::{ApiKey, FreezeScope, KeyAccess, KeyKind, RateLimit, Signing};
 use serde::Deserialize;
 use store::Scope;
@@ -47,6 +47,7 @@ pub struct Body {
     strict_unary: Option<StrictUnary>,
     when_exhausted: Option<WhenExhausted>,
     idempotency: Option<bool>,
+    translation: Option<TranslationPolicy>,
 }
 
 impl Body {
@@ -58,6 +59,7 @@ impl Body {
             strict_unary: self.strict_unary,
             when_exhausted: self.when_exhausted,
             idempotency: self.idempotency,
+            translation: self.translation,
         };
         let mut terms = KeyTerms::default();
         given.apply(&mut terms)?;

@@ -4,7 +4,7 @@ use axum::response::IntoResponse;
 use model::Secret;
 use model::clock::EpochMs;
 use model::quota::Quota;
-use model::resource::terms::{StrictUnary, WhenExhausted};
+use model::resource::terms::{StrictUnary, TranslationPolicy, WhenExhausted};
 use model::resource::{ApiKey, FreezeScope, RateLimit, Signing};
 use serde::Deserialize;
 
@@ -36,6 +36,7 @@ pub struct Body {
     strict_unary: Option<StrictUnary>,
     when_exhausted: Option<WhenExhausted>,
     idempotency: Option<bool>,
+    translation: Option<TranslationPolicy>,
     signing: Option<Signing>,
     bearer: Option<bool>,
     freeze_scope: Option<FreezeScope>,
@@ -136,6 +137,7 @@ fn edit(key: &mut ApiKey, body: Body) -> Answer<()> {
         strict_unary: body.strict_unary,
         when_exhausted: body.when_exhausted,
         idempotency: body.idempotency,
+        translation: body.translation,
     };
     terms.apply(&mut key.terms)
 }

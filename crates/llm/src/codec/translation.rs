@@ -1,0 +1,247 @@
+//! One answer on its way from a provider's dialect into its caller's: bytes in, bytes out, and what the
+//! gateway must know of it besides.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use model::{Rejection, Usage};
+
+use super::restore::{Restorer, restore};
+use super::{Asked, Codec, SealKeeper, Source, StreamDecoder, StreamEncoder, codec, read, unreadable};
+use crate::dialect::failed_base_response;
+use crate::failure::UpstreamFailure;
+use crate::members;
+use crate::neutral::{Delta, Dialect, Event, Losses, PartKind, Stop};
+
+/// A whole answer is read up to here: more than any answer has been seen to have, generated images
+/// included.
+const WHOLE_LIMIT: usize = 64 << 20;
+
+/// Translates one answer.
+pub struct Translation {
+    asked: Asked,
+    keeper: Option<Arc<dyn SealKeeper>>,
+    found: Found,
+    way: Way,
+}
+
+/// What an answer has said so far.
+#[derive(Default)]
+struct Found {
+    content_begun: bool,
+    content_bytes: u64,
+    whole: bool,
+    failure: Option<UpstreamFailure>,
+    usage: Option<Usage>,
+}
+
+/// How the answer comes.
+enum Way {
+    /// Piece by piece.
+    Stream(Box<Stream>),
+    /// Whole.
+    Whole(Whole),
+}
+
+struct Stream {
+    decoder: Box<dyn StreamDecoder>,
+    restorer: Restorer,
+    encoder: Box<dyn StreamEncoder>,
+    events: Vec<Event>,
+}
+
+struct Whole {
+    from: &'static dyn Codec,
+    to: &'static dyn Codec,
+    quirks: crate::provider::Quirks,
+    choices: u32,
+    body: Vec<u8>,
+}
+
+impl Translation {
+    /// Of a stream, from the dialect `from` into the dialect `to`; `None` where one of them has no codec.
+    #[must_use]
+    pub fn of_stream(from: Dialect, to: Dialect, source: &Source<'_>, asked: Asked) -> Option<Self> {
+        let stream = Stream {
+            decoder: codec(from)?.stream_decoder(source),
+            restorer: Restorer::default(),
+            encoder: codec(to)?.stream_encoder(&asked),
+            events: Vec::new(),
+        };
+        Some(Self { asked, keeper: None, found: Found::default(), way: Way::Stream(Box::new(stream)) })
+    }
+
+    /// Of a whole answer.
+    #[must_use]
+    pub fn of_whole(from: Dialect, to: Dialect, source: &Source<'_>, asked: Asked) -> Option<Self> {
+        let whole = Whole {
+            from: codec(from)?,
+            to: codec(to)?,
+            quirks: *source.quirks,
+            choices: source.choices,
+            body: Vec::new(),
+        };
+        Some(Self { asked, keeper: None, found: Found::default(), way: Way::Whole(whole) })
+    }
+
+    /// The same, keeping the seals of its calls.
+    #[must_use]
+    pub fn with_keeper(self, keeper: Arc<dyn SealKeeper>) -> Self {
+        Self { keeper: Some(keeper), ..self }
+    }
+
+    /// Reads the next piece and returns what the caller gets of it; of a whole answer nothing until
+    /// [`Translation::flush`].
+    ///
+    /// # Errors
+    /// `UPSTREAM_INVALID_RESPONSE` where nothing sensible can follow.
+    pub(crate) fn push(&mut self, chunk: &[u8]) -> Result<Bytes, Rejection> {
+        match &mut self.way {
+            Way::Whole(whole) => {
+                if whole.body.len() + chunk.len() > WHOLE_LIMIT {
+                    return Err(unreadable("the answer is longer than can be held"));
+                }
+                whole.body.extend_from_slice(chunk);
+                Ok(Bytes::new())
+            }
+            Way::Stream(stream) => {
+                let read = stream.decoder.push(chunk, &mut stream.events);
+                let out = stream.drain(&self.asked, self.keeper.as_deref(), &mut self.found);
+                read.map(|()| out)
+            }
+        }
+    }
+
+    /// Reads what the end of the body left and returns what the caller gets of it.
+    pub(crate) fn flush(&mut self) -> Bytes {
+        match &mut self.way {
+            Way::Whole(whole) => whole.translate(&self.asked, self.keeper.as_deref(), &mut self.found),
+            Way::Stream(stream) => {
+                stream.decoder.finish(&mut stream.events);
+                stream.drain(&self.asked, self.keeper.as_deref(), &mut self.found)
+            }
+        }
+    }
+
+    pub(crate) fn content_begun(&self) -> bool {
+        self.found.content_begun
+    }
+
+    pub(crate) fn content_bytes(&self) -> u64 {
+        self.found.content_bytes
+    }
+
+    pub(crate) fn failure(&self) -> Option<&UpstreamFailure> {
+        self.found.failure.as_ref()
+    }
+
+    pub(crate) fn is_whole(&self) -> bool {
+        self.found.whole
+    }
+
+    pub(crate) fn last_sequence(&self) -> u64 {
+        match &self.way {
+            Way::Stream(stream) => stream.encoder.last_sequence(),
+            Way::Whole(_) => 0,
+        }
+    }
+
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        self.found.usage
+    }
+}
+
+impl std::fmt::Debug for Translation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Translation").field("model", &self.asked.model).finish_non_exhaustive()
+    }
+}
+
+impl Stream {
+    /// Writes the events that have come.
+    fn drain(&mut self, asked: &Asked, keeper: Option<&dyn SealKeeper>, found: &mut Found) -> Bytes {
+        let mut out = Vec::new();
+        let Self { restorer, encoder, events, .. } = self;
+        for event in events.drain(..) {
+            found.see(&event);
+            restorer.push(event, asked, keeper, |event| encoder.encode(event, &mut out));
+        }
+        Bytes::from(out)
+    }
+}
+
+impl Whole {
+    fn translate(&mut self, asked: &Asked, keeper: Option<&dyn SealKeeper>, found: &mut Found) -> Bytes {
+        let body = std::mem::take(&mut self.body);
+        found.content_bytes = body.len() as u64;
+        let Ok(text) = std::str::from_utf8(&body) else {
+            return Bytes::new();
+        };
+        found.failure = stated_failure(text);
+        if found.failure.is_some() {
+            return Bytes::new();
+        }
+        let source = Source { quirks: &self.quirks, choices: self.choices };
+        let Ok(mut reply) = self.from.decode_reply(text, &source) else {
+            return Bytes::new();
+        };
+        found.usage = reply.usage.as_ref().map(|used| used.counters);
+        if reply.choices.iter().any(|choice| choice.stop == Stop::MalformedTool) {
+            found.failure = Some(super::failed(
+                "The model wrote a tool call that cannot be read.",
+                "malformed_tool_call",
+            ));
+            return Bytes::new();
+        }
+        restore(&mut reply, asked, keeper);
+        found.whole = true;
+        found.content_begun = true;
+        // What an answer loses is known only after its head is sent; the request's losses have said that
+        // the dialects differ.
+        Bytes::from(self.to.encode_reply(&reply, asked, &mut Losses::default()))
+    }
+}
+
+/// A failure in the place of an answer, with a status of success: OpenRouter, MiniMax, vLLM.
+fn stated_failure(body: &str) -> Option<UpstreamFailure> {
+    let mut failure = None;
+    let _ = members::each(body, |key, value| match key {
+        "error" if members::is_said(value) => failure = Some(UpstreamFailure::of_error(value)),
+        "base_resp" if failure.is_none() => failure = failed_base_response(value),
+        _ => {}
+    });
+    let is_error = || read::member(body, "object") == Some("\"error\"");
+    failure.or_else(|| is_error().then(|| UpstreamFailure::of_error(body)))
+}
+
+impl Found {
+    fn see(&mut self, event: &Event) {
+        match event {
+            Event::PartStart { kind, .. } => {
+                self.content_begun |= matches!(kind, PartKind::ToolCall(_) | PartKind::Whole(_));
+            }
+            Event::Delta { delta, .. } => {
+                self.content_begun = true;
+                self.content_bytes += match delta {
+                    Delta::Text(text)
+                    | Delta::Thought(text)
+                    | Delta::Summary(_, text)
+                    | Delta::Args(text)
+                    | Delta::Refusal(text) => text.len() as u64,
+                    Delta::Citation(_) | Delta::Opaque(_) => 0,
+                };
+            }
+            Event::Finish { stop: Stop::MalformedTool, .. } => {
+                let message = "The model wrote a tool call that cannot be read.";
+                self.failure.get_or_insert_with(|| super::failed(message, "malformed_tool_call"));
+            }
+            Event::Finish { .. } => self.content_begun = true,
+            Event::Usage(used) => self.usage = Some(used.counters),
+            Event::Error(failure) => {
+                self.failure.get_or_insert_with(|| failure.clone());
+            }
+            Event::End => self.whole = true,
+            Event::Start { .. } | Event::PartStop { .. } | Event::Tier(_) | Event::Ping => {}
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Serves a caller by an account of another dialect: which way there is, the request as the account is to
+//! receive it, and what reads its answer.
+//!
+//! Where the dialects match nothing here runs.
+
+mod media;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::response::Parts;
+use llm::codec::{Addressed, Asked, SealKeeper, Seals, Source, Target, Translation, codec, names, restore};
+use llm::neutral::{Dialect, Losses, Request, Severity};
+use llm::{Call, Quirks, Scanner, Surface};
+use model::record::{self, Lost};
+use model::resource::terms::TranslationPolicy;
+use model::{Code, Rejection};
+
+use crate::attempt::misconfigured;
+use crate::catalog::Offer;
+use crate::exchange::Exchange;
+use crate::request::Outbound;
+use crate::{Shared, upstream};
+
+/// The longest answer that is asked for where a dialect demands a number and nobody knows the model's own:
+/// what every model of the last years can give.
+const USUAL_MAX_OUTPUT: u64 = 8192;
+/// The longest list of losses in a header, in bytes.
+const SUMMARY_BYTES: usize = 1024;
+
+/// From a caller's dialect to an account's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Way {
+    caller: Dialect,
+    provider: Dialect,
+    surface: Surface,
+}
+
+/// The way from callers of `surface` to the account of `offer`, if it needs one and there is one. The
+/// account's first dialect is preferred.
+pub(crate) fn way(offer: &Offer, surface: Surface, stream: bool) -> Option<Way> {
+    let caller = surface.dialect()?;
+    let families = &offer.upstream.preset.families;
+    families.iter().flat_map(|family| family.dialects()).find_map(|provider| {
+        let surface = Surface::of_dialect(*provider, stream)?;
+        offer.uri(surface)?;
+        llm::codec::translates(caller, *provider).then_some(Way { caller, provider: *provider, surface })
+    })
+}
+
+/// An attempt that is translated, until its answer begins.
+pub(crate) struct Translating {
+    way: Way,
+    asked: Asked,
+}
+
+/// The caller's request as the account of `offer` is to receive it.
+///
+/// # Errors
+/// `INVALID_REQUEST` where it cannot be read, `UNSUPPORTED_FEATURE` naming the fields where the account's
+/// dialect has no honest way to say it.
+pub(crate) async fn write(
+    exchange: &mut Exchange,
+    offer: &Offer,
+    outbound: &Outbound<'_>,
+) -> Result<Box<upstream::Request>, Rejection> {
+    let call = outbound.call;
+    let way = way(offer, call.surface, call.stream)
+        .ok_or_else(|| misconfigured("no endpoint for this surface, nor one to translate for"))?;
+    let mut request = read(way, call, outbound.body)?;
+    let mut asked = Asked::of(&request);
+    asked.as_array = call.framing == llm::Framing::Array;
+    asked.created = exchange.now_ms() / 1000;
+    asked.id = exchange.record.request_id.to_string().chars().filter(char::is_ascii_alphanumeric).collect();
+    asked.input_estimate = exchange.expected.total_input();
+    asked.renamed_tools = names::fit(&mut request, way.provider);
+    let shared = Arc::clone(&exchange.worker.shared);
+    let (tenant, now_ms) = (Arc::clone(&exchange.record.tenant_id), exchange.now_ms());
+    restore::reattach(&mut request, |call_id| shared.seals.find(&tenant, call_id, now_ms));
+    media::fetch(exchange, &mut request, way.provider).await?;
+    let target = Target {
+        provider: &offer.upstream.preset.id,
+        model: &offer.upstream_model,
+        quirks: &offer.upstream.preset.quirks,
+        clamp: exchange.clamp,
+        max_output: offer.price.and_then(|price| price.max_output).unwrap_or(USUAL_MAX_OUTPUT),
+    };
+    let mut losses = Losses::default();
+    let to = codec(way.provider).ok_or_else(|| misconfigured("the account's dialect cannot be written"))?;
+    let body = to.encode_request(&request, &target, &mut losses)?;
+    note(exchange, way, &losses);
+    check_policy(exchange, &losses)?;
+    exchange.translating = Some(Box::new(Translating { way, asked }));
+    upstream::translated(offer, way.surface, Bytes::from(body))
+}
+
+fn read(way: Way, call: &Call, body: &Bytes) -> Result<Request, Rejection> {
+    let from = codec(way.caller).ok_or_else(|| misconfigured("the caller's dialect cannot be read"))?;
+    let text = std::str::from_utf8(body).map_err(|error| {
+        Rejection::because(Code::InvalidRequest, "The body is not UTF-8.").caused_by(error)
+    })?;
+    from.decode_request(text, &Addressed { model: &call.model, stream: call.stream })
+}
+
+fn note(exchange: &mut Exchange, way: Way, losses: &Losses) {
+    let lost = |loss: &llm::neutral::Loss| Lost {
+        path: loss.path.clone(),
+        reason: loss.reason,
+        matters: loss.severity == Severity::Meaning,
+    };
+    exchange.record.translation = Some(Box::new(record::Translation {
+        dialect: way.provider.name(),
+        losses: losses.list().iter().map(lost).collect(),
+    }));
+}
+
+/// A strict key is not served an answer that may be another one than it asked for.
+fn check_policy(exchange: &Exchange, losses: &Losses) -> Result<(), Rejection> {
+    let strict =
+        exchange.key.as_ref().is_some_and(|key| key.key.terms.translation == TranslationPolicy::Strict);
+    let fields: Vec<&str> = losses.refused().collect();
+    match (strict, fields.first()) {
+        (true, Some(first)) => {
+            let message = format!(
+                "The account for this model speaks another dialect, which cannot say: {}.",
+                fields.join(", ")
+            );
+            Err(Rejection::because(Code::UnsupportedFeature, message).at(*first))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Translating {
+    /// What reads the answer, and the head of the answer as the caller is to see it.
+    pub fn scanner(
+        self: Box<Self>,
+        exchange: &Exchange,
+        head: &mut Parts,
+        quirks: &Quirks,
+        call: &Call,
+    ) -> Scanner {
+        dress(head, call);
+        let Self { way, asked } = *self;
+        let source = Source { quirks, choices: call.choices };
+        let translation = if call.stream {
+            Translation::of_stream(way.provider, way.caller, &source, asked)
+        } else {
+            Translation::of_whole(way.provider, way.caller, &source, asked)
+        };
+        let keeper = Keeper {
+            shared: Arc::clone(&exchange.worker.shared),
+            tenant: Arc::clone(&exchange.record.tenant_id),
+        };
+        let translation = translation.expect("both codecs have just written the request");
+        Scanner::translated(translation.with_keeper(Arc::new(keeper)))
+    }
+}
+
+/// The head says what the body is now; what the account's dialect says in headers means nothing here.
+fn dress(head: &mut Parts, call: &Call) {
+    let kept = |name: &str| matches!(name, "retry-after" | "x-request-id" | "request-id");
+    let gone: Vec<_> = head.headers.keys().filter(|name| !kept(name.as_str())).cloned().collect();
+    for name in gone {
+        head.headers.remove(name);
+    }
+    let kind = match (call.stream, call.framing) {
+        (true, llm::Framing::Events) => "text/event-stream; charset=utf-8",
+        _ => "application/json",
+    };
+    head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+}
+
+/// Keeps seals for one tenant.
+struct Keeper {
+    shared: Arc<Shared>,
+    tenant: Arc<str>,
+}
+
+impl SealKeeper for Keeper {
+    fn keep(&self, call_id: &str, seals: Seals) {
+        let bytes = seals.bytes();
+        self.shared.seals.keep(&self.tenant, call_id, (seals, bytes), self.shared.clock.now_ms());
+    }
+}
+
+/// What the header says of a translation.
+pub(crate) fn summary(translation: &record::Translation) -> HeaderValue {
+    if translation.losses.is_empty() {
+        return HeaderValue::from_static("exact");
+    }
+    let mut text = String::from("lossy; dropped=");
+    for (at, lost) in translation.losses.iter().enumerate() {
+        if text.len() + lost.path.len() > SUMMARY_BYTES {
+            text.push_str(",...");
+            break;
+        }
+        if at > 0 {
+            text.push(',');
+        }
+        // A path may name a member that a caller made up.
+        text.extend(lost.path.chars().map(|c| if c.is_ascii_graphic() && c != ',' { c } else { '?' }));
+    }
+    HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("lossy"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_names_what_was_dropped() {
+        let lost = |path: &str| Lost { path: path.into(), reason: "x", matters: true };
+        let of = |losses| summary(&record::Translation { dialect: "gemini", losses });
+        assert_eq!(of(vec![]), "exact");
+        assert_eq!(
+            of(vec![lost("logit_bias"), lost("tools[0].a,b\n")]),
+            "lossy; dropped=logit_bias,tools[0].a?b?"
+        );
+        let many = of((0..200).map(|at| lost(&format!("messages[{at}].name"))).collect());
+        assert!(many.len() < SUMMARY_BYTES + 8 && many.to_str().unwrap().ends_with(",..."));
+    }
+}
