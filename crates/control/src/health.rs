@@ -18,9 +18,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use parking_lot::Mutex;
-use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -62,16 +62,15 @@ impl Readiness {
 }
 
 /// How the process or one of its parts is.
-#[derive(Serialize, JsonSchema)]
-pub struct Component {
+#[derive(Serialize)]
+struct Component {
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
 }
 
-/// What `/health` and its relatives answer.
-#[derive(Serialize, JsonSchema)]
-pub struct Health {
+#[derive(Serialize)]
+struct Health {
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<&'static str>,
@@ -79,7 +78,7 @@ pub struct Health {
 }
 
 /// `GET /health`: always 200, with every component.
-pub async fn health(context: Context) -> Json<Health> {
+pub async fn health(context: Context) -> impl IntoResponse {
     let components = components(&context).await;
     let well = components.values().all(|component| component.status == "UP");
     ok(Health {
@@ -91,13 +90,14 @@ pub async fn health(context: Context) -> Json<Health> {
 
 /// `GET /health/ready` and `GET /actuator/readiness`: 200, or 503 while a component is down that new
 /// requests need.
-pub async fn ready(context: Context) -> Json<Health> {
+pub async fn ready(context: Context) -> Response {
     let components = components(&context).await;
     let is_up = |name| components.get(name).is_some_and(|component: &Component| component.status == "UP");
     let ready = NEEDED.into_iter().all(is_up);
     let (http, status) =
         if ready { (StatusCode::OK, "UP") } else { (StatusCode::SERVICE_UNAVAILABLE, "DOWN") };
-    Json(http, Health { status, version: None, components })
+    let body = Health { status, version: None, components };
+    Json(http, body).into_response()
 }
 
 async fn components(context: &Context) -> BTreeMap<&'static str, Component> {

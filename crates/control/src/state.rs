@@ -27,7 +27,7 @@ pub trait AccountControl: Send + Sync {
 }
 
 /// A circuit as an administrator sees it.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Circuit {
     /// Its name.
     pub id: String,

@@ -10,6 +10,7 @@ mod array;
 pub mod aws_stream;
 pub mod codec;
 mod dialect;
+mod echo;
 mod extras;
 mod failure;
 mod json;
@@ -29,6 +30,7 @@ mod surface;
 mod usage;
 
 pub use codec::codec;
+pub use echo::Echo;
 pub use extras::{Extras, extras};
 pub use failure::{UpstreamFailure, classify};
 pub use json_writer::JsonWriter;

@@ -14,7 +14,6 @@ pub mod quota;
 pub mod record;
 pub mod rejection;
 pub mod resource;
-mod schema;
 pub mod secret;
 pub mod usage;
 

@@ -33,22 +33,6 @@ const TOKEN_WINDOW: WindowNames = [
     HeaderName::from_static("x-ratelimit-remaining-tokens"),
     HeaderName::from_static("x-ratelimit-reset-tokens"),
 ];
-/// OpenAI's own names for requests; those for tokens are ours too.
-const OPENAI_REQUESTS: WindowNames = [
-    HeaderName::from_static("x-ratelimit-limit-requests"),
-    HeaderName::from_static("x-ratelimit-remaining-requests"),
-    HeaderName::from_static("x-ratelimit-reset-requests"),
-];
-const ANTHROPIC_REQUESTS: WindowNames = [
-    HeaderName::from_static("anthropic-ratelimit-requests-limit"),
-    HeaderName::from_static("anthropic-ratelimit-requests-remaining"),
-    HeaderName::from_static("anthropic-ratelimit-requests-reset"),
-];
-const ANTHROPIC_TOKENS: WindowNames = [
-    HeaderName::from_static("anthropic-ratelimit-tokens-limit"),
-    HeaderName::from_static("anthropic-ratelimit-tokens-remaining"),
-    HeaderName::from_static("anthropic-ratelimit-tokens-reset"),
-];
 const RESETS_AT: HeaderName = HeaderName::from_static("x-yumen-resets-at");
 /// Says that the account speaks another dialect, and what was lost for that.
 const TRANSLATION: HeaderName = HeaderName::from_static("x-yumen-translation");
@@ -61,8 +45,6 @@ pub(crate) struct Stamp {
     envelope: Envelope,
     requests: Option<WindowState>,
     tokens: Option<WindowState>,
-    /// Some clients are told how long, and not until when.
-    now_s: u64,
 }
 
 impl Stamp {
@@ -75,7 +57,6 @@ impl Stamp {
             envelope: exchange.envelope,
             requests: exchange.refused_by.or_else(|| taken?.requests),
             tokens: taken.and_then(|taken| taken.tokens),
-            now_s: exchange.now_ms() / 1_000,
         }
     }
 
@@ -86,34 +67,14 @@ impl Stamp {
         response
     }
 
-    /// The same limits under the names that the caller's SDK reads.
-    fn write_dialect_windows(&self, headers: &mut HeaderMap) {
-        match self.envelope {
-            Envelope::OpenAi | Envelope::Responses => {
-                let Some(window) = self.requests else { return };
-                let [limit, remaining, reset] = OPENAI_REQUESTS;
-                headers.insert(limit, HeaderValue::from(window.limit));
-                headers.insert(remaining, HeaderValue::from(window.remaining));
-                let seconds = window.reset_at_s.saturating_sub(self.now_s);
-                if let Ok(value) = HeaderValue::from_str(&format!("{seconds}s")) {
-                    headers.insert(reset, value);
-                }
-            }
-            Envelope::Anthropic => {
-                for (names, window) in [(ANTHROPIC_REQUESTS, self.requests), (ANTHROPIC_TOKENS, self.tokens)]
-                {
-                    let Some(window) = window else { continue };
-                    let [limit, remaining, reset] = names;
-                    headers.insert(limit, HeaderValue::from(window.limit));
-                    headers.insert(remaining, HeaderValue::from(window.remaining));
-                    let at = model::clock::rfc3339(window.reset_at_s * 1_000);
-                    if let Ok(value) = HeaderValue::from_str(&at) {
-                        headers.insert(reset, value);
-                    }
-                }
-            }
-            Envelope::Gemini | Envelope::Native => {}
-        }
+    /// The event that ends a stream with a refusal after its exchange has ended.
+    pub fn stream_event(&self, rejection: &Rejection) -> Vec<u8> {
+        llm::rejection::stream_event(
+            self.envelope,
+            rejection,
+            (&self.request_id, &self.trace_id),
+            llm::rejection::Told::default(),
+        )
     }
 
     /// Writes them into the headers of an answer.
@@ -121,7 +82,6 @@ impl Stamp {
         stamp_ids(self.request_id, self.trace_id, self.envelope, headers);
         stamp_window(REQUEST_WINDOW, self.requests, headers);
         stamp_window(TOKEN_WINDOW, self.tokens, headers);
-        self.write_dialect_windows(headers);
     }
 }
 
@@ -182,9 +142,10 @@ pub(crate) fn complete(mut exchange: Exchange, mut response: Response<Outgoing>)
 /// Ends an exchange with a rejection, dressed for the caller.
 pub(crate) fn refuse(mut exchange: Exchange, rejection: &Rejection) -> Response<Outgoing> {
     let (request_id, trace_id) = (exchange.record.request_id, exchange.record.trace_id);
-    let mut response = rejected(exchange.envelope, rejection, request_id, trace_id);
+    let shown = exchange.shown(rejection);
+    let mut response = rejected(exchange.envelope, &shown, request_id, trace_id);
     let program = program::of(exchange.record.program.as_deref());
-    if let Some(told) = program.told(exchange.envelope, rejection, &request_id) {
+    if let Some(told) = program.told(exchange.envelope, &shown, &request_id) {
         tell(told, &mut response);
     }
     stamp(&exchange, response.headers_mut());

@@ -9,6 +9,7 @@ use http_body_util::BodyExt;
 use llm::{Edits, Scanner};
 use model::record::Attempt;
 use model::{Code, Rejection};
+use serde_json::json;
 use state::blocks::Punishment;
 use telemetry::failpoint;
 use tokio::time::Instant;
@@ -46,9 +47,6 @@ pub(crate) async fn run(
     let offer = &model.offers[chosen.offer];
     open(exchange, offer, chosen);
     let written = match offer.uri(outbound.call.surface) {
-        Some(_) if llm::codec::has_foreign_seal(outbound.call.surface, outbound.body) => {
-            translate::write_own(exchange, offer, outbound)
-        }
         Some(_) => write(exchange, offer, outbound),
         // Boxed: it is the longer way, and would otherwise widen every call.
         None => Box::pin(translate::write(exchange, offer, outbound)).await,
@@ -62,6 +60,10 @@ pub(crate) async fn run(
         exchange.end_attempt(Class::Refused.name(), rejection.cause.clone(), Instant::now());
         return Outcome::Stop(Stopped::Rejected(rejection));
     }
+    exchange.report("call", |exchange| {
+        json!({"upstream": *offer.upstream.name, "upstream_model": *offer.upstream_model,
+            "attempt": exchange.record.attempts.len()})
+    });
     failpoint::pass("before_upstream");
     let pool = std::rc::Rc::clone(&exchange.worker.pool);
     let timers = exchange.worker.shared.settings.upstream;

@@ -8,19 +8,23 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::Response;
 use http::request::Parts;
+use llm::Framing;
 use tokio::time::timeout_at;
 
 use crate::answer::{self, Stamp};
 use crate::body::Outgoing;
+use crate::cancel::{self, Cancel};
 use crate::dispatch::{Begun, Stopped};
 use crate::drain::{Drain, Leave};
 use crate::exchange::Exchange;
 use crate::intake::Received;
 use crate::relay;
 use crate::request::{self, Outbound};
+use crate::stages::Stages;
 
 /// How a call went, with the exchange that it carried.
 pub(crate) type Called = (Exchange, Result<Begun, Stopped>);
@@ -33,25 +37,60 @@ pub(crate) struct Calling {
 }
 
 /// Calls an upstream and answers with what it says.
-pub(crate) async fn answer(exchange: Exchange, head: Box<Parts>, received: Received) -> Response<Outgoing> {
+pub(crate) async fn answer(
+    mut exchange: Exchange,
+    head: Box<Parts>,
+    received: Received,
+) -> Response<Outgoing> {
     let silence = exchange.worker.shared.settings.client.keep_alive_comment;
     // Only a stream has something to gain from an early commit: comments that keep it alive.
     let framing = received.call.framing;
-    let late = received.call.stream.then(|| (exchange.started + silence, Stamp::of(&exchange)));
+    let late = received.call.stream.then_some(exchange.started + silence);
+    if received.extras.status_stream {
+        exchange.report_steps();
+    }
+    let stages = exchange.stages.clone();
+    let (mut cancel, stamp) = (Cancel::of(&exchange), Stamp::of(&exchange));
     let mut calling = Calling::begin(exchange, head, received);
-    let Some((commit, stamp)) = late else {
-        return answered(calling.await);
+    if stages.is_some() {
+        return relay::commit(calling, stamp, Committed { silence, framing, stages, cancel });
+    }
+    let called = async {
+        match (late, cancel.as_mut()) {
+            (None, None) => Some((&mut calling).await),
+            (Some(commit), None) => timeout_at(commit, &mut calling).await.ok(),
+            (_, Some(cancel)) => cancel.or(late, &mut calling).await,
+        }
     };
-    match timeout_at(commit, &mut calling).await {
-        Ok(called) => answered(called),
-        Err(_) => relay::commit(calling, &stamp, silence, framing),
+    match called.await {
+        Some(called) => answered(called, cancel),
+        None if cancel.as_ref().is_some_and(Cancel::is_ordered) => {
+            calling.abandon();
+            stamp.rejected(&cancel::rejection())
+        }
+        None => relay::commit(calling, stamp, Committed { silence, framing, stages, cancel }),
     }
 }
 
-fn answered((exchange, result): Called) -> Response<Outgoing> {
+/// What an answer is committed with whose call has not come to its first content.
+pub(crate) struct Committed {
+    /// How long the stream may be silent.
+    pub silence: Duration,
+    /// How it is framed.
+    pub framing: Framing,
+    /// Reports the steps.
+    pub stages: Option<Rc<Stages>>,
+    /// Whether it is cancelled.
+    pub cancel: Option<Cancel>,
+}
+
+fn answered((exchange, result): Called, cancel: Option<Cancel>) -> Response<Outgoing> {
     match result {
-        Ok(begun) => relay::begin(exchange, begun),
+        Ok(begun) => relay::begin(exchange, begun, cancel),
         Err(Stopped::Rejected(rejection)) => answer::refuse(exchange, &rejection),
+        Err(Stopped::Passed(passed)) if exchange.tells_errors_itself() => {
+            answer::refuse(exchange, &passed.rejection)
+        }
         Err(Stopped::Passed(passed)) => relay::pass(exchange, passed),
         Err(Stopped::Kept(kept)) => relay::replay(exchange, &kept),
     }
@@ -68,6 +107,11 @@ impl Calling {
             (exchange, result)
         };
         Self { run: Some(Box::pin(run)), leave }
+    }
+
+    /// Ends the call at once, whatever its key says of callers who leave.
+    pub fn abandon(mut self) {
+        self.leave = None;
     }
 }
 

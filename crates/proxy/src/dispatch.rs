@@ -9,6 +9,7 @@ use llm::Surface;
 use model::record::CandidateReason;
 use model::{Code, Rejection};
 use policy::choose::{Standing, weighted};
+use serde_json::json;
 use state::circuits::{CircuitDecision, CircuitState, Circuits};
 use state::in_flight::Slot;
 use telemetry::failpoint;
@@ -99,6 +100,7 @@ pub(crate) async fn call_upstream(
             Ok(None) | Err(_) => break,
         };
         tried.push(chosen.offer);
+        exchange.report("route", |_| json!({"candidates": model.offers.len(), "tried": tried.len() - 1}));
         match attempt::run(exchange, &model, outbound, chosen).await {
             Outcome::Begun(begun) => return Ok(begun),
             Outcome::Stop(stopped) => return Err(stopped),

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::HeaderMap;
-use llm::{Call, Envelope, Framing, Scanner, Surface};
+use llm::{Call, Echo, Envelope, Framing, Scanner, Surface};
 use model::record::{Attempt, Candidate, CandidateReason, Check, RequestRecord};
 use model::{Rejection, RequestId, ResourceId, TraceId, Usage};
 use policy::identify::ReplySigner;
@@ -26,6 +26,7 @@ use crate::dispatch::Ticket;
 use crate::places::Place;
 use crate::program;
 use crate::replay::Keeping;
+use crate::stages::Stages;
 use crate::worker::Worker;
 
 /// At most this many candidates, and as many attempts, are written into a record.
@@ -87,6 +88,10 @@ pub(crate) struct Belongings {
     pub serving: Option<Serving>,
     /// Whether an upstream may have done work for this request.
     pub upstream_may_have_worked: bool,
+    /// Reports the steps in the stream, where that is asked for.
+    pub stages: Option<Rc<Stages>>,
+    /// Writes the model's name as it was asked for.
+    pub echo: Option<Box<Echo>>,
     /// Time spent waiting for upstreams.
     pub waited: std::time::Duration,
 }
@@ -149,6 +154,8 @@ impl Exchange {
             unkept: false,
             serving: None,
             upstream_may_have_worked: false,
+            stages: None,
+            echo: None,
             waited: std::time::Duration::ZERO,
         })))
     }

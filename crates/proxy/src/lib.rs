@@ -11,6 +11,7 @@ mod attempt;
 mod body;
 mod caller;
 mod calling;
+mod cancel;
 pub mod catalog;
 mod channel;
 mod charge;
@@ -37,6 +38,8 @@ mod request;
 mod route;
 pub mod settings;
 mod settle;
+mod shown;
+mod stages;
 mod steps;
 pub mod terms;
 #[cfg(test)]
@@ -61,6 +64,7 @@ use state::in_flight::InFlight;
 use state::limits::Limits;
 use state::outputs::Outputs;
 use state::replay::Replays;
+use state::running::Running;
 use state::seals::Seals;
 use state::signatures::Signatures;
 use state::trials::Trials;
@@ -107,6 +111,8 @@ pub struct Shared {
     pub outputs: Outputs,
     /// Where earlier responses are kept.
     pub homes: Homes,
+    /// Requests on the internal channel, which may be cancelled by their ids.
+    pub running: Arc<Running>,
     /// How the calls of each account went.
     pub trials: Trials,
     /// What providers want back with calls of tools, for callers who cannot carry it.

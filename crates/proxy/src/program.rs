@@ -5,6 +5,9 @@ use http::HeaderMap;
 use llm::Program;
 use model::record::ProgramFacts;
 
+/// What Claude Code calls itself in `User-Agent`.
+const CLAUDE_CODE: &str = "claude-cli";
+
 /// The longest value that is kept.
 const VALUE_LIMIT: usize = 128;
 
@@ -45,15 +48,21 @@ pub(crate) fn facts(headers: &HeaderMap) -> Option<Box<ProgramFacts>> {
             facts.0.push((ours, value.into()));
         }
     }
-    if facts.0.is_empty() {
+    let named = product(headers);
+    if facts.0.is_empty() && named != Some(CLAUDE_CODE) {
         return None;
     }
-    if facts.get("program").is_none()
-        && let Some(name) = product(headers)
-    {
-        facts.0.push(("program", name.into()));
+    if facts.get("program").is_none() {
+        // Behind another program's agent it is still Claude Code that reads the answer.
+        let name = if is_claude_code(headers) { Some(CLAUDE_CODE) } else { named };
+        facts.0.extend(name.map(|name| ("program", name.into())));
     }
     Some(Box::new(facts))
+}
+
+/// Whether a header is there that only Claude Code sends.
+fn is_claude_code(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| name.as_str().starts_with("x-claude-code-"))
 }
 
 /// The product that `User-Agent` names first, without its version.
@@ -72,7 +81,7 @@ fn request_kind(metadata: &str) -> &str {
 /// The program that the facts are of, as far as its reading of refusals is known.
 pub(crate) fn of(facts: Option<&ProgramFacts>) -> Program {
     match facts.and_then(|facts| facts.get("program")) {
-        Some("claude-cli") => Program::ClaudeCode,
+        Some(CLAUDE_CODE) => Program::ClaudeCode,
         Some(name) if name.starts_with("codex") => Program::Codex,
         _ => Program::Other,
     }
@@ -112,6 +121,17 @@ mod tests {
         assert_eq!(of(Some(&codex)), Program::Codex);
         let said = ["thread", "request_class", "program"].map(|name| codex.get(name).unwrap());
         assert_eq!(said, ["t", "turn", "codex_exec"]);
+    }
+
+    #[test]
+    fn claude_code_is_known_by_its_agent_or_by_its_headers_alone() {
+        for headers in [
+            vec![("user-agent", "claude-cli/2.1.329 (external, cli)")],
+            vec![("x-claude-code-session-id", "s")],
+            vec![("user-agent", "python-httpx/0.28"), ("x-claude-code-session-id", "s")],
+        ] {
+            assert_eq!(of(read(&headers).as_deref()), Program::ClaudeCode, "{headers:?}");
+        }
     }
 
     #[test]

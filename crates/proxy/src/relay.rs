@@ -5,36 +5,39 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, Response, StatusCode};
+use http::StatusCode;
 use http_body::Body;
 use llm::Framing;
 use llm::rejection::Told;
-use model::{Code, Rejection};
+use model::Rejection;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::answer::{self, Stamp, X_YUMEN_CODE};
-use crate::body::{CutOff, Outgoing};
+use crate::answer::Stamp;
+use crate::body::CutOff;
 use crate::calling::{Called, Calling};
-use crate::dispatch::{Begun, Passed, Stopped};
+use crate::cancel::{self, Cancel};
+use crate::dispatch::{Begun, Stopped};
 use crate::drain::{Drain, Leave};
 use crate::exchange::{Ending, Exchange};
-use crate::replay::KeptAnswer;
-use crate::{failure, upstream};
+use crate::failure;
+use crate::stages::Stages;
+
+mod head;
+
+pub(crate) use head::{begin, commit, pass, replay};
+use head::{head_of, late_failure};
 
 /// A comment that every client of server-sent events ignores.
 const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
 
 /// What a parser of JSON skips between any two of its tokens.
 const BLANK: Bytes = Bytes::from_static(b"\n");
-
-/// Tells an answer that was given before from one that an upstream has just given.
-const REPLAYED: HeaderName = HeaderName::from_static("x-yumen-idempotent-replayed");
 
 /// An answer on its way.
 pub struct Relay {
@@ -57,111 +60,12 @@ pub struct Relay {
     storing: Option<JoinHandle<()>>,
     /// Whether the caller has left, and the rest is read for the bill.
     gone: bool,
-}
-
-/// Begins the answer to the caller.
-pub(crate) fn begin(mut exchange: Exchange, begun: Begun) -> Response<Outgoing> {
-    let stream = exchange.record.stream;
-    let mut headers = head_of(&mut exchange, &begun);
-    let status = begun.head.status;
-    answer::stamp(&exchange, &mut headers);
-    exchange.answering(status.as_u16());
-    let body = match begun.answer {
-        None if exchange.keeping.is_none() => Outgoing::ready(whole(exchange, begun.held, stream)),
-        answer => Outgoing::Relayed(Box::new(Relay::of(exchange, answer, begun.held))),
-    };
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response
-}
-
-/// The upstream's headers as the caller gets them, and as they are kept where the answer is.
-fn head_of(exchange: &mut Exchange, begun: &Begun) -> HeaderMap {
-    let mut headers = upstream::answer_headers(&begun.head.headers);
-    if exchange.record.stream {
-        // The stream may gain a comment or lose the usage that was asked for on the caller's behalf.
-        headers.remove(header::CONTENT_LENGTH);
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    }
-    if let Some(keeping) = exchange.keeping.as_mut() {
-        keeping.begin(begun.head.status, &headers);
-    }
-    headers
-}
-
-/// Answers with what the first run of the same request was answered with.
-pub(crate) fn replay(mut exchange: Exchange, kept: &KeptAnswer) -> Response<Outgoing> {
-    let mut headers = kept.headers.clone();
-    headers.insert(REPLAYED, HeaderValue::from_static("true"));
-    answer::stamp(&exchange, &mut headers);
-    exchange.answering(kept.status.as_u16());
-    exchange.record.bytes_out = kept.body.len() as u64;
-    exchange.finish(&Ending::Complete);
-    let mut response = Response::new(Outgoing::ready(kept.body.clone()));
-    *response.status_mut() = kept.status;
-    *response.headers_mut() = headers;
-    response
-}
-
-/// Begins the answer to a caller who has waited for its first content long enough: the head goes out, and
-/// the call goes on behind it.
-pub(crate) fn commit(
-    calling: Calling,
-    stamp: &Stamp,
-    silence: Duration,
-    framing: Framing,
-) -> Response<Outgoing> {
-    let mut relay = Relay::silent(silence, framing);
-    relay.calling = Some(Box::new(calling));
-    relay.held.push_back(keep_alive_sign(framing));
-    let mut response = Response::new(Outgoing::Relayed(Box::new(relay)));
-    let headers = response.headers_mut();
-    let kind = if framing == Framing::Array { "application/json" } else { "text/event-stream" };
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    stamp.write(headers);
-    response
-}
-
-/// An answer that is all here: settled before it is written.
-fn whole(mut exchange: Exchange, mut held: Vec<Bytes>, stream: bool) -> Bytes {
-    let bytes = match held.len() {
-        1 => held.swap_remove(0),
-        _ => held.concat().into(),
-    };
-    exchange.record.bytes_out = bytes.len() as u64;
-    match late_failure(&exchange) {
-        Some(rejection) if stream => exchange.finish(&Ending::Failed(&rejection, StatusCode::OK.as_u16())),
-        _ => exchange.finish(&Ending::Complete),
-    }
-    bytes
-}
-
-/// Passes an upstream's refusal of the request itself on as it came.
-pub(crate) fn pass(mut exchange: Exchange, passed: Passed) -> Response<Outgoing> {
-    let mut headers = upstream::answer_headers(&passed.headers);
-    headers.remove(header::CONTENT_LENGTH);
-    headers.insert(X_YUMEN_CODE, HeaderValue::from_static(passed.rejection.code.name()));
-    answer::stamp(&exchange, &mut headers);
-    let status = passed.status.as_u16();
-    exchange.answering(status);
-    exchange.record.bytes_out = passed.body.len() as u64;
-    exchange.finish(&Ending::Failed(&passed.rejection, status));
-    let mut response = Response::new(Outgoing::ready(passed.body));
-    *response.status_mut() = passed.status;
-    *response.headers_mut() = headers;
-    response
-}
-
-/// What the upstream's own error event within the answer means for the record.
-fn late_failure(exchange: &Exchange) -> Option<Rejection> {
-    let failed = exchange.scanner.as_ref()?.failure()?;
-    let message = format!("The upstream failed while answering: {}", failed.message);
-    let mut rejection = Rejection::because(Code::UpstreamError, message);
-    rejection.upstream_status = failed.status;
-    rejection.upstream_code.clone_from(&failed.code);
-    Some(rejection)
+    /// Reports the steps, where the caller asked for that.
+    stages: Option<Rc<Stages>>,
+    /// Of a request that may be cancelled from elsewhere.
+    cancel: Option<Cancel>,
+    /// Dresses the refusal of a request that is cancelled before its exchange is here.
+    stamp: Option<Box<Stamp>>,
 }
 
 impl Relay {
@@ -181,6 +85,9 @@ impl Relay {
             alarm: None,
             storing: None,
             gone: false,
+            stages: None,
+            cancel: None,
+            stamp: None,
         }
     }
 
@@ -194,7 +101,12 @@ impl Relay {
 
     /// Goes on with an answer that has begun.
     fn take_over(&mut self, exchange: Exchange, answer: Option<egress::Answer>, held: Vec<Bytes>) {
+        let failed = late_failure(&exchange).filter(|_| exchange.tells_errors_itself() && self.stream);
         self.exchange = Some(exchange);
+        if let Some(rejection) = failed {
+            // What has come so far has the upstream's own words in it.
+            return self.break_off(&rejection);
+        }
         self.answer = answer;
         held.into_iter().for_each(|bytes| self.hold(bytes));
         if self.answer.is_none() {
@@ -203,7 +115,13 @@ impl Relay {
     }
 
     /// Queues a part of the upstream's answer for the caller.
-    fn hold(&mut self, bytes: Bytes) {
+    fn hold(&mut self, mut bytes: Bytes) {
+        if let Some(exchange) = self.exchange.as_mut() {
+            bytes = exchange.echoed(bytes);
+        }
+        if let Some(stages) = &self.stages {
+            bytes = stages.settled(bytes);
+        }
         if let Some(keeping) = self.exchange.as_mut().and_then(|exchange| exchange.keeping.as_mut()) {
             keeping.push(&bytes);
         }
@@ -229,10 +147,17 @@ impl Relay {
             if let Some(bytes) = self.held.pop_front() {
                 return Poll::Ready(Some(Ok(self.sent(bytes))));
             }
+            if self.cancel.as_mut().is_some_and(|cancel| cancel.poll(cx)) {
+                self.cancelled();
+                continue;
+            }
             if let Some(calling) = self.calling.as_mut() {
-                match Pin::new(calling.as_mut()).poll(cx) {
+                let polled = Pin::new(calling.as_mut()).poll(cx);
+                self.take_reports();
+                match polled {
                     Poll::Ready(called) => self.called(called),
-                    Poll::Pending => return self.keep_alive(cx),
+                    Poll::Pending if self.held.is_empty() => return self.keep_alive(cx),
+                    Poll::Pending => {}
                 }
                 continue;
             }
@@ -256,6 +181,26 @@ impl Relay {
         }
     }
 
+    /// Queues what the steps of the call have reported.
+    fn take_reports(&mut self) {
+        if let Some(stages) = &self.stages {
+            self.held.extend(std::iter::from_fn(|| stages.next()));
+        }
+    }
+
+    /// Ends a request that is cancelled from elsewhere.
+    fn cancelled(&mut self) {
+        self.cancel = None;
+        let rejection = cancel::rejection();
+        match (self.calling.take(), &self.stamp) {
+            (Some(calling), Some(stamp)) => {
+                calling.abandon();
+                self.held.push_back(stamp.stream_event(&rejection).into());
+            }
+            _ => self.break_off(&rejection),
+        }
+    }
+
     /// Whether the answer is stored, for a caller who may repeat its request.
     fn poll_stored(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let stored = self.storing.as_mut().map_or(Poll::Ready(()), |storing| {
@@ -276,6 +221,8 @@ impl Relay {
             Ok(begun) => {
                 // The caller has a head already; this one is for who repeats the request.
                 head_of(&mut exchange, &begun);
+                exchange.report("relay", |_| serde_json::Value::Null);
+                self.take_reports();
                 self.take_over(exchange, begun.answer, begun.held);
             }
             Err(stopped) => {
@@ -328,13 +275,17 @@ impl Relay {
         let Some(scanner) = exchange.scanner.as_mut() else {
             return;
         };
-        match scanner.push(data) {
-            Ok(bytes) => match exchange.cover() {
+        let pushed = scanner.push(data);
+        let failed = late_failure(exchange).filter(|_| self.stream && exchange.tells_errors_itself());
+        match (pushed, failed) {
+            // The upstream's own words are in it.
+            (Ok(_), Some(rejection)) => self.break_off_behind(&rejection, false),
+            (Ok(bytes), None) => match exchange.cover() {
                 Ok(()) if bytes.is_empty() => {}
                 Ok(()) => self.hold(bytes),
                 Err(rejection) => self.break_off_behind(&rejection, false),
             },
-            Err(rejection) => self.break_off(&rejection),
+            (Err(rejection), _) => self.break_off(&rejection),
         }
     }
 
@@ -374,7 +325,8 @@ impl Relay {
             // The caller has the whole answer; how the connection ended is not its concern.
             return self.settle(&Ending::Complete);
         }
-        let told = scanner.is_some_and(|scanner| scanner.failure().is_some());
+        let told =
+            scanner.is_some_and(|scanner| scanner.failure().is_some()) && !exchange.tells_errors_itself();
         if !self.stream {
             self.cut = Some(rejection.message.to_string());
         } else if !told {
@@ -387,7 +339,8 @@ impl Relay {
                 model: &exchange.record.model,
             };
             let ids = (&request_id, &trace_id);
-            let event = llm::rejection::stream_event(exchange.envelope, rejection, ids, told);
+            let shown = exchange.shown(rejection);
+            let event = llm::rejection::stream_event(exchange.envelope, &shown, ids, told);
             match exchange.framing {
                 Framing::Events => {
                     // A client must not read the error as the end of a half-sent event.

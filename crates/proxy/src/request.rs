@@ -40,7 +40,7 @@ pub(crate) async fn serve(
     }
     let client = worker.shared.settings.trusted_proxies.client(peer, request.headers());
     let mut exchange = Exchange::open(&worker, request.headers(), request.uri().path(), client);
-    if matches!(route, Route::Models | Route::Model(_)) {
+    if matches!(route, Route::Models | Route::Model(_)) && !exchange.tells_errors_itself() {
         exchange.envelope = models::shape(request.uri(), request.headers()).envelope();
     }
     if let Err(rejection) = intake::check_head(&exchange, &request) {
@@ -151,6 +151,7 @@ async fn path(
 pub(crate) async fn onward(exchange: &mut Exchange, outbound: &Outbound<'_>) -> Result<Begun, Stopped> {
     replay::join(exchange, outbound).await?;
     hold::hold(exchange, outbound.call)?;
+    exchange.report("hold", |_| serde_json::Value::Null);
     let begun = dispatch::call_upstream(exchange, outbound).await;
     exchange.forget_body();
     begun

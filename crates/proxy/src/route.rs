@@ -48,6 +48,8 @@ pub(crate) enum Route {
 pub(crate) enum Extra {
     /// `GET /models`: every configured model, by upstream.
     Models,
+    /// `POST /chat/completions/{request_id}/cancel`.
+    Cancel(String),
     /// `POST /debug/test-routing`.
     TestRouting,
     /// `GET /debug/step-registry`.
@@ -111,12 +113,16 @@ fn common_route(channel: Channel, method: &Method, path: &str) -> Option<Route> 
 
 fn internal_route(method: &Method, path: &str) -> Route {
     let tail = path.strip_prefix("/v1").unwrap_or(path);
+    let cancelled = || tail.strip_prefix("/chat/completions/")?.strip_suffix("/cancel");
     let (expected, allow, extra) = match tail {
         "/models" => (Method::GET, "GET", Extra::Models),
         "/debug/test-routing" => (Method::POST, "POST", Extra::TestRouting),
         "/debug/step-registry" => (Method::GET, "GET", Extra::StepRegistry),
         "/bandit/report" => (Method::GET, "GET", Extra::BanditReport),
-        _ => return common_route(Channel::Internal, method, path).unwrap_or(Route::Unknown),
+        _ => match cancelled().filter(|id| !id.is_empty() && !id.contains('/')) {
+            Some(id) => (Method::POST, "POST", Extra::Cancel(id.to_owned())),
+            None => return common_route(Channel::Internal, method, path).unwrap_or(Route::Unknown),
+        },
     };
     take(method, expected, allow, Route::Extra(extra))
 }
@@ -199,6 +205,9 @@ mod tests {
         for (method, tail, route) in [
             ("GET", "/models", Route::Extra(Extra::Models)),
             ("GET", "/models/a%2Fb", Route::Model("a/b".into())),
+            ("POST", "/chat/completions/req-1/cancel", Route::Extra(Extra::Cancel("req-1".into()))),
+            ("GET", "/chat/completions/req-1/cancel", Route::WrongMethod("POST")),
+            ("POST", "/chat/completions//cancel", Route::Unknown),
             ("POST", "/debug/test-routing", Route::Extra(Extra::TestRouting)),
             ("GET", "/debug/step-registry", Route::Extra(Extra::StepRegistry)),
             ("GET", "/bandit/report", Route::Extra(Extra::BanditReport)),

@@ -1,6 +1,6 @@
 //! What many requests share and what may be lost: capacity, limits, circuits, timed blocks, places at
-//! accounts and the queues for them, how calls went, expected outputs, requests under one idempotency key,
-//! seals of calls; and nonces and freezes of signed requests, which may not be lost and have a small log of
+//! accounts and the queues for them, how calls went, expected outputs, what may be cancelled, requests under
+//! one idempotency key, seals of calls; and nonces and freezes of signed requests, which may not be lost and have a small log of
 //! their own.
 //!
 //! This is the engine in process memory: process-wide, sharded by owner, exact across workers. Every
@@ -21,6 +21,7 @@ pub mod limits;
 pub mod outputs;
 pub mod queue;
 pub mod replay;
+pub mod running;
 pub mod seals;
 mod shards;
 pub mod signatures;

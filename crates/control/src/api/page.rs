@@ -1,6 +1,5 @@
 //! Lists that are read a page at a time.
 
-use schemars::JsonSchema;
 use serde::Serialize;
 use store::page::{DEFAULT_LIMIT, MAX_LIMIT};
 use store::{Cursor, Page, PageRequest};
@@ -8,7 +7,7 @@ use store::{Cursor, Page, PageRequest};
 use crate::answer::Refusal;
 
 /// A page of a list.
-#[derive(Serialize, JsonSchema)]
+#[derive(Serialize)]
 pub struct List<T> {
     /// The items.
     pub items: Vec<T>,

@@ -3,7 +3,6 @@
 
 use ledger::engine::Reset;
 use model::quota::{Owner, Period, Quota, Unit};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check;
@@ -12,7 +11,7 @@ use super::standing::{Amount, refuse};
 use crate::answer::{Answer, Refusal};
 
 /// Which quota, and why.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     unit: Unit,
@@ -21,7 +20,7 @@ pub struct Body {
 }
 
 /// What became of it.
-#[derive(Serialize, JsonSchema)]
+#[derive(Serialize)]
 pub struct View {
     unit: Unit,
     period: Period,

@@ -2,7 +2,6 @@
 
 use model::ResourceId;
 use model::clock::{EpochMs, utc_day};
-use schemars::JsonSchema;
 use serde::Serialize;
 use store::{DailyUsage, Scope};
 
@@ -77,7 +76,7 @@ fn day_ms(field: &str, text: &str) -> Answer<EpochMs> {
 }
 
 /// A day and a model, as answers show them. Money is a decimal string.
-#[derive(Serialize, JsonSchema)]
+#[derive(Serialize)]
 pub struct Day {
     date: String,
     model: String,

@@ -10,6 +10,8 @@ mod authentication;
 #[cfg(test)]
 mod cancel;
 #[cfg(test)]
+mod channels;
+#[cfg(test)]
 mod clients;
 #[cfg(test)]
 mod commands;

@@ -14,7 +14,7 @@ use crate::catalog::{Model, Offer};
 use crate::endpoint::{identify, routing};
 use crate::exchange::Exchange;
 use crate::route::Extra;
-use crate::{answer, linger, steps};
+use crate::{answer, cancel, linger, steps};
 
 /// Answers a request to one of them.
 pub(crate) async fn serve(
@@ -33,6 +33,8 @@ pub(crate) async fn serve(
         Extra::Models => Ok(models(&exchange, query)),
         Extra::StepRegistry => Ok(json(&steps::registry())),
         Extra::BanditReport => Ok(report(&exchange)),
+        Extra::Cancel(id) => cancel::cancel(&exchange, &id)
+            .map(|()| json(&serde_json::json!({"request_id": id, "cancelled": true}))),
         Extra::TestRouting => routing::test(&mut exchange, request).await,
     };
     match body {
@@ -46,6 +48,7 @@ impl Extra {
     fn route(&self) -> &'static str {
         match self {
             Self::Models => "GET /internal/v1/models",
+            Self::Cancel(_) => "POST /internal/v1/chat/completions/{request_id}/cancel",
             Self::TestRouting => "POST /internal/v1/debug/test-routing",
             Self::StepRegistry => "GET /internal/v1/debug/step-registry",
             Self::BanditReport => "GET /internal/v1/bandit/report",

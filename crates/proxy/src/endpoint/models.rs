@@ -22,6 +22,11 @@ pub(crate) fn shape(uri: &Uri, headers: &HeaderMap) -> Shape {
     Shape::asked(uri.path(), uri.query(), headers)
 }
 
+/// The dialect in which the list is written: whatever is asked for where that is spoken.
+fn shape_on(exchange: &Exchange, head: &Parts) -> Shape {
+    if exchange.channel == Channel::Open { shape(&head.uri, &head.headers) } else { Shape::OpenAi }
+}
+
 /// Answers a request for the list or for one model.
 pub(crate) async fn answer(
     mut exchange: Exchange,
@@ -38,7 +43,7 @@ pub(crate) async fn answer(
         _ => "GET /v1/models",
     };
     let body = identify::without_body(&mut exchange, head, unread)
-        .and_then(|key| body(&exchange, &key, shape(&head.uri, &head.headers), route));
+        .and_then(|key| body(&exchange, &key, shape_on(&exchange, head), route));
     let reply = Reply::wanted(&mut exchange);
     let response = match body {
         Ok(body) => answer::json(exchange, body),
@@ -53,12 +58,13 @@ pub(crate) async fn answer(
 fn body(exchange: &Exchange, key: &Key, shape: Shape, route: &Route) -> Result<Vec<u8>, Rejection> {
     let models = exchange.catalog.models_of(&key.key);
     let Route::Model(wanted) = route else {
-        let cards: Vec<ModelCard> = models.into_iter().map(card).collect();
+        let cards: Vec<ModelCard> = models.into_iter().map(|model| card(exchange, model)).collect();
         return Ok(shape.list(&cards));
     };
     // Gemini's clients name a model with its collection.
     let bare = wanted.strip_prefix("models/").filter(|_| shape == Shape::Gemini).unwrap_or(wanted);
-    let card = models.into_iter().find(|model| *model.name == *bare).map(card).ok_or_else(|| {
+    let found = models.into_iter().find(|model| *model.name == *bare);
+    let card = found.map(|model| card(exchange, model)).ok_or_else(|| {
         let message =
             format!("The model `{}` is not available to this key.", policy::authorize::shown(wanted));
         Rejection::because(Code::ModelNotFound, message).at("model")
@@ -66,8 +72,9 @@ fn body(exchange: &Exchange, key: &Key, shape: Shape, route: &Route) -> Result<V
     Ok(shape.one(&card))
 }
 
-fn card(model: &Arc<Model>) -> ModelCard {
-    let owner = model.offers.first().map_or("yumen", |offer| offer.upstream.preset.id.as_ref());
+fn card(exchange: &Exchange, model: &Arc<Model>) -> ModelCard {
+    let first = model.offers.first().filter(|_| !exchange.channel.rules().masks_upstream);
+    let owner = first.map_or("yumen", |offer| offer.upstream.preset.id.as_ref());
     let known: Vec<_> = model.offers.iter().filter_map(|offer| offer.price).collect();
     ModelCard {
         id: model.name.to_string(),

@@ -291,6 +291,7 @@ impl Stage {
             capacity: Capacity::new(settings.sizes.most),
             outputs: Outputs::new(),
             homes: Homes::new(),
+            running: Arc::default(),
             trials: Trials::new(),
             seals: Arc::new(Seals::new()),
             settings,

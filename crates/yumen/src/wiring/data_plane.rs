@@ -92,6 +92,7 @@ pub fn shared(settings: &Settings, parts: Parts<'_>, first: &Configuration) -> A
         capacity,
         outputs: Outputs::new(),
         homes: Homes::new(),
+        running: Arc::default(),
         trials: Trials::new(),
         seals: Arc::new(Seals::new()),
         replays: Replays::new(),

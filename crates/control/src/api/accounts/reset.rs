@@ -1,7 +1,9 @@
 //! `POST /api/v1/admin/accounts/{id}/reset`: forgets an account's blocks and closes its circuits.
 
+use axum::response::IntoResponse;
+
 use super::{View, find};
-use crate::answer::{Answer, Json, ok};
+use crate::answer::{Answer, ok};
 use crate::api::body::Id;
 use crate::api::context::Context;
 
@@ -9,8 +11,9 @@ use crate::api::context::Context;
 ///
 /// # Errors
 /// `NOT_FOUND`.
-pub async fn handler(context: Context, Id(id): Id) -> Answer<Json<View>> {
+pub async fn handler(context: Context, Id(id): Id) -> Answer<impl IntoResponse> {
     let account = find(&context, &id).await?;
     context.state().accounts.reset_account(&id);
+    context.audit("account.reset", id.as_str());
     Ok(ok(View::from(account)))
 }

@@ -1,8 +1,10 @@
 //! `PUT /api/v1/admin/api-keys/{id}/quota`: replaces all quotas of a key. What is used of a quota that
 //! stays is kept.
 
+use axum::response::IntoResponse;
+
 use super::{Shown, change};
-use crate::answer::{Answer, Json, ok};
+use crate::answer::{Answer, ok};
 use crate::api::body::{Id, JsonBody};
 use crate::api::context::Context;
 use crate::api::terms::QuotaBody;
@@ -15,9 +17,9 @@ pub async fn handler(
     context: Context,
     Id(id): Id,
     JsonBody(body): JsonBody<QuotaBody>,
-) -> Answer<Json<Shown>> {
+) -> Answer<impl IntoResponse> {
     let quotas = body.checked()?;
-    let key = change(&context, &id, |key| {
+    let key = change(&context, &id, "api-key.quota", |key| {
         key.terms.quota = quotas;
         Ok(())
     })

@@ -3,12 +3,13 @@
 //! The row stays, so that the key is refused by name and its records keep their meaning. Revoking
 //! twice is no error.
 
+use axum::response::IntoResponse;
 use model::ResourceId;
 use model::resource::ApiKey;
 use model::resource::key::KeyStatus;
 
 use super::{View, change, find};
-use crate::answer::{Answer, Done, Json, done, ok};
+use crate::answer::{Answer, done, ok};
 use crate::api::body::Id;
 use crate::api::context::Context;
 
@@ -16,7 +17,7 @@ use crate::api::context::Context;
 ///
 /// # Errors
 /// `NOT_FOUND`.
-pub async fn handler(context: Context, Id(id): Id) -> Answer<Json<View>> {
+pub async fn handler(context: Context, Id(id): Id) -> Answer<impl IntoResponse> {
     Ok(ok(View::from(revoke(&context, &id).await?)))
 }
 
@@ -24,7 +25,7 @@ pub async fn handler(context: Context, Id(id): Id) -> Answer<Json<View>> {
 ///
 /// # Errors
 /// `NOT_FOUND`.
-pub async fn delete(context: Context, Id(id): Id) -> Answer<Done> {
+pub async fn delete(context: Context, Id(id): Id) -> Answer<impl IntoResponse> {
     revoke(&context, &id).await?;
     Ok(done())
 }
@@ -34,7 +35,7 @@ async fn revoke(context: &Context, id: &ResourceId) -> Answer<ApiKey> {
     if key.status == KeyStatus::Revoked {
         return Ok(key);
     }
-    change(context, id, |key| {
+    change(context, id, "api-key.revoke", |key| {
         key.status = KeyStatus::Revoked;
         Ok(())
     })

@@ -1,6 +1,8 @@
 //! `POST /api/v1/auth/token`: an internal key for an access token to the internal channel, so that a
 //! front end is given what ends by itself. The key comes as a bearer, or as `{"api_key"}`.
 
+use axum::extract::Request;
+use axum::response::IntoResponse;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use ipnet::IpNet;
@@ -9,26 +11,25 @@ use model::key_text;
 use model::resource::key::KeyStatus;
 use model::resource::{ApiKey, KeyKind};
 use model::{Code, Secret};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::Scope;
 use subtle::ConstantTimeEq;
 
-use crate::answer::{Answer, Json, Refusal, ok};
-use crate::api::body::OptionalJson;
+use crate::answer::{Answer, Refusal, ok};
+use crate::api::body::optional_json;
 use crate::api::context::Context;
 use crate::session::Claims;
 
 /// The key, where it is not a bearer.
-#[derive(Default, Deserialize, JsonSchema)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     api_key: Option<String>,
 }
 
 /// The token, shown once.
-#[derive(Serialize, JsonSchema)]
-pub struct Exchanged {
+#[derive(Serialize)]
+struct Exchanged {
     access_token: String,
     token_type: &'static str,
     expires_in: u64,
@@ -39,12 +40,9 @@ pub struct Exchanged {
 /// # Errors
 /// `INVALID_API_KEY`, `API_KEY_REVOKED`, `API_KEY_EXPIRED`, `IP_NOT_WHITELISTED` as on a call;
 /// `SCOPE_DENIED` for a key that is not internal; `INVALID_REQUEST_CREDENTIALS` for two keys.
-pub async fn handler(
-    context: Context,
-    headers: HeaderMap,
-    OptionalJson(body): OptionalJson<Body>,
-) -> Answer<Json<Exchanged>> {
-    let bearer = bearer(&headers);
+pub async fn handler(context: Context, request: Request) -> Answer<impl IntoResponse> {
+    let bearer = bearer(request.headers());
+    let body: Body = optional_json(request).await?;
     let text = match (bearer, body.api_key.map(Secret::new)) {
         (Some(one), Some(other)) if one.expose() != other.expose() => {
             return Err(Refusal::new(Code::InvalidRequestCredentials));
@@ -55,8 +53,7 @@ pub async fn handler(
     check(&context, &key)?;
     let claims = Claims::exchange(&key, context.now_ms());
     let access_token = context.state().jwt_keys.sign(&claims).map_err(Refusal::internal)?;
-    context.note.actor(format!("key:{}", key.id));
-    context.note.object(key.id.as_str());
+    context.audit("auth.token", key.id.as_str());
     Ok(ok(Exchanged { access_token, token_type: "bearer", expires_in: claims.exp - claims.iat }))
 }
 

@@ -2,26 +2,26 @@
 
 use std::collections::BTreeMap;
 
+use axum::response::IntoResponse;
 use model::ResourceId;
 use model::resource::Account;
-use schemars::JsonSchema;
 use serde::Serialize;
 use store::{AccountFilter, PageRequest};
 
-use crate::answer::{Answer, Json, ok};
+use crate::answer::{Answer, ok};
 use crate::api::context::Context;
 use crate::api::page::List;
 
 /// A model as answers show it.
-#[derive(Serialize, JsonSchema)]
-pub struct View {
+#[derive(Serialize)]
+struct View {
     id: String,
     accounts: Vec<Offer>,
 }
 
 /// An account that offers it.
-#[derive(Serialize, JsonSchema)]
-pub struct Offer {
+#[derive(Serialize)]
+struct Offer {
     id: ResourceId,
     name: String,
     provider: String,
@@ -34,7 +34,7 @@ pub struct Offer {
 ///
 /// # Errors
 /// What the store says.
-pub async fn handler(context: Context) -> Answer<Json<List<View>>> {
+pub async fn handler(context: Context) -> Answer<impl IntoResponse> {
     let mut models: BTreeMap<String, Vec<Offer>> = BTreeMap::new();
     let mut page = PageRequest::first(store::page::MAX_LIMIT);
     loop {

@@ -1,8 +1,10 @@
 //! `PUT /api/v1/admin/tenants/{id}/quota` and the same for groups: replaces the quotas. What is used of a
 //! quota that stays is kept.
 
+use axum::response::IntoResponse;
+
 use super::{Kind, View, change};
-use crate::answer::{Answer, Json, ok};
+use crate::answer::{Answer, ok};
 use crate::api::body::{JsonBody, Name};
 use crate::api::context::Context;
 use crate::api::terms::QuotaBody;
@@ -16,9 +18,10 @@ pub async fn handler(
     kind: Kind,
     Name(id): Name,
     JsonBody(body): JsonBody<QuotaBody>,
-) -> Answer<Json<View>> {
+) -> Answer<impl IntoResponse> {
     let quotas = body.checked()?;
-    let party = change(&context, (kind, &id), |party| {
+    let verb = kind.verb("tenant.quota", "group.quota");
+    let party = change(&context, (kind, &id), verb, |party| {
         party.terms.quota = quotas;
         Ok(())
     })

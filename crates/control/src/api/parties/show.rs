@@ -1,7 +1,9 @@
 //! `GET /api/v1/admin/tenants/{id}` and `GET /api/v1/admin/groups/{id}`.
 
+use axum::response::IntoResponse;
+
 use super::{Kind, View, find};
-use crate::answer::{Answer, Json, ok};
+use crate::answer::{Answer, ok};
 use crate::api::body::Name;
 use crate::api::context::Context;
 
@@ -9,7 +11,7 @@ use crate::api::context::Context;
 ///
 /// # Errors
 /// `NOT_FOUND`.
-pub async fn handler(context: Context, kind: Kind, Name(id): Name) -> Answer<Json<View>> {
+pub async fn handler(context: Context, kind: Kind, Name(id): Name) -> Answer<impl IntoResponse> {
     let party = find(&context, kind, &id).await?;
     Ok(ok(View::of(&context, kind, party)))
 }

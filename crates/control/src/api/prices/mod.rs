@@ -9,13 +9,12 @@ use ledger::PriceEntry;
 use model::NanoUsd;
 use model::clock::rfc3339;
 use model::resource::{PriceLines, PriceOverride};
-use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A price as answers show it: US dollars per million tokens, as decimal strings. `web_search` and
 /// `request` are dollars by the piece.
-#[derive(Serialize, JsonSchema)]
-pub struct View {
+#[derive(Serialize)]
+struct View {
     model: String,
     /// `override` or `catalogue`.
     source: &'static str,
@@ -33,9 +32,8 @@ pub struct View {
     updated_at: Option<String>,
 }
 
-/// A price step as answers show it.
-#[derive(Serialize, JsonSchema)]
-pub struct StepView {
+#[derive(Serialize)]
+struct StepView {
     /// Prompt tokens above which these prices hold.
     above: u64,
     #[serde(flatten)]

@@ -3,11 +3,10 @@
 pub mod list;
 
 use model::Usage;
-use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Tokens by kind, and how the figures are known.
-#[derive(Serialize, JsonSchema)]
+#[derive(Serialize)]
 pub struct UsageView {
     input: u64,
     output: u64,

@@ -1,7 +1,9 @@
 //! `GET /api/v1/admin/secrets`: every key of the ring, and how much it sealed.
 
+use axum::response::IntoResponse;
+
 use super::View;
-use crate::answer::{Answer, Json, ok};
+use crate::answer::{Answer, ok};
 use crate::api::context::Context;
 use crate::api::page::List;
 
@@ -9,7 +11,7 @@ use crate::api::page::List;
 ///
 /// # Errors
 /// What the store says.
-pub async fn handler(context: Context) -> Answer<Json<List<View>>> {
+pub async fn handler(context: Context) -> Answer<impl IntoResponse> {
     let keys = context.store().secrets().await?;
     Ok(ok(List::whole(keys.into_iter().map(View::from).collect())))
 }

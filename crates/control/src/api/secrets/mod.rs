@@ -3,13 +3,12 @@
 pub mod list;
 pub mod rotate;
 
-use schemars::JsonSchema;
 use serde::Serialize;
 use store::KeyUse;
 
 /// A key as answers show it.
-#[derive(Serialize, JsonSchema)]
-pub struct View {
+#[derive(Serialize)]
+struct View {
     id: String,
     /// Whether it seals now.
     current: bool,

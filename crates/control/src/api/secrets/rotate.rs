@@ -2,16 +2,17 @@
 //!
 //! Nothing waits for it: what is not wrapped anew yet is opened with the key that wrapped it.
 
-use schemars::JsonSchema;
+use axum::extract::Request;
+use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 use store::keyring;
 
-use crate::answer::{Answer, Json, Refusal, ok};
-use crate::api::body::OptionalJson;
+use crate::answer::{Answer, Refusal, ok};
+use crate::api::body::optional_json;
 use crate::api::context::Context;
 
 /// How to rotate.
-#[derive(Default, Deserialize, JsonSchema)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     /// Derive the new key from this `ENCRYPTION_KEY` (64 hex digits), which every later start then needs.
@@ -19,8 +20,8 @@ pub struct Body {
 }
 
 /// What was done.
-#[derive(Serialize, JsonSchema)]
-pub struct View {
+#[derive(Serialize)]
+struct View {
     /// The key that seals now.
     key_id: String,
     /// Values that it wraps now.
@@ -33,10 +34,11 @@ pub struct View {
 ///
 /// # Errors
 /// `INVALID_REQUEST` for a key that is none; what the store says.
-pub async fn handler(context: Context, OptionalJson(body): OptionalJson<Body>) -> Answer<Json<View>> {
+pub async fn handler(context: Context, request: Request) -> Answer<impl IntoResponse> {
+    let body: Body = optional_json(request).await?;
     let encryption_key = body.encryption_key.map(|text| read(&text)).transpose()?;
     let done = context.store().rotate_secrets(encryption_key).await?;
-    context.note.object(&done.key_id);
+    context.audit("secrets.rotate", &done.key_id);
     Ok(ok(View { key_id: done.key_id, rewrapped: done.rewrapped, unopened: done.unopened }))
 }
 

@@ -2,11 +2,12 @@
 //!
 //! The row stays: keys and records name it.
 
+use axum::response::IntoResponse;
 use model::ResourceId;
 use model::resource::User;
 
 use super::{View, change, check_not_self, check_rank, find, scope_of};
-use crate::answer::{Answer, Done, Json, done, ok};
+use crate::answer::{Answer, done, ok};
 use crate::api::body::Id;
 use crate::api::context::Context;
 
@@ -14,7 +15,7 @@ use crate::api::context::Context;
 ///
 /// # Errors
 /// `NOT_FOUND`; `SCOPE_DENIED` for an owner; `CONFLICT` for oneself.
-pub async fn handler(context: Context, Id(id): Id) -> Answer<Json<View>> {
+pub async fn handler(context: Context, Id(id): Id) -> Answer<impl IntoResponse> {
     Ok(ok(View::of(&context, disable(&context, &id).await?)))
 }
 
@@ -22,7 +23,7 @@ pub async fn handler(context: Context, Id(id): Id) -> Answer<Json<View>> {
 ///
 /// # Errors
 /// As [`handler`].
-pub async fn delete(context: Context, Id(id): Id) -> Answer<Done> {
+pub async fn delete(context: Context, Id(id): Id) -> Answer<impl IntoResponse> {
     disable(&context, &id).await?;
     Ok(done())
 }
@@ -30,7 +31,7 @@ pub async fn delete(context: Context, Id(id): Id) -> Answer<Done> {
 async fn disable(context: &Context, id: &ResourceId) -> Answer<User> {
     check_rank(context, find(context, id).await?.role)?;
     check_not_self(context, id)?;
-    let user = change(context, id, |user| user.enabled = false).await?;
+    let user = change(context, id, "user.disable", |user| user.enabled = false).await?;
     context.store().revoke_user_sessions(&scope_of(context, id).await?, id, context.now_ms()).await?;
     Ok(user)
 }

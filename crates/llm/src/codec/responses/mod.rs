@@ -13,9 +13,6 @@ mod stream;
 mod stream_out;
 mod tools;
 
-#[cfg(test)]
-mod tests;
-
 use model::Rejection;
 
 use super::sse::SseDecoder;
