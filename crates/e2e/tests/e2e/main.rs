@@ -44,6 +44,8 @@ mod sdk;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod signing;
+#[cfg(test)]
 mod stage;
 #[cfg(test)]
 mod stalls;

@@ -1,6 +1,8 @@
 //! The scheme `rfc9421`: HTTP Message Signatures (RFC 9421) with HMAC-SHA256, the body bound by its
 //! `Content-Digest` (RFC 9530). Answers are signed the same way for callers who ask for it.
 
+use std::borrow::Cow;
+
 use http::header::HOST;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, StatusCode};
@@ -98,7 +100,7 @@ impl HttpSignature {
     /// # Errors
     /// Which covered component the request does not have.
     pub fn base(&self, request: &Parts) -> Result<String, Fault> {
-        base(&self.components, &self.parameters, |component| component_of(request, component))
+        base(&self.components, &self.parameters, request)
     }
 
     /// Whether the body is bound where there is one: checked before its digest is.
@@ -164,36 +166,34 @@ fn text(member: &Member<'_>, name: &str) -> Option<String> {
 }
 
 /// The signature base (RFC 9421 §2.5).
-fn base(
-    components: &[String],
-    parameters: &str,
-    value: impl Fn(&str) -> Option<String>,
-) -> Result<String, Fault> {
-    let mut lines = String::with_capacity(256);
+fn base(components: &[String], parameters: &str, request: &Parts) -> Result<String, Fault> {
+    let mut lines = String::with_capacity(512);
     for component in components {
-        let value = value(component).ok_or_else(|| {
-            Fault(
-                format!("The covered component `{}` is not known or not in the request.", shown(component))
-                    .into(),
-            )
+        let value = component_of(request, component).ok_or_else(|| {
+            let name = shown(component);
+            Fault(format!("The covered component `{name}` is not known or not in the request.").into())
         })?;
-        lines += &format!("\"{component}\": {value}\n");
+        for part in ["\"", component, "\": ", &value, "\n"] {
+            lines.push_str(part);
+        }
     }
-    Ok(lines + "\"@signature-params\": " + parameters)
+    lines.push_str("\"@signature-params\": ");
+    lines.push_str(parameters);
+    Ok(lines)
 }
 
-fn component_of(request: &Parts, component: &str) -> Option<String> {
+fn component_of<'r>(request: &'r Parts, component: &str) -> Option<Cow<'r, str>> {
     match component {
-        "@method" => Some(request.method.as_str().to_owned()),
-        "@authority" => authority(request),
+        "@method" => Some(request.method.as_str().into()),
+        "@authority" => authority(request).map(Cow::Owned),
         "@path" => Some(match request.uri.path() {
-            "" => "/".to_owned(),
-            path => path.to_owned(),
+            "" => "/".into(),
+            path => path.into(),
         }),
-        "@query" => Some(format!("?{}", request.uri.query().unwrap_or_default())),
+        "@query" => Some(request.uri.query().map_or("?".into(), |query| format!("?{query}").into())),
         derived if derived.starts_with('@') => None,
-        name if name.chars().any(|c| c.is_ascii_uppercase()) => None,
-        name => structured::combined(&request.headers, &name.parse().ok()?),
+        name if name.bytes().any(|byte| byte.is_ascii_uppercase()) => None,
+        name => structured::combined(&request.headers, &name.parse().ok()?).map(Cow::Owned),
     }
 }
 
@@ -246,7 +246,7 @@ impl NewSignature<'_> {
     /// # Errors
     /// The request has no host, or no `Content-Digest` although it has a body.
     pub fn base(&self, request: &Parts) -> Result<String, Fault> {
-        base(&self.covered(), &self.parameters(), |component| component_of(request, component))
+        base(&self.covered(), &self.parameters(), request)
     }
 }
 

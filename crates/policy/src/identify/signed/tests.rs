@@ -237,3 +237,71 @@ fn an_answer_is_signed_for_who_asks() {
     let (input, _) = signer.sign(StatusCode::OK, None, NOW_S);
     assert!(input.starts_with("reply=(\"@status\" \"@method\";req);"), "{input}");
 }
+
+/// A request signed as `hmac-v1` says.
+fn signed_hmac() -> Parts {
+    use super::super::body_hash::sha256_hex;
+    use super::super::hmac;
+    let (timestamp, nonce) = (NOW_S.to_string(), "n-1");
+    let message = hmac::message(KEY_ID, &timestamp, nonce, &sha256_hex(BODY));
+    let request = Request::post("/v1/chat/completions")
+        .header("x-api-key", KEY_ID)
+        .header("x-timestamp", timestamp)
+        .header("x-nonce", nonce)
+        .header("x-signature", hmac::sign(&secret(), &message));
+    request.body(()).expect("a request").into_parts().0
+}
+
+/// Whether a request is accepted as the key's own, so changed, right at the time that it was signed.
+fn passes(parts: &Parts, body: &[u8]) -> bool {
+    let Ok(claim) = Claim::read(&parts.headers) else { return false };
+    claim.key_id() == KEY_ID
+        && claim.check_time(NOW_S * 1_000).is_ok()
+        && claim.verify(&[&secret()], parts, body).is_ok()
+}
+
+#[test]
+fn no_flipped_byte_of_any_field_is_accepted() {
+    let mut tried = 0;
+    for (parts, covered) in [
+        (signed_hmac(), &["x-api-key", "x-timestamp", "x-nonce", "x-signature"][..]),
+        (signed(|_| {}), &["signature-input", "signature", "content-digest", "host"][..]),
+    ] {
+        assert!(passes(&parts, BODY));
+        for name in covered {
+            let value = parts.headers[*name].as_bytes().to_vec();
+            for (at, bit) in (0..value.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+                let mut flipped = value.clone();
+                flipped[at] ^= 1 << bit;
+                // The case of a host does not matter, and another default port is as good.
+                if *name == "host" && flipped.eq_ignore_ascii_case(&value) {
+                    continue;
+                }
+                let Ok(flipped) = http::HeaderValue::from_bytes(&flipped) else { continue };
+                let mut parts = parts.clone();
+                parts.headers.insert(*name, flipped);
+                assert!(!passes(&parts, BODY), "{name}: byte {at}, bit {bit}");
+                tried += 1;
+            }
+        }
+        for (at, bit) in (0..BODY.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+            let mut body = BODY.to_vec();
+            body[at] ^= 1 << bit;
+            assert!(!passes(&parts, &body), "body: byte {at}, bit {bit}");
+            tried += 1;
+        }
+    }
+    assert!(tried > 2_000, "{tried}");
+}
+
+#[test]
+fn digits_of_other_scripts_and_numbers_with_extras_are_no_timestamps() {
+    for timestamp in
+        ["1790000000 ", "1_790_00000", "\u{661}790000000", "1790000000.0", "-790000000", "0x6AB13B80"]
+    {
+        let mut parts = signed_hmac();
+        let Ok(value) = http::HeaderValue::from_bytes(timestamp.as_bytes()) else { continue };
+        parts.headers.insert("x-timestamp", value);
+        assert!(!passes(&parts, BODY), "{timestamp}");
+    }
+}
