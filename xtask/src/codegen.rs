@@ -10,8 +10,11 @@ use anyhow::{Context, Result, bail};
 use crate::command::{command, output, root};
 
 /// THE list of generated files, each with the argument that prints it.
-const PAGES: &[(&str, &str)] =
-    &[("docs/reference/codes.md", "codes"), ("docs/reference/metrics.md", "metrics")];
+const PAGES: &[(&str, &str)] = &[
+    ("docs/reference/codes.md", "codes"),
+    ("docs/reference/metrics.md", "metrics"),
+    ("docs/reference/openapi.json", "openapi"),
+];
 
 /// Writes the pages, or with `--check` fails when one is stale.
 pub fn run_command(arguments: &[String]) -> Result<()> {

@@ -89,6 +89,11 @@ pub fn capitalised(text: &str) -> String {
 #[derive(Clone)]
 struct Undressed(Arc<Rejection>);
 
+/// The refusal that an answer is going to become, if it is one.
+pub fn rejection(response: &Response) -> Option<&Rejection> {
+    response.extensions().get::<Undressed>().map(|undressed| &*undressed.0)
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::empty());
@@ -98,7 +103,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// A JSON answer with a status of its own.
+/// A JSON answer, `200` unless it says otherwise.
 pub struct Json<T>(pub StatusCode, pub T);
 
 impl<T: Serialize> IntoResponse for Json<T> {
@@ -122,15 +127,33 @@ pub fn ok<T: Serialize>(body: T) -> Json<T> {
 }
 
 /// `201` with a JSON body.
+pub struct Created<T>(pub T);
+
+impl<T: Serialize> IntoResponse for Created<T> {
+    fn into_response(self) -> Response {
+        Json(StatusCode::CREATED, self.0).into_response()
+    }
+}
+
+/// `201` with a JSON body.
 #[must_use]
-pub fn created<T: Serialize>(body: T) -> Json<T> {
-    Json(StatusCode::CREATED, body)
+pub fn created<T: Serialize>(body: T) -> Created<T> {
+    Created(body)
+}
+
+/// `204` without a body.
+pub struct Done;
+
+impl IntoResponse for Done {
+    fn into_response(self) -> Response {
+        StatusCode::NO_CONTENT.into_response()
+    }
 }
 
 /// `204` without a body.
 #[must_use]
-pub fn done() -> StatusCode {
-    StatusCode::NO_CONTENT
+pub fn done() -> Done {
+    Done
 }
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");

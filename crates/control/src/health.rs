@@ -18,9 +18,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use parking_lot::Mutex;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -62,15 +62,16 @@ impl Readiness {
 }
 
 /// How the process or one of its parts is.
-#[derive(Serialize)]
-struct Component {
+#[derive(Serialize, JsonSchema)]
+pub struct Component {
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Health {
+/// What `/health` and its relatives answer.
+#[derive(Serialize, JsonSchema)]
+pub struct Health {
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<&'static str>,
@@ -78,7 +79,7 @@ struct Health {
 }
 
 /// `GET /health`: always 200, with every component.
-pub async fn health(context: Context) -> impl IntoResponse {
+pub async fn health(context: Context) -> Json<Health> {
     let components = components(&context).await;
     let well = components.values().all(|component| component.status == "UP");
     ok(Health {
@@ -90,14 +91,13 @@ pub async fn health(context: Context) -> impl IntoResponse {
 
 /// `GET /health/ready` and `GET /actuator/readiness`: 200, or 503 while a component is down that new
 /// requests need.
-pub async fn ready(context: Context) -> Response {
+pub async fn ready(context: Context) -> Json<Health> {
     let components = components(&context).await;
     let is_up = |name| components.get(name).is_some_and(|component: &Component| component.status == "UP");
     let ready = NEEDED.into_iter().all(is_up);
     let (http, status) =
         if ready { (StatusCode::OK, "UP") } else { (StatusCode::SERVICE_UNAVAILABLE, "DOWN") };
-    let body = Health { status, version: None, components };
-    Json(http, body).into_response()
+    Json(http, Health { status, version: None, components })
 }
 
 async fn components(context: &Context) -> BTreeMap<&'static str, Component> {

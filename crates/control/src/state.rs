@@ -27,7 +27,7 @@ pub trait AccountControl: Send + Sync {
 }
 
 /// A circuit as an administrator sees it.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Circuit {
     /// Its name.
     pub id: String,

@@ -175,9 +175,12 @@ mod recorded {
         }
     }
 
-    /// The own dialect keeps the figures as they were stated, in the conventions of their maker.
+    /// The own dialect keeps the figures as they were stated, in the conventions of their maker; and where
+    /// none were, some dialects state an estimate.
     fn restated(own: bool, first: &Result<Said, String>, second: &mut Result<Said, String>) {
-        if let (true, Ok(first), Ok(second)) = (own, first, second) {
+        if let (Ok(first), Ok(second)) = (first, second)
+            && (own || first.input + first.output == 0)
+        {
             (second.input, second.output) = (first.input, first.output);
         }
     }

@@ -12,7 +12,7 @@ use crate::quota::{Owner, Period, Unit};
 use crate::usage::Usage;
 
 /// What an entry is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum EntryKind {
     /// What a request costs its caller; exactly one for each request that may have reached an upstream.
@@ -42,7 +42,7 @@ impl EntryKind {
 }
 
 /// How the figures of an entry are known; final.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum EntryState {
     /// The upstream stated the usage.

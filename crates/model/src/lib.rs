@@ -14,6 +14,7 @@ pub mod quota;
 pub mod record;
 pub mod rejection;
 pub mod resource;
+mod schema;
 pub mod secret;
 pub mod usage;
 

@@ -33,6 +33,22 @@ const TOKEN_WINDOW: WindowNames = [
     HeaderName::from_static("x-ratelimit-remaining-tokens"),
     HeaderName::from_static("x-ratelimit-reset-tokens"),
 ];
+/// OpenAI's own names for requests; those for tokens are ours too.
+const OPENAI_REQUESTS: WindowNames = [
+    HeaderName::from_static("x-ratelimit-limit-requests"),
+    HeaderName::from_static("x-ratelimit-remaining-requests"),
+    HeaderName::from_static("x-ratelimit-reset-requests"),
+];
+const ANTHROPIC_REQUESTS: WindowNames = [
+    HeaderName::from_static("anthropic-ratelimit-requests-limit"),
+    HeaderName::from_static("anthropic-ratelimit-requests-remaining"),
+    HeaderName::from_static("anthropic-ratelimit-requests-reset"),
+];
+const ANTHROPIC_TOKENS: WindowNames = [
+    HeaderName::from_static("anthropic-ratelimit-tokens-limit"),
+    HeaderName::from_static("anthropic-ratelimit-tokens-remaining"),
+    HeaderName::from_static("anthropic-ratelimit-tokens-reset"),
+];
 const RESETS_AT: HeaderName = HeaderName::from_static("x-yumen-resets-at");
 /// Says that the account speaks another dialect, and what was lost for that.
 const TRANSLATION: HeaderName = HeaderName::from_static("x-yumen-translation");
@@ -45,6 +61,8 @@ pub(crate) struct Stamp {
     envelope: Envelope,
     requests: Option<WindowState>,
     tokens: Option<WindowState>,
+    /// Some clients are told how long, and not until when.
+    now_s: u64,
 }
 
 impl Stamp {
@@ -57,6 +75,7 @@ impl Stamp {
             envelope: exchange.envelope,
             requests: exchange.refused_by.or_else(|| taken?.requests),
             tokens: taken.and_then(|taken| taken.tokens),
+            now_s: exchange.now_ms() / 1_000,
         }
     }
 
@@ -65,6 +84,36 @@ impl Stamp {
         let mut response = rejected(self.envelope, rejection, self.request_id, self.trace_id);
         self.write(response.headers_mut());
         response
+    }
+
+    /// The same limits under the names that the caller's SDK reads.
+    fn write_dialect_windows(&self, headers: &mut HeaderMap) {
+        match self.envelope {
+            Envelope::OpenAi | Envelope::Responses => {
+                let Some(window) = self.requests else { return };
+                let [limit, remaining, reset] = OPENAI_REQUESTS;
+                headers.insert(limit, HeaderValue::from(window.limit));
+                headers.insert(remaining, HeaderValue::from(window.remaining));
+                let seconds = window.reset_at_s.saturating_sub(self.now_s);
+                if let Ok(value) = HeaderValue::from_str(&format!("{seconds}s")) {
+                    headers.insert(reset, value);
+                }
+            }
+            Envelope::Anthropic => {
+                for (names, window) in [(ANTHROPIC_REQUESTS, self.requests), (ANTHROPIC_TOKENS, self.tokens)]
+                {
+                    let Some(window) = window else { continue };
+                    let [limit, remaining, reset] = names;
+                    headers.insert(limit, HeaderValue::from(window.limit));
+                    headers.insert(remaining, HeaderValue::from(window.remaining));
+                    let at = model::clock::rfc3339(window.reset_at_s * 1_000);
+                    if let Ok(value) = HeaderValue::from_str(&at) {
+                        headers.insert(reset, value);
+                    }
+                }
+            }
+            Envelope::Gemini | Envelope::Native => {}
+        }
     }
 
     /// The event that ends a stream with a refusal after its exchange has ended.
@@ -82,6 +131,7 @@ impl Stamp {
         stamp_ids(self.request_id, self.trace_id, self.envelope, headers);
         stamp_window(REQUEST_WINDOW, self.requests, headers);
         stamp_window(TOKEN_WINDOW, self.tokens, headers);
+        self.write_dialect_windows(headers);
     }
 }
 

@@ -47,6 +47,9 @@ pub(crate) async fn run(
     let offer = &model.offers[chosen.offer];
     open(exchange, offer, chosen);
     let written = match offer.uri(outbound.call.surface) {
+        Some(_) if llm::codec::has_foreign_seal(outbound.call.surface, outbound.body) => {
+            translate::write_own(exchange, offer, outbound)
+        }
         Some(_) => write(exchange, offer, outbound),
         // Boxed: it is the longer way, and would otherwise widen every call.
         None => Box::pin(translate::write(exchange, offer, outbound)).await,

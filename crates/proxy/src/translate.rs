@@ -79,13 +79,7 @@ pub(crate) async fn write(
     let (tenant, now_ms) = (Arc::clone(&exchange.record.tenant_id), exchange.now_ms());
     restore::reattach(&mut request, |call_id| shared.seals.find(&tenant, call_id, now_ms));
     media::fetch(exchange, &mut request, way.provider).await?;
-    let target = Target {
-        provider: &offer.upstream.preset.id,
-        model: &offer.upstream_model,
-        quirks: &offer.upstream.preset.quirks,
-        clamp: exchange.clamp,
-        max_output: offer.price.and_then(|price| price.max_output).unwrap_or(USUAL_MAX_OUTPUT),
-    };
+    let target = target(exchange, offer);
     let mut losses = Losses::default();
     let to = codec(way.provider).ok_or_else(|| misconfigured("the account's dialect cannot be written"))?;
     let body = to.encode_request(&request, &target, &mut losses)?;
@@ -93,6 +87,37 @@ pub(crate) async fn write(
     check_policy(exchange, &losses)?;
     exchange.translating = Some(Box::new(Translating { way, asked }));
     upstream::translated(offer, way.surface, Bytes::from(body))
+}
+
+/// The caller's request for an account of its own dialect, without the seals that others made: an earlier
+/// turn of the conversation was answered by another provider.
+///
+/// # Errors
+/// As [`write`].
+pub(crate) fn write_own(
+    exchange: &mut Exchange,
+    offer: &Offer,
+    outbound: &Outbound<'_>,
+) -> Result<Box<upstream::Request>, Rejection> {
+    let surface = outbound.call.surface;
+    let own = surface.dialect().ok_or_else(|| misconfigured("no dialect of chat"))?;
+    let way = Way { caller: own, provider: own, surface };
+    let request = read(way, outbound.call, outbound.body)?;
+    let mut losses = Losses::default();
+    let to = codec(own).ok_or_else(|| misconfigured("the account's dialect cannot be written"))?;
+    let body = to.encode_request(&request, &target(exchange, offer), &mut losses)?;
+    note(exchange, way, &losses);
+    upstream::request(offer, outbound, Bytes::from(body))
+}
+
+fn target<'a>(exchange: &Exchange, offer: &'a Offer) -> Target<'a> {
+    Target {
+        provider: &offer.upstream.preset.id,
+        model: &offer.upstream_model,
+        quirks: &offer.upstream.preset.quirks,
+        clamp: exchange.clamp,
+        max_output: offer.price.and_then(|price| price.max_output).unwrap_or(USUAL_MAX_OUTPUT),
+    }
 }
 
 fn read(way: Way, call: &Call, body: &Bytes) -> Result<Request, Rejection> {

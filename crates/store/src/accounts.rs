@@ -7,7 +7,7 @@ use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 use crate::cipher::{self, Place};
-use crate::column::{Columns, json, signed};
+use crate::column::{Columns, json, later, signed};
 use crate::error::StoreError;
 use crate::keyring::KeyRing;
 use crate::page::{Cursor, Page, PageRequest};
@@ -64,7 +64,8 @@ impl Store {
     /// [`StoreError::Conflict`] when the tenant has an account of this name.
     pub async fn insert_account(&self, scope: &Scope, account: &Account) -> Result<(), StoreError> {
         let sealed = seal(&self.keys, scope, &account.id, account.credential.as_ref())?;
-        let mut change = self.change(scope).await?;
+        let mut change =
+            self.change(scope).await?.about("account.create", account.id.as_str(), account.created_at);
         sqlx::query(INSERT)
             .bind(account.id.as_str())
             .bind(&*scope.tenant_id)
@@ -137,12 +138,12 @@ impl Store {
         now: EpochMs,
         edit: impl FnOnce(&mut Account) -> Result<(), StoreError> + Send,
     ) -> Result<Option<Account>, StoreError> {
-        let mut change = self.change(scope).await?;
+        let mut change = self.change(scope).await?.about("account.update", id.as_str(), now);
         let Some(mut account) = self.find_account_on(change.connection(), scope, id).await? else {
             return Ok(None);
         };
         edit(&mut account)?;
-        account.updated_at = now;
+        account.updated_at = later(now, account.updated_at);
         let sealed = seal(&self.keys, scope, id, account.credential.as_ref())?;
         write(&mut change, scope, id, (&account, sealed)).await?;
         change.commit().await?;
@@ -155,7 +156,7 @@ impl Store {
     /// # Errors
     /// What the database said.
     pub async fn delete_account(&self, scope: &Scope, id: &ResourceId) -> Result<bool, StoreError> {
-        let mut change = self.change(scope).await?;
+        let mut change = self.change(scope).await?.about("account.delete", id.as_str(), 0);
         let done = sqlx::query(DELETE)
             .bind(&*scope.tenant_id)
             .bind(id.as_str())

@@ -34,7 +34,9 @@ const PURGE: &str = "DELETE FROM idempotent_answer WHERE (key_id, idempotency_ke
      (SELECT key_id, idempotency_key FROM idempotent_answer WHERE created_at < $1 \
      ORDER BY created_at LIMIT $2)";
 
-pub(crate) const STATEMENTS: &[&str] = &[FIND, KEEP, PURGE];
+const FORGET: &str = "DELETE FROM idempotent_answer WHERE key_id = $1 AND idempotency_key = $2";
+
+pub(crate) const STATEMENTS: &[&str] = &[FIND, KEEP, PURGE, FORGET];
 
 /// An answer as it was given.
 #[derive(Clone, PartialEq, Eq)]
@@ -100,6 +102,16 @@ impl Store {
             .execute(&self.main.writer)
             .await?;
         Ok(done.rows_affected() > 0)
+    }
+
+    /// Forgets the answer that was kept under `idempotency_key`, so that the key can be used again.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub async fn forget_answer(&self, key_id: &ResourceId, idempotency_key: &str) -> Result<(), StoreError> {
+        let forget = sqlx::query(FORGET).bind(key_id.as_str()).bind(idempotency_key);
+        forget.execute(&self.main.writer).await?;
+        Ok(())
     }
 
     /// Deletes the answers given before `before`; how many.

@@ -19,6 +19,12 @@ pub(crate) fn unsigned(value: i64) -> u64 {
     u64::try_from(value).unwrap_or(0)
 }
 
+/// The time of a change of something that was last changed at `before`. It never stays the same, for it is what
+/// tells one state from another (`ETag`).
+pub(crate) fn later(now: EpochMs, before: EpochMs) -> EpochMs {
+    now.max(before.saturating_add(1))
+}
+
 /// A list or structure as JSON text.
 pub(crate) fn json<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("lists and structures of text and numbers always serialise")

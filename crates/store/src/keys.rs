@@ -13,7 +13,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use crate::cipher::{self, Place};
-use crate::column::{hex, json, signed, unhex};
+use crate::column::{hex, json, later, signed, unhex};
 use crate::error::StoreError;
 use crate::keyring::KeyRing;
 use crate::page::{Cursor, Page, PageRequest};
@@ -119,7 +119,7 @@ impl Store {
     /// [`StoreError::Conflict`] when the id is taken.
     pub async fn insert_key(&self, scope: &Scope, key: &ApiKey) -> Result<(), StoreError> {
         let sealed = seal(&self.keys, scope, key)?;
-        let mut change = self.change(scope).await?;
+        let mut change = self.change(scope).await?.about("api-key.create", key.id.as_str(), key.created_at);
         sqlx::query(INSERT)
             .bind(key.id.as_str())
             .bind(&*scope.tenant_id)
@@ -192,13 +192,13 @@ impl Store {
         now: EpochMs,
         edit: impl FnOnce(&mut ApiKey) -> Result<(), StoreError> + Send,
     ) -> Result<Option<ApiKey>, StoreError> {
-        let mut change = self.change(scope).await?;
+        let mut change = self.change(scope).await?.about("api-key.update", id.as_str(), now);
         let Some(mut key) = find(&self.keys, change.connection(), scope, id).await? else {
             return Ok(None);
         };
         let (kind, created_at) = (key.kind, key.created_at);
         edit(&mut key)?;
-        (key.kind, key.created_at, key.updated_at) = (kind, created_at, now);
+        (key.kind, key.created_at, key.updated_at) = (kind, created_at, later(now, key.updated_at));
         key.id = id.clone();
         let sealed = seal(&self.keys, scope, &key)?;
         write(&mut change, scope, &key, sealed).await?;

@@ -12,6 +12,7 @@
 
 pub mod accounts;
 pub mod answers;
+pub mod audit;
 pub mod cipher;
 mod column;
 mod configuration;
@@ -39,6 +40,7 @@ pub mod users;
 
 pub use accounts::AccountFilter;
 pub use answers::KeptAnswer;
+pub use audit::{AuditEntry, AuditFilter, AuditReport, Note, verify_directory};
 pub use error::StoreError;
 pub use keyring::KeyRing;
 pub use keys::{KeyFilter, NewSecret};

@@ -9,7 +9,7 @@ use model::resource::{OwnerTerms, Party};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use crate::column::{Columns, json, signed};
+use crate::column::{Columns, json, later, signed};
 use crate::error::StoreError;
 use crate::page::{Cursor, Page, PageRequest};
 use crate::scope::Scope;
@@ -64,6 +64,14 @@ impl PartyKind {
             Self::Group => "group",
         }
     }
+
+    /// What the audit log calls a change.
+    fn verb(self, tenant: &'static str, group: &'static str) -> &'static str {
+        match self {
+            Self::Tenant => tenant,
+            Self::Group => group,
+        }
+    }
 }
 
 impl Store {
@@ -81,7 +89,11 @@ impl Store {
             PartyKind::Tenant => "a tenant with this id",
             PartyKind::Group => "a group with this id",
         };
-        let mut change = self.change(scope).await?;
+        let mut change = self.change(scope).await?.about(
+            kind.verb("tenant.create", "group.create"),
+            &party.id,
+            party.created_at,
+        );
         sqlx::query(INSERT)
             .bind(kind.name())
             .bind(&party.id)
@@ -147,7 +159,7 @@ impl Store {
         now: EpochMs,
         edit: impl FnOnce(&mut Party) -> Result<(), StoreError> + Send,
     ) -> Result<Option<Party>, StoreError> {
-        let mut change = self.change(scope).await?;
+        let mut change = self.change(scope).await?.about(kind.verb("tenant.update", "group.update"), id, now);
         let Some(mut party) = find(change.connection(), scope, (kind, id)).await? else {
             return Ok(None);
         };
@@ -158,7 +170,7 @@ impl Store {
             .bind(id)
             .bind(&party.name)
             .bind(terms_text(&party.terms))
-            .bind(signed(now))
+            .bind(signed(later(now, party.updated_at)))
             .bind(change.revision())
             .execute(change.connection())
             .await?;
@@ -177,7 +189,7 @@ impl Store {
         if id == DEFAULT_TENANT {
             return Err(StoreError::Refused("the default tenant and the default group stay"));
         }
-        let mut change = self.change(scope).await?;
+        let mut change = self.change(scope).await?.about(kind.verb("tenant.delete", "group.delete"), id, 0);
         let done = sqlx::query(DELETE)
             .bind(&*scope.tenant_id)
             .bind(kind.name())

@@ -28,7 +28,7 @@ impl Store {
     /// # Errors
     /// What the database said.
     pub async fn set_price(&self, scope: &Scope, price: &PriceOverride) -> Result<(), StoreError> {
-        let mut change = self.change(scope).await?;
+        let mut change = self.change(scope).await?.about("price.set", &price.model, price.updated_at);
         sqlx::query(SET)
             .bind(&*scope.tenant_id)
             .bind(&price.model)
@@ -64,7 +64,7 @@ impl Store {
     /// # Errors
     /// What the database said.
     pub async fn delete_price(&self, scope: &Scope, model: &str) -> Result<bool, StoreError> {
-        let mut change = self.change(scope).await?;
+        let mut change = self.change(scope).await?.about("price.delete", model, 0);
         let done =
             sqlx::query(DELETE).bind(&*scope.tenant_id).bind(model).execute(change.connection()).await?;
         if done.rows_affected() == 0 {

@@ -5,8 +5,9 @@
 
 use model::ResourceId;
 use model::clock::EpochMs;
-use sqlx::{Row, SqliteConnection};
+use sqlx::{Row, Sqlite, SqliteConnection, Transaction};
 
+use crate::audit::Pending;
 use crate::column::{Columns, hex, signed};
 use crate::error::StoreError;
 use crate::scope::Scope;
@@ -113,17 +114,20 @@ impl Store {
             .await
             .map_err(conflict)?;
         insert_token(&mut transaction, &scope.tenant_id, &session.id, &session.token).await?;
-        Ok(transaction.commit().await?)
+        let mut audit = Pending::of(scope);
+        audit.about("auth.login", session.user_id.as_str(), session.token.issued_at);
+        self.commit_noted(transaction, &audit).await
     }
 
     /// Spends the presented token and stores `next` in its place, or says why not. Of two callers with
     /// the same token, exactly one is given [`TokenUse::Rotated`]; the other ends the session. The
-    /// token itself is the authority, so no scope is taken.
+    /// token itself is the authority: the scope only says who is written down.
     ///
     /// # Errors
     /// What the database said.
     pub async fn rotate_session(
         &self,
+        scope: &Scope,
         presented: &[u8; 32],
         next: &NewToken,
     ) -> Result<TokenUse, StoreError> {
@@ -137,7 +141,8 @@ impl Store {
         }
         if token.used {
             revoke(&mut transaction, &token.session_id, now).await?;
-            transaction.commit().await?;
+            let audit = token.audit(scope, "auth.refresh.reused", now);
+            self.commit_noted(transaction, &audit).await?;
             return Ok(TokenUse::Reused { session_id: token.session_id, user_id: token.user_id });
         }
         if token.expires_at <= now {
@@ -150,7 +155,7 @@ impl Store {
             .bind(signed(next.expires_at))
             .execute(&mut *transaction)
             .await?;
-        transaction.commit().await?;
+        self.commit_noted(transaction, &token.audit(scope, "auth.refresh", now)).await?;
         Ok(TokenUse::Rotated {
             session_id: token.session_id,
             user_id: token.user_id,
@@ -162,13 +167,18 @@ impl Store {
     ///
     /// # Errors
     /// What the database said.
-    pub async fn revoke_session(&self, presented: &[u8; 32], now: EpochMs) -> Result<bool, StoreError> {
+    pub async fn revoke_session(
+        &self,
+        scope: &Scope,
+        presented: &[u8; 32],
+        now: EpochMs,
+    ) -> Result<bool, StoreError> {
         let mut transaction = self.main.writer.begin_with("BEGIN IMMEDIATE").await?;
         let Some(token) = find_token(&mut transaction, presented).await? else {
             return Ok(false);
         };
         let ended = revoke(&mut transaction, &token.session_id, now).await?;
-        transaction.commit().await?;
+        self.commit_noted(transaction, &token.audit(scope, "auth.logout", now)).await?;
         Ok(ended)
     }
 
@@ -182,13 +192,29 @@ impl Store {
         user_id: &ResourceId,
         now: EpochMs,
     ) -> Result<u64, StoreError> {
+        let mut transaction = self.main.writer.begin_with("BEGIN IMMEDIATE").await?;
         let done = sqlx::query(REVOKE_OF_USER)
             .bind(&*scope.tenant_id)
             .bind(user_id.as_str())
             .bind(signed(now))
-            .execute(&self.main.writer)
+            .execute(&mut *transaction)
             .await?;
+        // A change of the user wrote the entry before; without a note this one is a change of its own.
+        let mut audit = Pending::of(scope);
+        audit.about("user.sign-out", user_id.as_str(), now);
+        self.commit_noted(transaction, &audit).await?;
         Ok(done.rows_affected())
+    }
+
+    async fn commit_noted(
+        &self,
+        mut transaction: Transaction<'static, Sqlite>,
+        audit: &Pending,
+    ) -> Result<(), StoreError> {
+        audit.write(&mut transaction, &self.keys).await?;
+        transaction.commit().await?;
+        audit.written();
+        Ok(())
     }
 
     /// Deletes at most `limit` sessions whose last token expired before `before`; how many. A job's
@@ -203,6 +229,19 @@ impl Store {
             .execute(&self.main.writer)
             .await?;
         Ok(done.rows_affected())
+    }
+}
+
+impl StoredToken {
+    /// The entry about this token's sign-in, by its user.
+    fn audit(&self, scope: &Scope, verb: &'static str, now: EpochMs) -> Pending {
+        if let Some(note) = &scope.note {
+            note.verb(verb);
+            note.actor(format!("user:{}", self.user_id));
+        }
+        let mut audit = Pending::of(&Scope { tenant_id: self.tenant_id.as_str().into(), ..scope.clone() });
+        audit.about(verb, self.user_id.as_str(), now);
+        audit
     }
 }
 

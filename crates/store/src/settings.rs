@@ -36,7 +36,7 @@ impl Store {
         now: EpochMs,
         value: &Value,
     ) -> Result<(), StoreError> {
-        let mut change = self.change(scope).await?;
+        let mut change = self.change(scope).await?.about("setting.set", name, now);
         sqlx::query(SET)
             .bind(&*scope.tenant_id)
             .bind(name)
@@ -76,7 +76,7 @@ impl Store {
     /// # Errors
     /// What the database said.
     pub async fn delete_setting(&self, scope: &Scope, name: &str) -> Result<bool, StoreError> {
-        let mut change = self.change(scope).await?;
+        let mut change = self.change(scope).await?.about("setting.delete", name, 0);
         let done =
             sqlx::query(DELETE).bind(&*scope.tenant_id).bind(name).execute(change.connection()).await?;
         if done.rows_affected() == 0 {

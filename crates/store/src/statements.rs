@@ -6,8 +6,8 @@ use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 use crate::{
-    accounts, answers, configuration, keys, ledger, members, parties, prices, records, secrets, sessions,
-    settings, store, usage, users,
+    accounts, answers, audit, configuration, keys, ledger, members, parties, prices, records, secrets,
+    sessions, settings, store, usage, users,
 };
 
 /// Which database a statement belongs to. On PostgreSQL both are one.
@@ -37,7 +37,7 @@ pub fn statements() -> Vec<(Database, &'static str)> {
         secrets::STATEMENTS,
     ];
     let requests = [records::statements(), usage::statements()];
-    let main = main.into_iter().flatten().copied().chain(ledger::statements());
+    let main = main.into_iter().flatten().copied().chain(ledger::statements()).chain(audit::statements());
     let main = main.map(|sql| (Database::Main, sql));
     let requests = requests.into_iter().flatten().map(|sql| (Database::Requests, sql));
     main.chain(requests).collect()
@@ -51,6 +51,7 @@ pub fn migrations(database: Database) -> Migrator {
             (1, "first", include_str!("../migrations/main/0001_first.sql")),
             (2, "ledger", include_str!("../migrations/main/0002_ledger.sql")),
             (3, "signing", include_str!("../migrations/main/0003_signing.sql")),
+            (4, "audit", include_str!("../migrations/main/0004_audit.sql")),
         ],
         Database::Requests => &[
             (1, "first", include_str!("../migrations/requests/0001_first.sql")),

@@ -3,9 +3,11 @@
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
+use model::clock::EpochMs;
 use sqlx::{Row, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::watch;
 
+use crate::audit::Pending;
 use crate::cipher::{self, Place};
 use crate::column::hex;
 use crate::db::{Db, MAIN_FILE, REQUESTS_FILE};
@@ -117,7 +119,13 @@ impl Store {
     pub(crate) async fn change(&self, scope: &Scope) -> Result<Change<'_>, StoreError> {
         let mut transaction = self.main.writer.begin_with("BEGIN IMMEDIATE").await?;
         let row = sqlx::query(BUMP_REVISION).bind(&*scope.actor).fetch_one(&mut *transaction).await?;
-        Ok(Change { transaction, revision: row.try_get(0)?, announce: &self.revision })
+        Ok(Change {
+            transaction,
+            revision: row.try_get(0)?,
+            announce: &self.revision,
+            keys: &self.keys,
+            audit: Pending::of(scope),
+        })
     }
 }
 
@@ -127,6 +135,8 @@ pub(crate) struct Change<'s> {
     transaction: Transaction<'static, Sqlite>,
     revision: i64,
     announce: &'s watch::Sender<u64>,
+    keys: &'s KeyRing,
+    audit: Pending,
 }
 
 impl Change<'_> {
@@ -145,9 +155,17 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Makes the change and its revision last, then wakes [`Store::changes`].
-    pub(crate) async fn commit(self) -> Result<(), StoreError> {
+    /// Says for the audit log what is changed and when, as far as the store knows.
+    pub(crate) fn about(mut self, verb: &'static str, object: &str, at: EpochMs) -> Self {
+        self.audit.about(verb, object, at);
+        self
+    }
+
+    /// Makes the change, its entry in the audit log and its revision last, then wakes [`Store::changes`].
+    pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
+        self.audit.write(&mut self.transaction, self.keys).await?;
         self.transaction.commit().await?;
+        self.audit.written();
         let revision = crate::column::unsigned(self.revision);
         // Two commits may arrive here in the other order; the revision never goes back.
         self.announce.send_if_modified(|known| {

@@ -6,7 +6,7 @@ use model::{ResourceId, Secret};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use crate::column::{Columns, signed, unsigned};
+use crate::column::{Columns, later, signed, unsigned};
 use crate::error::StoreError;
 use crate::page::{Cursor, Page, PageRequest};
 use crate::parties::terms_text;
@@ -54,7 +54,7 @@ impl Store {
         user: &User,
         password_hash: Option<&str>,
     ) -> Result<(), StoreError> {
-        let mut change = self.change(scope).await?;
+        let mut change = self.change(scope).await?.about("user.create", user.id.as_str(), user.created_at);
         sqlx::query(INSERT)
             .bind(user.id.as_str())
             .bind(&*scope.tenant_id)
@@ -135,7 +135,7 @@ impl Store {
         now: EpochMs,
         edit: impl FnOnce(&mut User) -> Result<(), StoreError> + Send,
     ) -> Result<Option<User>, StoreError> {
-        let mut change = self.change(scope).await?;
+        let mut change = self.change(scope).await?.about("user.update", id.as_str(), now);
         let Some(mut user) = find(change.connection(), scope, id).await? else {
             return Ok(None);
         };
@@ -148,7 +148,7 @@ impl Store {
             .bind(&user.name)
             .bind(user.role.name())
             .bind(user.enabled)
-            .bind(signed(now))
+            .bind(signed(later(now, user.updated_at)))
             .bind(terms_text(&user.terms))
             .bind(change.revision())
             .execute(change.connection())
@@ -173,7 +173,7 @@ impl Store {
         now: EpochMs,
         password_hash: &str,
     ) -> Result<bool, StoreError> {
-        let mut change = self.change(scope).await?;
+        let mut change = self.change(scope).await?.about("user.password", id.as_str(), now);
         let done = sqlx::query(SET_PASSWORD)
             .bind(&*scope.tenant_id)
             .bind(id.as_str())

@@ -222,14 +222,14 @@ async fn signed_in(directory: &Scratch) -> store::Store {
 async fn a_refresh_token_works_once_and_its_reuse_ends_the_session() {
     let directory = Scratch::new();
     let store = signed_in(&directory).await;
-    let rotated = store.rotate_session(&[1; 32], &token(2, NOW + 1)).await.unwrap();
+    let rotated = store.rotate_session(&system(), &[1; 32], &token(2, NOW + 1)).await.unwrap();
     let expected = TokenUse::Rotated { session_id: id(5), user_id: id(1), tenant_id: "default".to_owned() };
     assert_eq!(rotated, expected);
-    let reused = store.rotate_session(&[1; 32], &token(3, NOW + 2)).await.unwrap();
+    let reused = store.rotate_session(&system(), &[1; 32], &token(3, NOW + 2)).await.unwrap();
     assert_eq!(reused, TokenUse::Reused { session_id: id(5), user_id: id(1) });
-    let after = store.rotate_session(&[2; 32], &token(4, NOW + 3)).await.unwrap();
+    let after = store.rotate_session(&system(), &[2; 32], &token(4, NOW + 3)).await.unwrap();
     assert_eq!(after, TokenUse::Revoked);
-    let unknown = store.rotate_session(&[77; 32], &token(5, NOW + 3)).await.unwrap();
+    let unknown = store.rotate_session(&system(), &[77; 32], &token(5, NOW + 3)).await.unwrap();
     assert_eq!(unknown, TokenUse::Unknown);
 }
 
@@ -237,15 +237,15 @@ async fn a_refresh_token_works_once_and_its_reuse_ends_the_session() {
 async fn an_expired_or_signed_out_token_is_refused() {
     let directory = Scratch::new();
     let store = signed_in(&directory).await;
-    let late = store.rotate_session(&[1; 32], &token(2, NOW + 1_000)).await.unwrap();
+    let late = store.rotate_session(&system(), &[1; 32], &token(2, NOW + 1_000)).await.unwrap();
     assert_eq!(late, TokenUse::Expired);
-    assert!(store.revoke_session(&[1; 32], NOW).await.unwrap());
-    assert!(!store.revoke_session(&[1; 32], NOW).await.unwrap());
-    let out = store.rotate_session(&[1; 32], &token(2, NOW + 1)).await.unwrap();
+    assert!(store.revoke_session(&system(), &[1; 32], NOW).await.unwrap());
+    assert!(!store.revoke_session(&system(), &[1; 32], NOW).await.unwrap());
+    let out = store.rotate_session(&system(), &[1; 32], &token(2, NOW + 1)).await.unwrap();
     assert_eq!(out, TokenUse::Revoked);
     assert_eq!(store.revoke_user_sessions(&system(), &id(1), NOW).await.unwrap(), 0);
     assert_eq!(store.delete_expired_sessions(NOW + 1_001, 10).await.unwrap(), 1);
-    let gone = store.rotate_session(&[1; 32], &token(2, NOW + 1)).await.unwrap();
+    let gone = store.rotate_session(&system(), &[1; 32], &token(2, NOW + 1)).await.unwrap();
     assert_eq!(gone, TokenUse::Unknown);
 }
 
@@ -253,9 +253,11 @@ async fn an_expired_or_signed_out_token_is_refused() {
 async fn of_two_who_present_one_token_exactly_one_gets_another() {
     let directory = Scratch::new();
     let store = signed_in(&directory).await;
-    let (next_a, next_b) = (token(2, NOW + 1), token(3, NOW + 1));
-    let (a, b) =
-        tokio::join!(store.rotate_session(&[1; 32], &next_a), store.rotate_session(&[1; 32], &next_b));
+    let (scope, next_a, next_b) = (system(), token(2, NOW + 1), token(3, NOW + 1));
+    let (a, b) = tokio::join!(
+        store.rotate_session(&scope, &[1; 32], &next_a),
+        store.rotate_session(&scope, &[1; 32], &next_b)
+    );
     let outcomes = [a.unwrap(), b.unwrap()];
     let rotated = outcomes.iter().filter(|use_| matches!(use_, TokenUse::Rotated { .. })).count();
     let reused = outcomes.iter().filter(|use_| matches!(use_, TokenUse::Reused { .. })).count();

@@ -40,6 +40,9 @@ pub enum Command {
         after_help = "Examples:\n  yumen sign --key-id agm4fyq3zxeuxpzr4mwkq2v3ca --body request.json --curl\n  yumen sign --key-id agm4fyq3zxeuxpzr4mwkq2v3ca --body request.json --explain\n  yumen sign --verify --body request.json --header 'X-API-Key: …' --header 'X-Timestamp: …' --header 'X-Nonce: …' --header 'X-Signature: …'"
     )]
     Sign(Box<Sign>),
+    /// The log of who changed what.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Print what a shell needs to complete commands.
     #[command(after_help = "Example:\n  yumen completions bash > /etc/bash_completion.d/yumen")]
     Completions {
@@ -100,6 +103,18 @@ pub enum ConfigCommand {
         /// Configuration file; without it, yumen.toml when there is one.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+    },
+}
+
+/// What to do with the audit log.
+#[derive(Subcommand)]
+pub enum AuditCommand {
+    /// Say whether the log is as it was written; works beside a running server.
+    #[command(after_help = "Example:\n  yumen audit verify --data /var/lib/yumen")]
+    Verify {
+        /// Where the data is.
+        #[command(flatten)]
+        place: Place,
     },
 }
 

@@ -14,6 +14,7 @@ fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
         Some("codes") => print_codes(),
         Some("metrics") => print_metrics(),
+        Some("openapi") => println!("{:#}", control::api::openapi::document(&control::api::routes())),
         _ => {
             eprintln!("this program is started by `cargo xtask codegen`");
             return ExitCode::from(2);

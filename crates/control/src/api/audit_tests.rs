@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::Method;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use store::{AuditEntry, AuditFilter, PageRequest, Scope};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -137,6 +138,18 @@ fn changes_of_tenants_and_groups() -> Vec<Change> {
     ]
 }
 
+/// Each line of the table that changes something is in the list.
+fn check_covers_the_table(changes: &[Change]) {
+    for route in routes().iter().filter(|route| route.method != Method::GET) {
+        // Revoking a second time changes nothing.
+        if (&route.method, route.path) == (&Method::DELETE, "/api/v1/admin/api-keys/{id}") {
+            continue;
+        }
+        let covered = changes.iter().any(|change| (&change.0, change.1) == (&route.method, route.path));
+        assert!(covered, "{} {} is not in the list", route.method, route.path);
+    }
+}
+
 #[tokio::test]
 async fn every_change_of_the_table_is_audited_without_a_secret() {
     let fixture = Fixture::empty().await;
@@ -163,15 +176,14 @@ async fn every_change_of_the_table_is_audited_without_a_secret() {
     changes.push(post("/admin/keys", "", json!({"quota": 1})));
     changes.push((Method::DELETE, "/admin/keys/{id}", trial["id"].as_str().unwrap().to_owned(), json!({})));
     changes.push(post("/api/v1/auth/token", "", json!({"api_key": internal["key"]})));
-    for route in routes().iter().filter(|route| route.method != Method::GET) {
-        // Revoking a second time changes nothing.
-        if (&route.method, route.path) == (&Method::DELETE, "/api/v1/admin/api-keys/{id}") {
-            continue;
-        }
-        let covered = changes.iter().any(|change| (&change.0, change.1) == (&route.method, route.path));
-        assert!(covered, "{} {} is not in the list", route.method, route.path);
-    }
+    check_covers_the_table(&changes);
+    let named = |method: &Method, path: &str| {
+        let table = routes();
+        table.iter().find(|route| route.method == *method && route.path == path).map(|route| route.name)
+    };
     for (method, pattern, parameter, body) in changes {
+        let name = named(&method, pattern);
+        let before = newest(&fixture, 1).await.first().map_or(0, |entry| entry.seq);
         let path = pattern.replace("{id}", &parameter).replace("{*model}", &parameter);
         lines.0.lock().clear();
         let body = (method != Method::DELETE).then_some(&body);
@@ -187,7 +199,56 @@ async fn every_change_of_the_table_is_audited_without_a_secret() {
             tokens["refresh_token"].as_str().unwrap(),
             internal["key"].as_str().unwrap(),
         ];
-        let leaks = |line: &String| secrets.iter().any(|secret| line.contains(secret));
-        assert!(!written.iter().any(leaks), "{path}: {written:?}");
+        let leaks = |line: &str| secrets.iter().any(|secret| line.contains(secret));
+        assert!(!written.iter().any(|line| leaks(line)), "{path}: {written:?}");
+        let entries = newest(&fixture, 2).await;
+        let new: Vec<_> = entries.iter().filter(|entry| entry.seq > before).collect();
+        let [entry] = &new[..] else { panic!("{path}: {new:?}") };
+        assert_eq!(Some(entry.verb.as_str()), name, "{path}");
+        assert!(
+            !entry.object.is_empty() && entry.request_id.is_some() && entry.source.is_some(),
+            "{entry:?}"
+        );
+        assert!(!leaks(&format!("{entry:?}")), "{entry:?}");
+        let given = body.and_then(Value::as_object).map(|body| body.keys().cloned().collect::<Vec<_>>());
+        if let Some(given) = given {
+            assert_eq!(entry.fields, given, "{path}");
+        }
     }
+    let report = fixture.state.store.verify_audit().await.unwrap();
+    assert!(report.fault.is_none() && report.entries > 45, "{report:?}");
+}
+
+/// The newest entries of the log.
+async fn newest(fixture: &Fixture, count: u32) -> Vec<AuditEntry> {
+    let (scope, all, page) = (Scope::system(), AuditFilter::default(), PageRequest::first(count));
+    fixture.state.store.list_audit(&scope, true, &all, &page).await.unwrap().items
+}
+
+#[tokio::test]
+async fn the_log_is_read_by_filter_and_says_whether_it_is_whole() {
+    const LOG: &str = "/api/v1/admin/audit-log";
+    let fixture = Fixture::empty().await;
+    let key = fixture.created("/api/v1/admin/api-keys", json!({"name": "k"})).await;
+    let id = key["id"].as_str().unwrap();
+    let path = format!("/api/v1/admin/api-keys/{id}");
+    assert_eq!(fixture.patch(&path, &json!({"name": "new", "models": ["m"]})).await.status, 200);
+    assert_eq!(fixture.get(&path, ADMIN_TOKEN).await.status, 200);
+    let seen = fixture.get(&format!("{LOG}?object={id}"), ADMIN_TOKEN).await.json;
+    let verbs: Vec<_> = seen["items"].as_array().unwrap().iter().map(|item| &item["verb"]).collect();
+    assert_eq!(verbs, ["api-key.update", "api-key.create"], "{seen}");
+    assert_eq!(seen["items"][0]["fields"], json!(["models", "name"]));
+    assert_eq!(
+        (&seen["items"][0]["actor"], &seen["items"][0]["source_ip"]),
+        (&json!("admin-token"), &json!("192.0.2.7"))
+    );
+    // Every use of the administration token is there, also one that only reads; a look at the log is not.
+    let seen = fixture.get(&format!("{LOG}?verb=admin-token.use"), ADMIN_TOKEN).await.json;
+    assert_eq!(seen["items"].as_array().unwrap().len(), 1, "{seen}");
+    assert_eq!(seen["items"][0]["object"], "GET /api/v1/admin/api-keys/{id}");
+    for bad in ["from=yesterday", "limit=0", "more=1", "request_id=x"] {
+        Fixture::refused(&fixture.get(&format!("{LOG}?{bad}"), ADMIN_TOKEN).await, 400, "INVALID_REQUEST");
+    }
+    let whole = fixture.get(&format!("{LOG}/verify"), ADMIN_TOKEN).await.json;
+    assert_eq!((&whole["ok"], &whole["entries"], &whole["fault"]), (&json!(true), &json!(3), &Value::Null));
 }

@@ -1,13 +1,16 @@
 //! What comes in with a request: bodies, queries and path parts, each strict, each refused in the
 //! native envelope.
 
+use std::collections::BTreeMap;
+
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use model::{Code, ResourceId};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
+use super::context::Context;
 use crate::answer::Refusal;
 
 /// The largest body of an administration request, in bytes.
@@ -26,16 +29,19 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
 }
 
 /// A JSON body that may be left out.
-///
-/// # Errors
-/// As for [`JsonBody`], when there is a body.
-pub async fn optional_json<T: DeserializeOwned + Default>(request: Request) -> Result<T, Refusal> {
-    use http_body::Body as _;
-    if request.body().is_end_stream() || request.body().size_hint().exact() == Some(0) {
-        return Ok(T::default());
+pub struct OptionalJson<T>(pub T);
+
+impl<S: Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJson<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Refusal> {
+        use http_body::Body as _;
+        if request.body().is_end_stream() || request.body().size_hint().exact() == Some(0) {
+            return Ok(Self(T::default()));
+        }
+        check_content_type(&request)?;
+        read(request).await.map(Self)
     }
-    check_content_type(&request)?;
-    read(request).await
 }
 
 fn check_content_type(request: &Request) -> Result<(), Refusal> {
@@ -60,6 +66,7 @@ async fn read<T: DeserializeOwned>(request: Request) -> Result<T, Refusal> {
     if stated.is_some_and(|length| length > LARGEST_BODY) {
         return Err(too_large());
     }
+    let context = request.extensions().get::<Context>().cloned();
     let bytes = to_bytes(request.into_body(), LARGEST_BODY).await.map_err(|error| {
         let limit = std::error::Error::source(&error)
             .is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
@@ -72,8 +79,16 @@ async fn read<T: DeserializeOwned>(request: Request) -> Result<T, Refusal> {
     if bytes.is_empty() {
         return Err(Refusal::because(Code::InvalidRequest, "The body is empty; send a JSON object."));
     }
-    serde_json::from_slice(&bytes).map_err(|error| refuse_json(&error))
+    let body = serde_json::from_slice(&bytes).map_err(|error| refuse_json(&error))?;
+    // The audit says which fields were given. Their names are known ones, or the body was refused.
+    if let (Some(context), Ok(fields)) = (context, serde_json::from_slice::<Fields>(&bytes)) {
+        context.note.fields(fields.into_keys().collect());
+    }
+    Ok(body)
 }
+
+/// The fields of an object, without their values.
+type Fields = BTreeMap<String, IgnoredAny>;
 
 /// Says what is wrong and where; a field that serde names becomes the refusal's `param`.
 fn refuse_json(error: &serde_json::Error) -> Refusal {

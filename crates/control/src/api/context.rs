@@ -14,9 +14,11 @@ use model::clock::EpochMs;
 use model::resource::Role;
 use model::resource::key::DEFAULT_TENANT;
 use model::{Code, RequestId, ResourceId};
-use store::{Scope, Store};
+use store::{Note, Scope, Store};
 
 use super::permission::{Actor, Permission};
+use super::precondition::IfMatch;
+use super::route::Line;
 use crate::answer::Refusal;
 use crate::session::Holder;
 use crate::session::holder::stale;
@@ -41,22 +43,23 @@ pub struct Context {
     pub actor: Actor,
     /// For whom and by whom the store is read and changed.
     pub scope: Scope,
-    /// The request, for the audit.
+    /// What is being changed, for the audit.
+    pub note: Arc<Note>,
+    /// The states of which one must still hold when something is changed.
+    pub if_match: IfMatch,
+    /// The request.
     request_id: RequestId,
     /// From which address, as far as known.
     pub peer: Option<IpAddr>,
 }
 
 impl Context {
-    /// Identifies the caller and checks `permission`.
+    /// Identifies the caller and checks the permission of the line.
     ///
     /// # Errors
     /// 401 `TOKEN_INVALID` or `TOKEN_EXPIRED`; 403 `SCOPE_DENIED`.
-    pub async fn authorise(
-        state: Arc<ControlState>,
-        permission: Permission,
-        request: &Parts,
-    ) -> Result<Self, Refusal> {
+    pub async fn authorise(state: Arc<ControlState>, line: &Line, request: &Parts) -> Result<Self, Refusal> {
+        let permission = line.permission;
         let actor = match permission {
             Permission::Public => Actor::Anonymous,
             Permission::CallerKey => {
@@ -80,8 +83,11 @@ impl Context {
         let request_id = request_id.unwrap_or_else(|| state.mint_request_id());
         let peer = extensions.get::<IpAddr>().copied();
         let peer = peer.or_else(|| extensions.get::<SocketAddr>().map(SocketAddr::ip));
-        let scope = Scope::new(actor.tenant(), &actor.name());
-        Ok(Self { state, actor, scope, request_id, peer })
+        let note = Note::new(line.name, state.clock.now_ms());
+        note.request(request_id.to_string(), peer.map(|peer| peer.to_string()));
+        let scope = Scope::new(actor.tenant(), &actor.name()).noted(&note);
+        let if_match = IfMatch::of(&request.headers);
+        Ok(Self { state, actor, scope, note, if_match, request_id, peer })
     }
 
     /// The database.
@@ -131,7 +137,7 @@ impl Context {
     /// The scope of `tenant` for this caller. Check first that they may see it.
     #[must_use]
     pub fn scope_in(&self, tenant: &str) -> Scope {
-        Scope::new(tenant, &self.scope.actor)
+        Scope::new(tenant, &self.scope.actor).noted(&self.note)
     }
 
     /// The scope of the tenant that the caller names, by default their own.
@@ -148,9 +154,19 @@ impl Context {
         }
     }
 
-    /// Writes one audit line. `object` is an id or a name, never a secret.
-    pub fn audit(&self, verb: &'static str, object: &str) {
-        let actor = self.actor.name();
+    /// Writes the audit line of what was changed into the stream of log lines.
+    pub fn stream(&self) {
+        let (verb, object, actor) = self.note.summary();
+        self.tell(verb, &object, actor);
+    }
+
+    /// Writes an audit line about what changed nothing, such as a refused sign-in.
+    pub fn tell_refused(&self, verb: &'static str, object: &str) {
+        self.tell(verb, object, None);
+    }
+
+    fn tell(&self, verb: &'static str, object: &str, actor: Option<String>) {
+        let actor = actor.unwrap_or_else(|| self.actor.name());
         let request_id = self.request_id;
         tracing::info!(target: "audit", %request_id, actor, verb, object, "audit");
     }

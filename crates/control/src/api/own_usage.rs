@@ -1,10 +1,10 @@
 //! `GET /v1/usage`: tells the owner of a key what is left and what was used, also when nothing is left.
 
-use axum::response::IntoResponse;
 use model::quota::{OwnerKind, Quota};
 use model::resource::key::KeyStatus;
 use model::resource::{ApiKey, User};
 use model::{Code, NanoUsd};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use store::{PartyKind, Scope};
@@ -13,20 +13,21 @@ use super::context::Context;
 use super::permission::Actor;
 use super::standing::{Left, Window, owner};
 use super::usage::{Day, Days, daily};
-use crate::answer::{Answer, Refusal, ok};
+use crate::answer::{Answer, Json, Refusal, ok};
 
 /// What `remaining` says when no money limits the key.
 const UNLIMITED: &str = "-1";
 
 /// The answer (access.md §5).
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Own {
+pub struct Own {
     is_valid: bool,
     plan_name: Option<String>,
     /// US dollars, as a number because desktop switchers calculate with it: the smallest of the balance
     /// and of what is left of each cost quota, −1 when there are none. What counts requests or tokens
     /// stands in `windows` only.
+    #[schemars(with = "f64")]
     remaining: Box<RawValue>,
     unit: &'static str,
     /// What the wallet of the key's user holds, as a decimal string; only with a wallet.
@@ -41,7 +42,7 @@ struct Own {
 ///
 /// # Errors
 /// `INVALID_API_KEY` when the key is gone.
-pub async fn handler(context: Context) -> Answer<impl IntoResponse> {
+pub async fn handler(context: Context) -> Answer<Json<Own>> {
     let gone = || Refusal::new(Code::InvalidApiKey);
     let Actor::Key(id) = &context.actor else {
         return Err(gone());

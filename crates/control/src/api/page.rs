@@ -1,5 +1,6 @@
 //! Lists that are read a page at a time.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use store::page::{DEFAULT_LIMIT, MAX_LIMIT};
 use store::{Cursor, Page, PageRequest};
@@ -7,7 +8,7 @@ use store::{Cursor, Page, PageRequest};
 use crate::answer::Refusal;
 
 /// A page of a list.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct List<T> {
     /// The items.
     pub items: Vec<T>,

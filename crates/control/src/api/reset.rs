@@ -3,6 +3,7 @@
 
 use ledger::engine::Reset;
 use model::quota::{Owner, Period, Quota, Unit};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check;
@@ -11,7 +12,7 @@ use super::standing::{Amount, refuse};
 use crate::answer::{Answer, Refusal};
 
 /// Which quota, and why.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     unit: Unit,
@@ -20,7 +21,7 @@ pub struct Body {
 }
 
 /// What became of it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct View {
     unit: Unit,
     period: Period,

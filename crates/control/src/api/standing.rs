@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ledger::engine::{AdjustError, Standing, WindowStanding};
 use model::quota::{Owner, OwnerKind, Quota, Unit};
 use model::{Code, NanoUsd, Rejection};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::check;
@@ -12,7 +13,7 @@ use super::context::Context;
 use crate::answer::{Answer, Refusal, capitalised};
 
 /// A count, or money as a decimal string.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Amount {
     /// Requests or tokens.
@@ -33,7 +34,7 @@ impl Amount {
 }
 
 /// A quota and what is left of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Window {
     /// Whose it is: `key`, `user`, `tenant`, `group`.
     owner: OwnerKind,
@@ -75,7 +76,7 @@ impl Window {
 }
 
 /// What one owner has left.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct Left {
     /// What the wallet holds, of which `held` is promised to running requests; only with a wallet.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -127,7 +128,10 @@ pub fn owner(kind: OwnerKind, id: &str) -> Owner {
 /// `SERVICE_DEGRADED`.
 pub fn check_open(context: &Context) -> Answer<()> {
     match context.state().ledger.fault() {
-        Some(fault) => Err(degraded(fault)),
+        Some(fault) => {
+            context.note.settle();
+            Err(degraded(fault))
+        }
         None => Ok(()),
     }
 }

@@ -1,9 +1,11 @@
 //! How quotas and terms are written in bodies and answers, for everything that has them.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use model::quota::Quota;
 use model::resource::terms::{KeyTerms, OnDisconnect, StrictUnary, TranslationPolicy, WhenExhausted};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -24,6 +26,25 @@ impl QuotaBody {
     /// `INVALID_REQUEST` for two of the same unit and period.
     pub fn checked(self) -> Answer<Vec<Quota>> {
         quotas(self.0)
+    }
+}
+
+impl JsonSchema for QuotaBody {
+    fn schema_name() -> Cow<'static, str> {
+        "QuotaBody".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let list = generator.subschema_for::<Vec<Quota>>();
+        json_schema!({"anyOf": [
+            list,
+            {
+                "type": "object",
+                "properties": {"quota": list},
+                "required": ["quota"],
+                "additionalProperties": false,
+            },
+        ]})
     }
 }
 
@@ -75,6 +96,31 @@ pub fn quotas(list: Vec<Quota>) -> Answer<Vec<Quota>> {
 /// `{"action":"drain","seconds":30}`; `{"action":"cancel"}` is read too.
 #[derive(Clone, Copy)]
 pub struct Disconnect(pub OnDisconnect);
+
+impl JsonSchema for Disconnect {
+    fn schema_name() -> Cow<'static, str> {
+        "Disconnect".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let seconds = json_schema!({"type": "integer", "minimum": 1, "maximum": LONGEST_DRAIN_SECONDS});
+        json_schema!({"anyOf": [
+            {"const": "cancel"},
+            {
+                "type": "object",
+                "properties": {"action": {"const": "cancel"}},
+                "required": ["action"],
+                "additionalProperties": false,
+            },
+            {
+                "type": "object",
+                "properties": {"action": {"const": "drain"}, "seconds": seconds},
+                "required": ["action", "seconds"],
+                "additionalProperties": false,
+            },
+        ]})
+    }
+}
 
 impl Serialize for Disconnect {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -163,7 +209,7 @@ fn disconnect(given: OnDisconnect) -> Answer<OnDisconnect> {
 }
 
 /// A key's terms, flat within the key as answers show it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct TermsView {
     quota: Vec<Quota>,
     is_whitelist: bool,

@@ -2,6 +2,7 @@
 
 use model::ResourceId;
 use model::clock::{EpochMs, utc_day};
+use schemars::JsonSchema;
 use serde::Serialize;
 use store::{DailyUsage, Scope};
 
@@ -76,7 +77,7 @@ fn day_ms(field: &str, text: &str) -> Answer<EpochMs> {
 }
 
 /// A day and a model, as answers show them. Money is a decimal string.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct Day {
     date: String,
     model: String,

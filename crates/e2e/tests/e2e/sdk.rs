@@ -42,7 +42,6 @@ async fn prepare() -> Result<(Stage, Upstream, Value)> {
     let mut plan = json!({
         "url": stage.gateway.url(), "key": stage.key, "narrow_key": narrow,
         "chat_model": "demo-chat", "embedding_model": "demo-embed", "moderation_model": "demo-moderation",
-        "translated": [],
         "silent_chat": "silent-openai_chat", "off_chat": "off-openai_chat",
         "silent_messages": "silent-anthropic_messages", "off_messages": "off-anthropic_messages",
     });
@@ -107,15 +106,39 @@ async fn run(program: &Path, script: &Path, plan: &Value) -> Result<()> {
     Ok(())
 }
 
+/// Accounts of every dialect that are this gateway's own demo, seen from outside: calls to them are
+/// translated once and relayed once. Their models by name.
+async fn through_every_dialect(stage: &Stage) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for (name, provider, base) in [
+        ("by-chat", "openai-compatible", "/v1"),
+        ("by-responses", "openai", "/v1"),
+        ("by-messages", "anthropic-compatible", ""),
+        ("by-gemini", "gemini", ""),
+    ] {
+        stage
+            .create(&json!({
+                "name": name, "provider": provider, "base_url": format!("{}{base}", stage.gateway.url()),
+                "credential": {"type": "api_key", "api_key": stage.key}, "allow_private": true,
+                "models": [{"name": name, "upstream": "demo-chat"}],
+            }))
+            .await?;
+        names.push(name.to_owned());
+    }
+    Ok(names)
+}
+
 async fn run_python(name: &str) -> Result<()> {
     let interpreter = python()?;
-    let (_stage, _silent, plan) = prepare().await?;
+    let (stage, _silent, mut plan) = prepare().await?;
+    plan["translated"] = json!(through_every_dialect(&stage).await?);
     run(&interpreter, &repository().join("tests/sdk/python").join(name), &plan).await
 }
 
 async fn run_node(name: &str) -> Result<()> {
     let folder = node_scripts()?;
-    let (_stage, _silent, plan) = prepare().await?;
+    let (stage, _silent, mut plan) = prepare().await?;
+    plan["translated"] = json!(through_every_dialect(&stage).await?);
     run(Path::new("node"), &folder.join(name), &plan).await
 }
 

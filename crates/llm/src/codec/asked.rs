@@ -1,6 +1,8 @@
 //! What of a request the answer depends on.
 
-use crate::neutral::{Dialect, Ext, Namespaced, Request, ToolKind};
+use model::{Usage, UsageSource};
+
+use crate::neutral::{Dialect, Ext, Namespaced, Request, ToolKind, Used};
 
 /// What the encoder of an answer must know of the request.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +49,19 @@ impl Asked {
             echo: request.ext.clone(),
             ..Self::default()
         }
+    }
+
+    /// What an answer is taken to have used whose provider does not say: the prompt as it was estimated,
+    /// and `bytes` of what was generated.
+    #[must_use]
+    pub fn estimated(&self, bytes: u64) -> Used {
+        let counters = Usage {
+            input: self.input_estimate,
+            output: crate::scanner::estimate_tokens(bytes),
+            source: UsageSource::Estimated,
+            ..Usage::default()
+        };
+        Used { counters, ..Used::default() }
     }
 
     /// The id of an answer in a dialect whose ids begin with `prefix`: the provider's own where it is one,

@@ -32,6 +32,7 @@ pub use translation::Translation;
 
 use crate::failure::UpstreamFailure;
 use crate::neutral::{Dialect, Event, Losses, Reply, Request};
+use crate::surface::Surface;
 
 /// A dialect that can be read and written.
 pub trait Codec: Sync {
@@ -105,6 +106,13 @@ pub fn codec(dialect: Dialect) -> Option<&'static dyn Codec> {
         Dialect::OpenAiResponses => Some(&responses::Responses),
         Dialect::Gemini => Some(&gemini::Gemini),
     }
+}
+
+/// Whether a request to `surface` carries a seal that another provider made: it cannot be relayed as it is,
+/// because its own provider would refuse it.
+#[must_use]
+pub fn has_foreign_seal(surface: Surface, body: &[u8]) -> bool {
+    surface == Surface::Messages && read::has_tagged_seal(body)
 }
 
 /// Whether callers of the dialect `caller` can be served by accounts of the dialect `provider`, and not by

@@ -1,5 +1,7 @@
 //! Readings of raw values that codecs share. Lenient: what does not read as expected is absent.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::members;
 use crate::neutral::{
     Cache, Citation, Dialect, Effort, Ext, Media, MediaKind, MediaSource, Opaque, OpaqueKind, Raw, Used,
@@ -120,9 +122,18 @@ pub(crate) fn page(url: Option<String>, title: Option<String>) -> Citation {
 /// maker's name. Anthropic's seals are base64, in which there is no dot.
 const SEAL: &str = "yumen.";
 
+/// Whether any seal has been marked by this process: until then no request need be searched for one.
+static TAGGED: AtomicBool = AtomicBool::new(false);
+
+/// Whether a request has a seal within that is marked as a foreign maker's: no provider may see it.
+pub(crate) fn has_tagged_seal(body: &[u8]) -> bool {
+    TAGGED.load(Ordering::Relaxed) && memchr::memmem::find(body, b"\"yumen.").is_some()
+}
+
 /// A seal of a foreign maker, or of none (thoughts that nobody sealed), as callers of another dialect
 /// carry it.
 pub(crate) fn tag_seal(opaque: Option<&Opaque>) -> String {
+    TAGGED.store(true, Ordering::Relaxed);
     match opaque {
         None => format!("{SEAL}none."),
         Some(opaque) => {

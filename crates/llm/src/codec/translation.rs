@@ -4,14 +4,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use model::{Rejection, Usage};
+use model::{Rejection, Usage, UsageSource};
 
 use super::restore::{Restorer, restore};
 use super::{Asked, Codec, SealKeeper, Source, StreamDecoder, StreamEncoder, codec, read, unreadable};
 use crate::dialect::failed_base_response;
 use crate::failure::UpstreamFailure;
 use crate::members;
-use crate::neutral::{Delta, Dialect, Event, Losses, PartKind, Stop};
+use crate::neutral::{Block, Choice, Delta, Dialect, Event, Losses, PartKind, Stop, Used};
+use crate::scanner::estimate_tokens;
 
 /// A whole answer is read up to here: more than any answer has been seen to have, generated images
 /// included.
@@ -163,6 +164,10 @@ impl Stream {
         let mut out = Vec::new();
         let Self { restorer, encoder, events, .. } = self;
         for event in events.drain(..) {
+            // A caller of any dialect expects to be told what it used.
+            if matches!(event, Event::End) && found.usage.is_none() {
+                encoder.encode(Event::Usage(estimated(asked, found.content_bytes)), &mut out);
+            }
             found.see(&event);
             restorer.push(event, asked, keeper, |event| encoder.encode(event, &mut out));
         }
@@ -193,6 +198,7 @@ impl Whole {
             ));
             return Bytes::new();
         }
+        reply.usage.get_or_insert_with(|| estimated(asked, text_bytes(&reply.choices)));
         restore(&mut reply, asked, keeper);
         found.whole = true;
         found.content_begun = true;
@@ -200,6 +206,29 @@ impl Whole {
         // the dialects differ.
         Bytes::from(self.to.encode_reply(&reply, asked, &mut Losses::default()))
     }
+}
+
+/// The usage of an answer of which the provider stated none.
+fn estimated(asked: &Asked, content_bytes: u64) -> Used {
+    let counters = Usage {
+        input: asked.input_estimate,
+        output: estimate_tokens(content_bytes),
+        source: UsageSource::Estimated,
+        ..Usage::default()
+    };
+    Used { counters, ..Used::default() }
+}
+
+/// Bytes of what was generated.
+fn text_bytes(choices: &[Choice]) -> u64 {
+    let bytes = |block: &Block| match block {
+        Block::Text(text) => text.text.len(),
+        Block::Reasoning(thoughts) => thoughts.text.len(),
+        Block::ToolCall(call) => call.name.len() + call.args.len(),
+        Block::Refusal(text) => text.len(),
+        Block::Media(_) | Block::ToolResult(_) | Block::Foreign(_) => 0,
+    };
+    choices.iter().flat_map(|choice| &choice.parts).map(|part| bytes(&part.block) as u64).sum()
 }
 
 /// A failure in the place of an answer, with a status of success: OpenRouter, MiniMax, vLLM.

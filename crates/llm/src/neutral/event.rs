@@ -76,6 +76,22 @@ pub enum PartKind {
     Whole(Box<Part>),
 }
 
+impl Delta {
+    /// Bytes of what was generated: seals and citations are not.
+    #[must_use]
+    pub fn generated_bytes(&self) -> u64 {
+        let text = match self {
+            Self::Text(text)
+            | Self::Thought(text)
+            | Self::Summary(_, text)
+            | Self::Args(text)
+            | Self::Refusal(text) => text.len(),
+            Self::Citation(_) | Self::Opaque(_) => 0,
+        };
+        u64::try_from(text).unwrap_or(u64::MAX)
+    }
+}
+
 /// What is added to a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delta {

@@ -11,7 +11,7 @@ use crate::secret::Secret;
 pub const MOST_SECRETS: usize = 4;
 
 /// How the requests of a key are signed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 pub enum Signing {
     /// Not at all.
     #[default]
@@ -47,7 +47,7 @@ impl Signing {
 }
 
 /// What five bad signatures in a row freeze.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FreezeScope {
     /// The key for the network that they came from, for a time: key ids are public, and a stranger must

@@ -12,7 +12,7 @@ pub const DEFAULT_PRIORITY: u32 = 50;
 pub const DEFAULT_WEIGHT: u32 = 1;
 
 /// A model that an account offers: the same name on both sides, or a public name mapped to the upstream's.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(untagged)]
 pub enum ModelEntry {
     /// Offered under its own name.

@@ -13,7 +13,7 @@ pub const DEFAULT_TENANT: &str = "default";
 pub const DEFAULT_GROUP: &str = "default";
 
 /// What a key is for. Decides its channel's defaults.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyKind {
     /// A user's key on the open channel.
@@ -89,7 +89,7 @@ impl<'de> Deserialize<'de> for Limit {
 }
 
 /// Limits of a key, in the six dimensions of the contract.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RateLimit {
     /// Requests per minute.
@@ -113,7 +113,7 @@ pub struct RateLimit {
 }
 
 /// Whether a key works.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyStatus {
     /// It works until it expires.

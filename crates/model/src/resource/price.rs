@@ -7,7 +7,7 @@ use crate::money::NanoUsd;
 
 /// What one million tokens of each kind cost. Kinds without a price of their own fall back as the
 /// price function says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PriceLines {
     /// Prompt tokens outside any cache.

@@ -9,7 +9,7 @@ use crate::clock::EpochMs;
 use crate::quota::Quota;
 
 /// What happens upstream when the caller leaves before the answer is whole.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase", tag = "action", deny_unknown_fields)]
 pub enum OnDisconnect {
     /// The upstream is cancelled; what was produced so far is billed.
@@ -23,7 +23,7 @@ pub enum OnDisconnect {
 }
 
 /// What a non-streaming answer may cost beyond what is held.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StrictUnary {
     /// It settles at its real cost; the overshoot is reported.
@@ -34,7 +34,7 @@ pub enum StrictUnary {
 }
 
 /// How a stream ends whose payer has nothing left.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum WhenExhausted {
     /// With the dialect's error and the usage so far.
@@ -45,7 +45,7 @@ pub enum WhenExhausted {
 }
 
 /// What happens to requests that an account's dialect cannot say in full.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TranslationPolicy {
     /// They are served, and the answer names what was lost.
@@ -119,7 +119,7 @@ pub struct Member {
 }
 
 /// What requests to a model without a price may do when their payer is money.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Unpriced {
     /// They are refused with `MODEL_NOT_PRICED`.
@@ -132,7 +132,7 @@ pub enum Unpriced {
 }
 
 /// Limits above keys and owners, and the setting `unpriced`. Nothing is limited by default.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GatewayTerms {
     /// For each caller's address.

@@ -7,7 +7,7 @@ use crate::clock::EpochMs;
 use crate::id::ResourceId;
 
 /// What a user may do, from most to least.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Everything, other administrators included.

@@ -1,5 +1,6 @@
 //! What each command does. A command returns what it has to say; it is printed in one place, `main`.
 
+pub mod audit;
 pub mod completions;
 pub mod config;
 pub mod data;
@@ -31,6 +32,7 @@ pub fn run(cli: Cli) -> Result<String, Vec<Problem>> {
         Command::Config(command) => config::run(&command, cli.json),
         Command::Noun(command) => nouns::run(&command, cli.json),
         Command::Sign(sign) => signing::run(&sign, cli.json),
+        Command::Audit(command) => audit::run(&command, cli.json),
         Command::Completions { shell } => Ok(completions::script(shell)),
         Command::Version => Ok(version(cli.json)),
     }

@@ -1,20 +1,20 @@
 //! `POST /api/v1/admin/accounts`: a new account at a provider.
 
-use axum::response::IntoResponse;
 use model::resource::Account;
 use model::resource::account::{DEFAULT_PRIORITY, DEFAULT_WEIGHT};
 use model::resource::key::DEFAULT_TENANT;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::View;
 use super::plan::{self, Credential, Offered};
-use crate::answer::{Answer, created};
+use crate::answer::{Answer, Created, created};
 use crate::api::body::JsonBody;
 use crate::api::check;
 use crate::api::context::Context;
 
 /// What the account is to be.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     name: String,
@@ -36,7 +36,7 @@ pub struct Body {
 ///
 /// # Errors
 /// `INVALID_REQUEST` names the field; `CONFLICT` for a name that is taken.
-pub async fn handler(context: Context, JsonBody(body): JsonBody<Body>) -> Answer<impl IntoResponse> {
+pub async fn handler(context: Context, JsonBody(body): JsonBody<Body>) -> Answer<Created<View>> {
     let now_ms = context.now_ms();
     let account = Account {
         id: context.mint_id(),
@@ -58,6 +58,5 @@ pub async fn handler(context: Context, JsonBody(body): JsonBody<Body>) -> Answer
     };
     plan::check(&account)?;
     context.store().insert_account(&context.scope, &account).await?;
-    context.audit("account.create", account.id.as_str());
     Ok(created(View::from(account)))
 }

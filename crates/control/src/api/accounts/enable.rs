@@ -1,9 +1,7 @@
 //! `POST /api/v1/admin/accounts/{id}/enable`.
 
-use axum::response::IntoResponse;
-
 use super::{View, change};
-use crate::answer::{Answer, ok};
+use crate::answer::{Answer, Json, ok};
 use crate::api::body::Id;
 use crate::api::context::Context;
 
@@ -11,8 +9,8 @@ use crate::api::context::Context;
 ///
 /// # Errors
 /// `NOT_FOUND`.
-pub async fn handler(context: Context, Id(id): Id) -> Answer<impl IntoResponse> {
-    let account = change(&context, &id, "account.enable", |account| {
+pub async fn handler(context: Context, Id(id): Id) -> Answer<Json<View>> {
+    let account = change(&context, &id, |account| {
         account.enabled = true;
         Ok(())
     })

@@ -1,16 +1,16 @@
 //! `GET /api/v1/admin/accounts`: the accounts, newest first.
 
-use axum::response::IntoResponse;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::View;
-use crate::answer::{Answer, ok};
+use crate::answer::{Answer, Json, ok};
 use crate::api::body::QueryString;
 use crate::api::context::Context;
 use crate::api::page::{self, List};
 
 /// Which accounts.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
     provider: Option<String>,
@@ -23,10 +23,7 @@ pub struct Filter {
 ///
 /// # Errors
 /// `INVALID_REQUEST` for a page that is none.
-pub async fn handler(
-    context: Context,
-    QueryString(filter): QueryString<Filter>,
-) -> Answer<impl IntoResponse> {
+pub async fn handler(context: Context, QueryString(filter): QueryString<Filter>) -> Answer<Json<List<View>>> {
     let page = page::request(filter.cursor, filter.limit)?;
     let wanted = store::AccountFilter { provider: filter.provider, enabled: filter.enabled };
     let found = context.store().list_accounts(&context.scope, &wanted, &page).await?;

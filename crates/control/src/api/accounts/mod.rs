@@ -13,6 +13,7 @@ pub mod update;
 use model::clock::rfc3339;
 use model::resource::{Account, ModelEntry};
 use model::{Code, ResourceId};
+use schemars::JsonSchema;
 use serde::Serialize;
 use store::accounts::credential_hint;
 
@@ -20,7 +21,7 @@ use super::context::Context;
 use crate::answer::{Answer, Refusal, abandon};
 
 /// An account as answers show it: whether it has a credential, never the credential.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct View {
     id: ResourceId,
     name: String,
@@ -72,24 +73,23 @@ async fn find(context: &Context, id: &ResourceId) -> Answer<Account> {
     account.ok_or_else(|| Refusal::new(Code::NotFound))
 }
 
-/// Changes an account and says so in the audit.
+/// Changes an account, unless the caller has seen another state of it.
 async fn change(
     context: &Context,
     id: &ResourceId,
-    verb: &'static str,
     edit: impl FnOnce(&mut Account) -> Answer<()> + Send,
 ) -> Answer<Account> {
     let mut refusal = None;
     let changed = context
         .store()
         .update_account(&context.scope, id, context.now_ms(), |account| {
-            edit(account).map_err(|why| abandon(&mut refusal, why))
+            let may = context.if_match.check(account.updated_at).and_then(|()| edit(account));
+            may.map_err(|why| abandon(&mut refusal, why))
         })
         .await;
     if let Some(refusal) = refusal {
         return Err(refusal);
     }
     let account = changed?.ok_or_else(|| Refusal::new(Code::NotFound))?;
-    context.audit(verb, id.as_str());
     Ok(account)
 }

@@ -5,6 +5,7 @@ use llm::provider::{self, Preset};
 use llm::{Family, Surface};
 use model::resource::{Account, ModelEntry};
 use model::{Code, Secret};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::answer::{Answer, Refusal};
@@ -14,13 +15,14 @@ use crate::api::check;
 const LONGEST_CREDENTIAL: usize = 8_192;
 
 /// A credential as it comes in.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, tag = "type", rename_all = "snake_case")]
 pub enum Credential {
     /// The provider's API key.
     ApiKey {
         /// The key; wiped from memory once sealed.
         #[serde(deserialize_with = "secret")]
+        #[schemars(with = "String", regex(pattern = "^[!-~]{1,8192}$"))]
         api_key: Secret<String>,
     },
 }
@@ -81,7 +83,7 @@ fn unknown_provider() -> Refusal {
 }
 
 /// A model as it comes in: its name, or the two names.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "models must be names or objects of `name` and `upstream`")]
 pub enum Offered {
     /// Offered under its own name.
@@ -91,7 +93,7 @@ pub enum Offered {
 }
 
 /// The two names of a mapped model.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mapped {
     name: String,

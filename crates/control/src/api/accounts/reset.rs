@@ -1,9 +1,7 @@
 //! `POST /api/v1/admin/accounts/{id}/reset`: forgets an account's blocks and closes its circuits.
 
-use axum::response::IntoResponse;
-
 use super::{View, find};
-use crate::answer::{Answer, ok};
+use crate::answer::{Answer, Json, ok};
 use crate::api::body::Id;
 use crate::api::context::Context;
 
@@ -11,9 +9,8 @@ use crate::api::context::Context;
 ///
 /// # Errors
 /// `NOT_FOUND`.
-pub async fn handler(context: Context, Id(id): Id) -> Answer<impl IntoResponse> {
+pub async fn handler(context: Context, Id(id): Id) -> Answer<Json<View>> {
     let account = find(&context, &id).await?;
     context.state().accounts.reset_account(&id);
-    context.audit("account.reset", id.as_str());
     Ok(ok(View::from(account)))
 }

@@ -1,18 +1,18 @@
 //! `PATCH /api/v1/admin/accounts/{id}`: changes the fields that are given; `null` clears one.
 
-use axum::response::IntoResponse;
 use model::resource::Account;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::plan::{self, Credential, Offered};
 use super::{View, change};
-use crate::answer::{Answer, Refusal, ok};
+use crate::answer::{Answer, Json, Refusal, ok};
 use crate::api::body::{Id, JsonBody};
 use crate::api::check;
 use crate::api::context::Context;
 
 /// What is to change.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     name: Option<String>,
@@ -35,12 +35,8 @@ pub struct Body {
 ///
 /// # Errors
 /// `NOT_FOUND`; `INVALID_REQUEST` names the field; `CONFLICT` for a name that is taken.
-pub async fn handler(
-    context: Context,
-    Id(id): Id,
-    JsonBody(body): JsonBody<Body>,
-) -> Answer<impl IntoResponse> {
-    let account = change(&context, &id, "account.update", |account| edit(account, body)).await?;
+pub async fn handler(context: Context, Id(id): Id, JsonBody(body): JsonBody<Body>) -> Answer<Json<View>> {
+    let account = change(&context, &id, |account| edit(account, body)).await?;
     Ok(ok(View::from(account)))
 }
 

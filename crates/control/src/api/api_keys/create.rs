@@ -1,16 +1,16 @@
 //! `POST /api/v1/admin/api-keys`: a new key, whose text is shown in this answer only.
 
-use axum::response::IntoResponse;
 use model::quota::Quota;
 use model::resource::key::KeyStatus;
 use model::resource::terms::{KeyTerms, StrictUnary, TranslationPolicy, WhenExhausted};
 use model::resource::{ApiKey, FreezeScope, KeyAccess, KeyKind, RateLimit, Signing};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use store::Scope;
 
-use super::secret::{self, NewSecret};
+use super::secret::{self, NewSecret, Revealed};
 use super::{check_access, named_user};
-use crate::answer::{Answer, created};
+use crate::answer::{Answer, Created, created};
 use crate::api::body::JsonBody;
 use crate::api::check;
 use crate::api::context::Context;
@@ -19,7 +19,7 @@ use crate::api::terms::{Disconnect, TermsChange};
 use crate::api::users::scope_of as scope_of_user;
 
 /// What a new key is to be.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     name: String,
@@ -86,7 +86,7 @@ impl Body {
 ///
 /// # Errors
 /// `INVALID_REQUEST` names the field.
-pub async fn handler(context: Context, JsonBody(mut body): JsonBody<Body>) -> Answer<impl IntoResponse> {
+pub async fn handler(context: Context, JsonBody(mut body): JsonBody<Body>) -> Answer<Created<Revealed>> {
     let scope = place(&context, &mut body).await?;
     let user_id = match body.user_id.take() {
         Some(id) => Some(named_user(&context, &scope, &id).await?),
@@ -117,7 +117,6 @@ pub async fn handler(context: Context, JsonBody(mut body): JsonBody<Body>) -> An
         id,
     };
     context.store().insert_key(&scope, &key).await?;
-    context.audit("api-key.create", key.id.as_str());
     Ok(created(secret.reveal(&context, key)))
 }
 

@@ -1,10 +1,9 @@
 //! `POST /api/v1/admin/api-keys/{id}/enable`.
 
-use axum::response::IntoResponse;
 use model::resource::key::KeyStatus;
 
 use super::{View, change};
-use crate::answer::{Answer, ok};
+use crate::answer::{Answer, Json, ok};
 use crate::api::body::Id;
 use crate::api::context::Context;
 
@@ -12,8 +11,8 @@ use crate::api::context::Context;
 ///
 /// # Errors
 /// `NOT_FOUND`; `CONFLICT` for a revoked key.
-pub async fn handler(context: Context, Id(id): Id) -> Answer<impl IntoResponse> {
-    let key = change(&context, &id, "api-key.enable", |key| {
+pub async fn handler(context: Context, Id(id): Id) -> Answer<Json<View>> {
+    let key = change(&context, &id, |key| {
         key.status = KeyStatus::Active;
         Ok(())
     })

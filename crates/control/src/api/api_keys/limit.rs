@@ -1,10 +1,9 @@
 //! `PUT /api/v1/admin/api-keys/{id}/rate-limit`: replaces all limits of a key.
 
-use axum::response::IntoResponse;
 use model::resource::RateLimit;
 
 use super::{View, change};
-use crate::answer::{Answer, ok};
+use crate::answer::{Answer, Json, ok};
 use crate::api::body::{Id, JsonBody};
 use crate::api::context::Context;
 
@@ -16,8 +15,8 @@ pub async fn handler(
     context: Context,
     Id(id): Id,
     JsonBody(limits): JsonBody<RateLimit>,
-) -> Answer<impl IntoResponse> {
-    let key = change(&context, &id, "api-key.rate-limit", |key| {
+) -> Answer<Json<View>> {
+    let key = change(&context, &id, |key| {
         key.rate_limit = limits;
         Ok(())
     })

@@ -25,6 +25,7 @@ use model::quota::OwnerKind;
 use model::resource::key::KeyStatus;
 use model::resource::{ApiKey, FreezeScope, KeyAccess, KeyKind, RateLimit, Signing};
 use model::{Code, ResourceId};
+use schemars::JsonSchema;
 use serde::Serialize;
 use store::{Scope, StoreError};
 
@@ -35,7 +36,7 @@ use super::terms::TermsView;
 use crate::answer::{Answer, Refusal, abandon};
 
 /// A key as answers show it: never its secret.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct View {
     id: ResourceId,
     name: String,
@@ -95,7 +96,7 @@ pub(crate) fn masked(key: &ApiKey) -> String {
 }
 
 /// A key with what is left of its quotas, and what is frozen of it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct Shown {
     #[serde(flatten)]
     view: View,
@@ -107,8 +108,8 @@ pub struct Shown {
 }
 
 /// What bad signatures have frozen of a key.
-#[derive(Serialize)]
-struct Frozen {
+#[derive(Serialize, JsonSchema)]
+pub struct Frozen {
     /// The key, wherever it is used from, until it is thawed.
     everywhere: bool,
     /// Networks from which it is refused.
@@ -116,8 +117,8 @@ struct Frozen {
 }
 
 /// A network from which a key is refused for a time.
-#[derive(Serialize)]
-struct FrozenSource {
+#[derive(Serialize, JsonSchema)]
+pub struct FrozenSource {
     network: String,
     until: String,
 }
@@ -162,11 +163,10 @@ pub(super) async fn scope_of(context: &Context, id: &ResourceId) -> Answer<Scope
     Ok(tenant.map_or_else(|| context.scope.clone(), |tenant| context.scope_in(&tenant)))
 }
 
-/// Changes a key and says so in the audit.
+/// Changes a key, unless the caller has seen another state of it.
 async fn change(
     context: &Context,
     id: &ResourceId,
-    verb: &'static str,
     edit: impl FnOnce(&mut ApiKey) -> Answer<()> + Send,
 ) -> Answer<ApiKey> {
     let mut refusal = None;
@@ -177,14 +177,14 @@ async fn change(
             if key.status == KeyStatus::Revoked {
                 return Err(StoreError::Refused("the key is revoked, which is final; create a new one"));
             }
-            edit(key).map_err(|why| abandon(&mut refusal, why))
+            let may = context.if_match.check(key.updated_at).and_then(|()| edit(key));
+            may.map_err(|why| abandon(&mut refusal, why))
         })
         .await;
     if let Some(refusal) = refusal {
         return Err(refusal);
     }
     let key = changed?.ok_or_else(|| Refusal::new(Code::NotFound))?;
-    context.audit(verb, id.as_str());
     Ok(key)
 }
 

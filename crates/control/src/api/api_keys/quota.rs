@@ -1,10 +1,8 @@
 //! `PUT /api/v1/admin/api-keys/{id}/quota`: replaces all quotas of a key. What is used of a quota that
 //! stays is kept.
 
-use axum::response::IntoResponse;
-
 use super::{Shown, change};
-use crate::answer::{Answer, ok};
+use crate::answer::{Answer, Json, ok};
 use crate::api::body::{Id, JsonBody};
 use crate::api::context::Context;
 use crate::api::terms::QuotaBody;
@@ -17,9 +15,9 @@ pub async fn handler(
     context: Context,
     Id(id): Id,
     JsonBody(body): JsonBody<QuotaBody>,
-) -> Answer<impl IntoResponse> {
+) -> Answer<Json<Shown>> {
     let quotas = body.checked()?;
-    let key = change(&context, &id, "api-key.quota", |key| {
+    let key = change(&context, &id, |key| {
         key.terms.quota = quotas;
         Ok(())
     })

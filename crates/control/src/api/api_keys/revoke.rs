@@ -3,13 +3,12 @@
 //! The row stays, so that the key is refused by name and its records keep their meaning. Revoking
 //! twice is no error.
 
-use axum::response::IntoResponse;
 use model::ResourceId;
 use model::resource::ApiKey;
 use model::resource::key::KeyStatus;
 
 use super::{View, change, find};
-use crate::answer::{Answer, done, ok};
+use crate::answer::{Answer, Done, Json, done, ok};
 use crate::api::body::Id;
 use crate::api::context::Context;
 
@@ -17,7 +16,7 @@ use crate::api::context::Context;
 ///
 /// # Errors
 /// `NOT_FOUND`.
-pub async fn handler(context: Context, Id(id): Id) -> Answer<impl IntoResponse> {
+pub async fn handler(context: Context, Id(id): Id) -> Answer<Json<View>> {
     Ok(ok(View::from(revoke(&context, &id).await?)))
 }
 
@@ -25,7 +24,7 @@ pub async fn handler(context: Context, Id(id): Id) -> Answer<impl IntoResponse> 
 ///
 /// # Errors
 /// `NOT_FOUND`.
-pub async fn delete(context: Context, Id(id): Id) -> Answer<impl IntoResponse> {
+pub async fn delete(context: Context, Id(id): Id) -> Answer<Done> {
     revoke(&context, &id).await?;
     Ok(done())
 }
@@ -35,7 +34,7 @@ async fn revoke(context: &Context, id: &ResourceId) -> Answer<ApiKey> {
     if key.status == KeyStatus::Revoked {
         return Ok(key);
     }
-    change(context, id, "api-key.revoke", |key| {
+    change(context, id, |key| {
         key.status = KeyStatus::Revoked;
         Ok(())
     })

@@ -1,12 +1,12 @@
 //! `POST /api/v1/admin/api-keys/{id}/rotate`: new secrets for the same id, shown in this answer only.
 
-use axum::response::IntoResponse;
 use model::resource::Signing;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::secret::{self, NewSecret};
+use super::secret::{self, NewSecret, Revealed};
 use super::{change, find};
-use crate::answer::{Answer, Refusal, ok};
+use crate::answer::{Answer, Json, Refusal, ok};
 use crate::api::body::{Id, QueryString};
 use crate::api::context::Context;
 
@@ -14,7 +14,7 @@ use crate::api::context::Context;
 const MOST_GRACE_HOURS: u32 = 8_784;
 
 /// How to rotate.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct How {
     grace_period_hours: Option<u32>,
@@ -29,7 +29,7 @@ pub async fn handler(
     context: Context,
     Id(id): Id,
     QueryString(how): QueryString<How>,
-) -> Answer<impl IntoResponse> {
+) -> Answer<Json<Revealed>> {
     let now = context.now_ms();
     let hours = how.grace_period_hours.unwrap_or(0);
     if hours > MOST_GRACE_HOURS {
@@ -40,7 +40,7 @@ pub async fn handler(
     let kind = find(&context, &id).await?.kind;
     let fresh = NewSecret::mint(&context, kind, &id)?;
     let signing = secret::mint_signing(&context);
-    let key = change(&context, &id, "api-key.rotate", |key| {
+    let key = change(&context, &id, |key| {
         key.access.retire_bearer(key.secret_hmac, until, now);
         key.secret_hmac = fresh.hmac;
         key.hint.clone_from(&fresh.hint);

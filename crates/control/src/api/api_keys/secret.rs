@@ -3,6 +3,7 @@
 use model::key_text;
 use model::resource::{ApiKey, KeyKind, Signing};
 use model::{ResourceId, Secret};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::View;
@@ -14,7 +15,7 @@ use crate::api::context::Context;
 const SIGNING_PREFIX: &str = "sk-sign-";
 
 /// A key with its secrets, as shown once.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct Revealed {
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
@@ -32,6 +33,12 @@ impl Revealed {
     #[must_use]
     pub fn signing_only(context: &Context, key: ApiKey) -> Self {
         Self::of(context, key, None)
+    }
+
+    /// A key whose secrets stay as they are.
+    #[must_use]
+    pub fn nothing(key: ApiKey) -> Self {
+        Self { key: None, signing_secret: None, view: key.into(), grace_ends_at: None }
     }
 
     fn of(context: &Context, key: ApiKey, text: Option<String>) -> Self {

@@ -1,9 +1,7 @@
 //! `GET /api/v1/admin/api-keys/{id}`: one key.
 
-use axum::response::IntoResponse;
-
 use super::{Shown, find};
-use crate::answer::{Answer, ok};
+use crate::answer::{Answer, Json, ok};
 use crate::api::body::Id;
 use crate::api::context::Context;
 
@@ -11,6 +9,6 @@ use crate::api::context::Context;
 ///
 /// # Errors
 /// `NOT_FOUND`, also when it is somebody else's and the caller is a plain user.
-pub async fn handler(context: Context, Id(id): Id) -> Answer<impl IntoResponse> {
+pub async fn handler(context: Context, Id(id): Id) -> Answer<Json<Shown>> {
     Ok(ok(Shown::of(&context, find(&context, &id).await?)))
 }

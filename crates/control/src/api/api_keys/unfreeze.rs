@@ -1,9 +1,7 @@
 //! `POST /api/v1/admin/api-keys/{id}/unfreeze`: ends all that bad signatures have frozen of a key.
 
-use axum::response::IntoResponse;
-
 use super::{Shown, find};
-use crate::answer::{Answer, ok};
+use crate::answer::{Answer, Json, ok};
 use crate::api::body::Id;
 use crate::api::context::Context;
 
@@ -11,9 +9,8 @@ use crate::api::context::Context;
 ///
 /// # Errors
 /// `NOT_FOUND`.
-pub async fn handler(context: Context, Id(id): Id) -> Answer<impl IntoResponse> {
+pub async fn handler(context: Context, Id(id): Id) -> Answer<Json<Shown>> {
     let key = find(&context, &id).await?;
     context.state().freezes.thaw(&id);
-    context.audit("api-key.unfreeze", id.as_str());
     Ok(ok(Shown::of(&context, key)))
 }

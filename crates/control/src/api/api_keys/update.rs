@@ -1,16 +1,16 @@
 //! `PATCH /api/v1/admin/api-keys/{id}`: changes the fields that are given; `null` clears one.
 
-use axum::response::IntoResponse;
 use model::Secret;
 use model::clock::EpochMs;
 use model::quota::Quota;
 use model::resource::terms::{StrictUnary, TranslationPolicy, WhenExhausted};
 use model::resource::{ApiKey, FreezeScope, RateLimit, Signing};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::secret::{self, Revealed};
-use super::{View, change, check_access, named_user, scope_of};
-use crate::answer::{Answer, ok};
+use super::{change, check_access, named_user, scope_of};
+use crate::answer::{Answer, Json, ok};
 use crate::api::body::{Id, JsonBody};
 use crate::api::check;
 use crate::api::context::Context;
@@ -18,7 +18,7 @@ use crate::api::parties;
 use crate::api::terms::{Disconnect, TermsChange};
 
 /// What is to change.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     name: Option<String>,
@@ -50,7 +50,7 @@ pub async fn handler(
     context: Context,
     Id(id): Id,
     JsonBody(mut body): JsonBody<Body>,
-) -> Answer<impl IntoResponse> {
+) -> Answer<Json<Revealed>> {
     let new_owner = match body.user_id.take() {
         Some(Some(user)) => Some(Some(named_user(&context, &scope_of(&context, &id).await?, &user).await?)),
         Some(None) => Some(None),
@@ -68,7 +68,7 @@ pub async fn handler(
         now: context.now_ms(),
     };
     let mut begins_to_sign = false;
-    let key = change(&context, &id, "api-key.update", |key| {
+    let key = change(&context, &id, |key| {
         if let Some(group) = new_group {
             key.group_id = group;
         }
@@ -80,9 +80,9 @@ pub async fn handler(
     })
     .await?;
     if begins_to_sign {
-        return Ok(ok(Revealed::signing_only(&context, key)).into_response());
+        return Ok(ok(Revealed::signing_only(&context, key)));
     }
-    Ok(ok(View::from(key)).into_response())
+    Ok(ok(Revealed::nothing(key)))
 }
 
 /// What is to change of how a key proves who it is.

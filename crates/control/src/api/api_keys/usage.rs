@@ -1,17 +1,17 @@
 //! `GET /api/v1/admin/api-keys/{id}/usage`: what a key used, by day and model.
 
-use axum::response::IntoResponse;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{find, scope_of};
-use crate::answer::{Answer, ok};
+use crate::answer::{Answer, Json, ok};
 use crate::api::body::{Id, QueryString};
 use crate::api::context::Context;
 use crate::api::page::List;
-use crate::api::usage::{Days, daily};
+use crate::api::usage::{Day, Days, daily};
 
 /// Which days: the last 30 unless given, both ends included.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Range {
     start_date: Option<String>,
@@ -26,7 +26,7 @@ pub async fn handler(
     context: Context,
     Id(id): Id,
     QueryString(range): QueryString<Range>,
-) -> Answer<impl IntoResponse> {
+) -> Answer<Json<List<Day>>> {
     find(&context, &id).await?;
     let days = Days::asked(&context, range.start_date, range.end_date)?;
     Ok(ok(List::whole(daily(&context, &scope_of(&context, &id).await?, &id, &days).await?)))

@@ -2,14 +2,14 @@
 //!
 //! An unknown address, a wrong password and a disabled user are answered alike and take alike long.
 
-use axum::response::IntoResponse;
 use model::{Code, Rejection, Secret};
+use schemars::JsonSchema;
 use serde::Deserialize;
+use store::Login;
 use store::sessions::NewSession;
-use store::{Login, Scope};
 
-use super::{RefreshToken, refused};
-use crate::answer::{Answer, ok};
+use super::{Pair, RefreshToken, refused};
+use crate::answer::{Answer, Json, ok};
 use crate::api::body::JsonBody;
 use crate::api::context::Context;
 use crate::session::password::LONGEST_PASSWORD;
@@ -18,7 +18,7 @@ use crate::session::password::LONGEST_PASSWORD;
 const LONGEST_EMAIL: usize = 254;
 
 /// Who signs in.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     email: String,
@@ -29,7 +29,7 @@ pub struct Body {
 ///
 /// # Errors
 /// `TOKEN_INVALID` for a wrong address or password; `LOGIN_THROTTLED` after too many of them.
-pub async fn handler(context: Context, JsonBody(body): JsonBody<Body>) -> Answer<impl IntoResponse> {
+pub async fn handler(context: Context, JsonBody(body): JsonBody<Body>) -> Answer<Json<Pair>> {
     let password = Secret::new(body.password);
     let email = body.email.trim().to_lowercase();
     if email.len() > LONGEST_EMAIL || password.expose().len() > LONGEST_PASSWORD {
@@ -41,15 +41,15 @@ pub async fn handler(context: Context, JsonBody(body): JsonBody<Body>) -> Answer
     // The address is not logged when it is nobody's: people type passwords into the wrong field.
     let asked = found.as_ref().map_or("unknown".to_owned(), |login| login.user.id.to_string());
     let Some(Login { user, .. }) = check(&context, found, password).await? else {
-        context.audit("auth.login.refused", &asked);
+        context.tell_refused("auth.login.refused", &asked);
         return Err(wrong());
     };
     throttle.succeeded(&email, context.peer);
     let token = RefreshToken::mint(&context, context.now_ms());
     let session = NewSession { id: context.mint_id(), user_id: user.id.clone(), token: token.stored.clone() };
-    let scope = Scope::new(&user.tenant_id, user.id.as_str());
+    context.note.actor(format!("user:{}", user.id));
+    let scope = context.scope_in(&user.tenant_id);
     context.store().create_session(&scope, &session).await?;
-    context.audit("auth.login", user.id.as_str());
     Ok(ok(token.pair(&context, &user, &session.id)?))
 }
 

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use model::clock::EpochMs;
 use model::resource::User;
 use model::{Code, ResourceId, Secret};
+use schemars::JsonSchema;
 use serde::Serialize;
 use store::sessions::NewToken;
 
@@ -23,8 +24,8 @@ use crate::session::{ACCESS_TOKEN_SECONDS, Claims, REFRESH_TOKEN_MS};
 const REFRESH_PREFIX: &str = "rt-ym-";
 
 /// The tokens as the caller gets them, once.
-#[derive(Serialize)]
-struct Pair {
+#[derive(Serialize, JsonSchema)]
+pub struct Pair {
     access_token: String,
     refresh_token: String,
     token_type: &'static str,

@@ -1,8 +1,6 @@
 //! `POST /api/v1/auth/token`: an internal key for an access token to the internal channel, so that a
 //! front end is given what ends by itself. The key comes as a bearer, or as `{"api_key"}`.
 
-use axum::extract::Request;
-use axum::response::IntoResponse;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use ipnet::IpNet;
@@ -11,25 +9,26 @@ use model::key_text;
 use model::resource::key::KeyStatus;
 use model::resource::{ApiKey, KeyKind};
 use model::{Code, Secret};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::Scope;
 use subtle::ConstantTimeEq;
 
-use crate::answer::{Answer, Refusal, ok};
-use crate::api::body::optional_json;
+use crate::answer::{Answer, Json, Refusal, ok};
+use crate::api::body::OptionalJson;
 use crate::api::context::Context;
 use crate::session::Claims;
 
 /// The key, where it is not a bearer.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     api_key: Option<String>,
 }
 
 /// The token, shown once.
-#[derive(Serialize)]
-struct Exchanged {
+#[derive(Serialize, JsonSchema)]
+pub struct Exchanged {
     access_token: String,
     token_type: &'static str,
     expires_in: u64,
@@ -40,9 +39,12 @@ struct Exchanged {
 /// # Errors
 /// `INVALID_API_KEY`, `API_KEY_REVOKED`, `API_KEY_EXPIRED`, `IP_NOT_WHITELISTED` as on a call;
 /// `SCOPE_DENIED` for a key that is not internal; `INVALID_REQUEST_CREDENTIALS` for two keys.
-pub async fn handler(context: Context, request: Request) -> Answer<impl IntoResponse> {
-    let bearer = bearer(request.headers());
-    let body: Body = optional_json(request).await?;
+pub async fn handler(
+    context: Context,
+    headers: HeaderMap,
+    OptionalJson(body): OptionalJson<Body>,
+) -> Answer<Json<Exchanged>> {
+    let bearer = bearer(&headers);
     let text = match (bearer, body.api_key.map(Secret::new)) {
         (Some(one), Some(other)) if one.expose() != other.expose() => {
             return Err(Refusal::new(Code::InvalidRequestCredentials));
@@ -53,7 +55,8 @@ pub async fn handler(context: Context, request: Request) -> Answer<impl IntoResp
     check(&context, &key)?;
     let claims = Claims::exchange(&key, context.now_ms());
     let access_token = context.state().jwt_keys.sign(&claims).map_err(Refusal::internal)?;
-    context.audit("auth.token", key.id.as_str());
+    context.note.actor(format!("key:{}", key.id));
+    context.note.object(key.id.as_str());
     Ok(ok(Exchanged { access_token, token_type: "bearer", expires_in: claims.exp - claims.iat }))
 }
 

@@ -4,14 +4,14 @@
 //! request's end. A plain user sees what they were charged and what was put into their wallet, and not
 //! what attempts cost us.
 
-use axum::response::IntoResponse;
 use model::clock::rfc3339;
 use model::entry::{EntryKind, EntryState, LedgerEntry};
 use model::{NanoUsd, ResourceId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::{LedgerFilter, Page, Scope};
 
-use crate::answer::{Answer, ok};
+use crate::answer::{Answer, Json, ok};
 use crate::api::body::QueryString;
 use crate::api::context::Context;
 use crate::api::page::{self, List};
@@ -19,7 +19,7 @@ use crate::api::requests::UsageView;
 use crate::api::{api_keys, check, parties, users};
 
 /// Which entries; all that is given must hold.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
     tenant_id: Option<String>,
@@ -31,8 +31,8 @@ pub struct Filter {
 }
 
 /// An entry as answers show it. Money is a decimal string, `null` when the model had no price.
-#[derive(Serialize)]
-struct View {
+#[derive(Serialize, JsonSchema)]
+pub struct View {
     kind: EntryKind,
     state: EntryState,
     request_id: Option<String>,
@@ -81,7 +81,7 @@ impl From<LedgerEntry> for View {
 pub async fn handler(
     context: Context,
     QueryString(mut filter): QueryString<Filter>,
-) -> Answer<impl IntoResponse> {
+) -> Answer<Json<List<View>>> {
     let page = page::request(filter.cursor.take(), filter.limit)?;
     let only_of = context.only_of();
     let key_id = filter.key_id.as_deref().map(|id| check::id("key_id", id)).transpose()?;

@@ -2,26 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use axum::response::IntoResponse;
 use model::ResourceId;
 use model::resource::Account;
+use schemars::JsonSchema;
 use serde::Serialize;
 use store::{AccountFilter, PageRequest};
 
-use crate::answer::{Answer, ok};
+use crate::answer::{Answer, Json, ok};
 use crate::api::context::Context;
 use crate::api::page::List;
 
 /// A model as answers show it.
-#[derive(Serialize)]
-struct View {
+#[derive(Serialize, JsonSchema)]
+pub struct View {
     id: String,
     accounts: Vec<Offer>,
 }
 
 /// An account that offers it.
-#[derive(Serialize)]
-struct Offer {
+#[derive(Serialize, JsonSchema)]
+pub struct Offer {
     id: ResourceId,
     name: String,
     provider: String,
@@ -34,7 +34,7 @@ struct Offer {
 ///
 /// # Errors
 /// What the store says.
-pub async fn handler(context: Context) -> Answer<impl IntoResponse> {
+pub async fn handler(context: Context) -> Answer<Json<List<View>>> {
     let mut models: BTreeMap<String, Vec<Offer>> = BTreeMap::new();
     let mut page = PageRequest::first(store::page::MAX_LIMIT);
     loop {

@@ -1,18 +1,18 @@
 //! `POST /api/v1/admin/tenants` and `POST /api/v1/admin/groups`.
 
-use axum::response::IntoResponse;
 use model::quota::Quota;
 use model::resource::{OwnerTerms, Party, RateLimit};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Kind, View};
-use crate::answer::{Answer, created};
+use crate::answer::{Answer, Created, created};
 use crate::api::body::JsonBody;
 use crate::api::context::Context;
 use crate::api::{check, terms};
 
 /// What it is to be.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     id: String,
@@ -27,11 +27,7 @@ pub struct Body {
 ///
 /// # Errors
 /// `CONFLICT` when the id is taken; `INVALID_REQUEST` names the field.
-pub async fn handler(
-    context: Context,
-    kind: Kind,
-    JsonBody(body): JsonBody<Body>,
-) -> Answer<impl IntoResponse> {
+pub async fn handler(context: Context, kind: Kind, JsonBody(body): JsonBody<Body>) -> Answer<Created<View>> {
     let id = check::party(&body.id)?;
     let terms = OwnerTerms { rate_limit: body.rate_limit, quota: terms::quotas(body.quota)?, wallet: false };
     let party = Party {
@@ -42,6 +38,5 @@ pub async fn handler(
         updated_at: context.now_ms(),
     };
     context.store().insert_party(&context.scope, kind.0, &party).await?;
-    context.audit(kind.verb("tenant.create", "group.create"), &party.id);
     Ok(created(View::of(&context, kind, party)))
 }

@@ -1,10 +1,9 @@
 //! `DELETE /api/v1/admin/tenants/{id}` and `DELETE /api/v1/admin/groups/{id}`.
 
-use axum::response::IntoResponse;
 use model::Code;
 
-use super::Kind;
-use crate::answer::{Answer, Refusal, done};
+use super::{Kind, find};
+use crate::answer::{Answer, Done, Refusal, done};
 use crate::api::body::Name;
 use crate::api::context::Context;
 
@@ -12,10 +11,10 @@ use crate::api::context::Context;
 ///
 /// # Errors
 /// `NOT_FOUND`; `CONFLICT` for `default`, and while something belongs to it.
-pub async fn handler(context: Context, kind: Kind, Name(id): Name) -> Answer<impl IntoResponse> {
+pub async fn handler(context: Context, kind: Kind, Name(id): Name) -> Answer<Done> {
+    context.if_match.check(find(&context, kind, &id).await?.updated_at)?;
     if !context.store().delete_party(&context.scope, kind.0, &id).await? {
         return Err(Refusal::new(Code::NotFound));
     }
-    context.audit(kind.verb("tenant.delete", "group.delete"), &id);
     Ok(done())
 }

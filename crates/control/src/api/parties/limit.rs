@@ -1,10 +1,9 @@
 //! `PUT /api/v1/admin/tenants/{id}/rate-limit` and the same for groups: replaces the limits.
 
-use axum::response::IntoResponse;
 use model::resource::RateLimit;
 
 use super::{Kind, View, change};
-use crate::answer::{Answer, ok};
+use crate::answer::{Answer, Json, ok};
 use crate::api::body::{JsonBody, Name};
 use crate::api::context::Context;
 
@@ -17,9 +16,8 @@ pub async fn handler(
     kind: Kind,
     Name(id): Name,
     JsonBody(limits): JsonBody<RateLimit>,
-) -> Answer<impl IntoResponse> {
-    let verb = kind.verb("tenant.rate-limit", "group.rate-limit");
-    let party = change(&context, (kind, &id), verb, |party| {
+) -> Answer<Json<View>> {
+    let party = change(&context, (kind, &id), |party| {
         party.terms.rate_limit = limits;
         Ok(())
     })

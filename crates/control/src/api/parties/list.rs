@@ -1,16 +1,16 @@
 //! `GET /api/v1/admin/tenants` and `GET /api/v1/admin/groups`, newest first.
 
-use axum::response::IntoResponse;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Kind, View};
-use crate::answer::{Answer, ok};
+use crate::answer::{Answer, Json, ok};
 use crate::api::body::QueryString;
 use crate::api::context::Context;
 use crate::api::page::{self, List};
 
 /// Which page.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
     cursor: Option<String>,
@@ -25,7 +25,7 @@ pub async fn handler(
     context: Context,
     kind: Kind,
     QueryString(filter): QueryString<Filter>,
-) -> Answer<impl IntoResponse> {
+) -> Answer<Json<List<View>>> {
     let page = page::request(filter.cursor, filter.limit)?;
     let found = context.store().list_parties(&context.scope, kind.0, &page).await?;
     Ok(ok(List::of(found, |party| View::of(&context, kind, party))))

@@ -19,6 +19,7 @@ use model::clock::rfc3339;
 use model::quota::{OwnerKind, Quota};
 use model::resource::key::{DEFAULT_GROUP, DEFAULT_TENANT};
 use model::resource::{Party, RateLimit};
+use schemars::JsonSchema;
 use serde::Serialize;
 use store::page::MAX_LIMIT;
 use store::{AccountFilter, PageRequest, PartyKind, Scope};
@@ -45,14 +46,6 @@ impl<S: Sync> FromRequestParts<S> for Kind {
 }
 
 impl Kind {
-    /// The verb of the audit line.
-    fn verb(self, tenant: &'static str, group: &'static str) -> &'static str {
-        match self.0 {
-            PartyKind::Tenant => tenant,
-            PartyKind::Group => group,
-        }
-    }
-
     fn owner_kind(self) -> OwnerKind {
         match self.0 {
             PartyKind::Tenant => OwnerKind::Tenant,
@@ -62,7 +55,7 @@ impl Kind {
 }
 
 /// A tenant or group as answers show it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct View {
     id: String,
     name: String,
@@ -95,25 +88,24 @@ async fn find(context: &Context, kind: Kind, id: &str) -> Answer<Party> {
     party.ok_or_else(|| Refusal::new(Code::NotFound))
 }
 
-/// Changes a tenant or group and says so in the audit.
+/// Changes a tenant or group, unless the caller has seen another state of it.
 async fn change(
     context: &Context,
     (kind, id): (Kind, &str),
-    verb: &'static str,
     edit: impl FnOnce(&mut Party) -> Answer<()> + Send,
 ) -> Answer<Party> {
     let mut refusal = None;
     let changed = context
         .store()
         .update_party(&context.scope, (kind.0, id), context.now_ms(), |party| {
-            edit(party).map_err(|why| abandon(&mut refusal, why))
+            let may = context.if_match.check(party.updated_at).and_then(|()| edit(party));
+            may.map_err(|why| abandon(&mut refusal, why))
         })
         .await;
     if let Some(refusal) = refusal {
         return Err(refusal);
     }
     let party = changed?.ok_or_else(|| Refusal::new(Code::NotFound))?;
-    context.audit(verb, id);
     Ok(party)
 }
 

@@ -1,10 +1,8 @@
 //! `PUT /api/v1/admin/tenants/{id}/quota` and the same for groups: replaces the quotas. What is used of a
 //! quota that stays is kept.
 
-use axum::response::IntoResponse;
-
 use super::{Kind, View, change};
-use crate::answer::{Answer, ok};
+use crate::answer::{Answer, Json, ok};
 use crate::api::body::{JsonBody, Name};
 use crate::api::context::Context;
 use crate::api::terms::QuotaBody;
@@ -18,10 +16,9 @@ pub async fn handler(
     kind: Kind,
     Name(id): Name,
     JsonBody(body): JsonBody<QuotaBody>,
-) -> Answer<impl IntoResponse> {
+) -> Answer<Json<View>> {
     let quotas = body.checked()?;
-    let verb = kind.verb("tenant.quota", "group.quota");
-    let party = change(&context, (kind, &id), verb, |party| {
+    let party = change(&context, (kind, &id), |party| {
         party.terms.quota = quotas;
         Ok(())
     })

@@ -1,9 +1,7 @@
 //! `GET /api/v1/admin/tenants/{id}` and `GET /api/v1/admin/groups/{id}`.
 
-use axum::response::IntoResponse;
-
 use super::{Kind, View, find};
-use crate::answer::{Answer, ok};
+use crate::answer::{Answer, Json, ok};
 use crate::api::body::Name;
 use crate::api::context::Context;
 
@@ -11,7 +9,7 @@ use crate::api::context::Context;
 ///
 /// # Errors
 /// `NOT_FOUND`.
-pub async fn handler(context: Context, kind: Kind, Name(id): Name) -> Answer<impl IntoResponse> {
+pub async fn handler(context: Context, kind: Kind, Name(id): Name) -> Answer<Json<View>> {
     let party = find(&context, kind, &id).await?;
     Ok(ok(View::of(&context, kind, party)))
 }

@@ -1,19 +1,19 @@
 //! `PATCH /api/v1/admin/tenants/{id}` and `PATCH /api/v1/admin/groups/{id}`: changes the fields that are
 //! given. The id stays: keys, users and accounts refer to it.
 
-use axum::response::IntoResponse;
 use model::quota::Quota;
 use model::resource::RateLimit;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Kind, View, change};
-use crate::answer::{Answer, ok};
+use crate::answer::{Answer, Json, ok};
 use crate::api::body::{JsonBody, Name};
 use crate::api::context::Context;
 use crate::api::{check, terms};
 
 /// What is to change.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     name: Option<String>,
@@ -30,9 +30,8 @@ pub async fn handler(
     kind: Kind,
     Name(id): Name,
     JsonBody(body): JsonBody<Body>,
-) -> Answer<impl IntoResponse> {
-    let verb = kind.verb("tenant.update", "group.update");
-    let party = change(&context, (kind, &id), verb, |party| {
+) -> Answer<Json<View>> {
+    let party = change(&context, (kind, &id), |party| {
         if let Some(name) = body.name {
             party.name = check::name("name", &name)?;
         }

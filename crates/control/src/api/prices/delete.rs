@@ -1,9 +1,8 @@
 //! `DELETE /api/v1/admin/prices/{model}`: removes an override, so that the catalogue's price holds again.
 
-use axum::response::IntoResponse;
 use model::Code;
 
-use crate::answer::{Answer, Refusal, done};
+use crate::answer::{Answer, Done, Refusal, done};
 use crate::api::body::Name;
 use crate::api::context::Context;
 
@@ -11,10 +10,11 @@ use crate::api::context::Context;
 ///
 /// # Errors
 /// `NOT_FOUND` when the model has none.
-pub async fn handler(context: Context, Name(model): Name) -> Answer<impl IntoResponse> {
+pub async fn handler(context: Context, Name(model): Name) -> Answer<Done> {
+    let before = context.store().find_price(&context.scope, &model).await?;
+    context.if_match.check(before.map_or(0, |price| price.updated_at))?;
     if !context.store().delete_price(&context.scope, &model).await? {
         return Err(Refusal::because(Code::NotFound, "The model has no override."));
     }
-    context.audit("price.delete", &model);
     Ok(done())
 }

@@ -1,17 +1,17 @@
 //! `GET /api/v1/admin/prices`: the overrides, and with `search` what the catalogue knows by that name.
 
-use axum::response::IntoResponse;
 use ledger::Catalogue;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::View;
-use crate::answer::{Answer, ok};
+use crate::answer::{Answer, Json, ok};
 use crate::api::body::QueryString;
 use crate::api::context::Context;
 use crate::api::page::List;
 
 /// Which prices.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
     search: Option<String>,
@@ -24,10 +24,7 @@ const MOST: usize = 200;
 ///
 /// # Errors
 /// What the store says.
-pub async fn handler(
-    context: Context,
-    QueryString(filter): QueryString<Filter>,
-) -> Answer<impl IntoResponse> {
+pub async fn handler(context: Context, QueryString(filter): QueryString<Filter>) -> Answer<Json<List<View>>> {
     let overrides = context.store().list_prices(&context.scope).await?;
     let wanted = |model: &str| filter.search.as_deref().is_none_or(|text| model.contains(text));
     let overrides = overrides.into_iter().filter(|price| wanted(&price.model)).map(View::from);

@@ -9,12 +9,13 @@ use ledger::PriceEntry;
 use model::NanoUsd;
 use model::clock::rfc3339;
 use model::resource::{PriceLines, PriceOverride};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A price as answers show it: US dollars per million tokens, as decimal strings. `web_search` and
 /// `request` are dollars by the piece.
-#[derive(Serialize)]
-struct View {
+#[derive(Serialize, JsonSchema)]
+pub struct View {
     model: String,
     /// `override` or `catalogue`.
     source: &'static str,
@@ -32,8 +33,9 @@ struct View {
     updated_at: Option<String>,
 }
 
-#[derive(Serialize)]
-struct StepView {
+/// A price step as answers show it.
+#[derive(Serialize, JsonSchema)]
+pub struct StepView {
     /// Prompt tokens above which these prices hold.
     above: u64,
     #[serde(flatten)]

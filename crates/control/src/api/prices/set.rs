@@ -1,11 +1,10 @@
 //! `PUT /api/v1/admin/prices/{model}`: sets the price of a model in place of the catalogue's.
 
-use axum::response::IntoResponse;
 use model::NanoUsd;
 use model::resource::{PriceLines, PriceOverride};
 
 use super::View;
-use crate::answer::{Answer, Refusal, ok};
+use crate::answer::{Answer, Json, Refusal, ok};
 use crate::api::body::{JsonBody, Name};
 use crate::api::check;
 use crate::api::context::Context;
@@ -18,11 +17,14 @@ pub async fn handler(
     context: Context,
     Name(model): Name,
     JsonBody(lines): JsonBody<PriceLines>,
-) -> Answer<impl IntoResponse> {
+) -> Answer<Json<View>> {
     check_not_negative(&lines)?;
     let price = PriceOverride { model: check::name("model", &model)?, lines, updated_at: context.now_ms() };
+    let before = context.store().find_price(&context.scope, &price.model).await?;
+    let before = before.map_or(0, |price| price.updated_at);
+    context.if_match.check(before)?;
+    let price = PriceOverride { updated_at: price.updated_at.max(before + 1), ..price };
     context.store().set_price(&context.scope, &price).await?;
-    context.audit("price.set", &price.model);
     Ok(ok(View::from(price)))
 }
 

@@ -1,11 +1,10 @@
 //! `GET /api/v1/admin/prices/{model}`: the price in force: the override, else the catalogue's.
 
-use axum::response::IntoResponse;
 use ledger::Catalogue;
 use model::Code;
 
 use super::View;
-use crate::answer::{Answer, Refusal, ok};
+use crate::answer::{Answer, Json, Refusal, ok};
 use crate::api::body::Name;
 use crate::api::context::Context;
 
@@ -16,7 +15,7 @@ const ANY_PROVIDER: &str = "";
 ///
 /// # Errors
 /// `NOT_FOUND` when nothing prices the model.
-pub async fn handler(context: Context, Name(model): Name) -> Answer<impl IntoResponse> {
+pub async fn handler(context: Context, Name(model): Name) -> Answer<Json<View>> {
     let found = context.store().find_price(&context.scope, &model).await?;
     let listed = || Catalogue::builtin().find(ANY_PROVIDER, &model).map(View::from);
     let price = found.map(View::from).or_else(listed);

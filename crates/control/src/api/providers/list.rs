@@ -1,17 +1,17 @@
 //! `GET /api/v1/admin/providers`: the presets, in the order in which they are shown.
 
-use axum::response::IntoResponse;
 use llm::Family;
 use llm::provider::{Preset, presets};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::answer::ok;
+use crate::answer::{Json, ok};
 use crate::api::context::Context;
 use crate::api::page::List;
 
 /// A preset as answers show it.
-#[derive(Serialize)]
-struct View {
+#[derive(Serialize, JsonSchema)]
+pub struct View {
     id: &'static str,
     name: &'static str,
     families: Vec<&'static str>,
@@ -37,7 +37,7 @@ impl From<&'static Preset> for View {
 }
 
 /// Lists the presets.
-pub async fn handler(_: Context) -> impl IntoResponse {
+pub async fn handler(_: Context) -> Json<List<View>> {
     let items = presets().iter().map(View::from).collect();
     std::future::ready(ok(List::whole(items))).await
 }

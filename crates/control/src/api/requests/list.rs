@@ -1,21 +1,21 @@
 //! `GET /api/v1/admin/requests`: searches the request records, newest first.
 
-use axum::response::IntoResponse;
 use model::clock::rfc3339;
 use model::{Code, ResourceId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use store::{Page, RecordFilter, Scope, StoredRecord};
 
 use super::UsageView;
-use crate::answer::{Answer, Refusal, ok};
+use crate::answer::{Answer, Json, Refusal, ok};
 use crate::api::body::QueryString;
 use crate::api::context::Context;
 use crate::api::page::{self, List};
 use crate::api::{api_keys, check, parties};
 
 /// Which requests; all that is given must hold.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
     tenant_id: Option<String>,
@@ -32,8 +32,8 @@ pub struct Filter {
 }
 
 /// A request as answers show it. Money is a decimal string, `null` when the model had no price.
-#[derive(Serialize)]
-struct View {
+#[derive(Serialize, JsonSchema)]
+pub struct View {
     request_id: String,
     trace_id: String,
     at: String,
@@ -92,7 +92,7 @@ impl From<StoredRecord> for View {
 pub async fn handler(
     context: Context,
     QueryString(mut filter): QueryString<Filter>,
-) -> Answer<impl IntoResponse> {
+) -> Answer<Json<List<View>>> {
     let page = page::request(filter.cursor.take(), filter.limit)?;
     let tenant = filter.tenant_id.take();
     let wanted = checked(filter)?;

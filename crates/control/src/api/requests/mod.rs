@@ -3,10 +3,11 @@
 pub mod list;
 
 use model::Usage;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Tokens by kind, and how the figures are known.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct UsageView {
     input: u64,
     output: u64,

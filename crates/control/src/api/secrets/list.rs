@@ -1,9 +1,7 @@
 //! `GET /api/v1/admin/secrets`: every key of the ring, and how much it sealed.
 
-use axum::response::IntoResponse;
-
 use super::View;
-use crate::answer::{Answer, ok};
+use crate::answer::{Answer, Json, ok};
 use crate::api::context::Context;
 use crate::api::page::List;
 
@@ -11,7 +9,7 @@ use crate::api::page::List;
 ///
 /// # Errors
 /// What the store says.
-pub async fn handler(context: Context) -> Answer<impl IntoResponse> {
+pub async fn handler(context: Context) -> Answer<Json<List<View>>> {
     let keys = context.store().secrets().await?;
     Ok(ok(List::whole(keys.into_iter().map(View::from).collect())))
 }

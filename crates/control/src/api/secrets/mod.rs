@@ -3,12 +3,13 @@
 pub mod list;
 pub mod rotate;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use store::KeyUse;
 
 /// A key as answers show it.
-#[derive(Serialize)]
-struct View {
+#[derive(Serialize, JsonSchema)]
+pub struct View {
     id: String,
     /// Whether it seals now.
     current: bool,

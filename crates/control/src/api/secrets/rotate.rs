@@ -2,17 +2,16 @@
 //!
 //! Nothing waits for it: what is not wrapped anew yet is opened with the key that wrapped it.
 
-use axum::extract::Request;
-use axum::response::IntoResponse;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::keyring;
 
-use crate::answer::{Answer, Refusal, ok};
-use crate::api::body::optional_json;
+use crate::answer::{Answer, Json, Refusal, ok};
+use crate::api::body::OptionalJson;
 use crate::api::context::Context;
 
 /// How to rotate.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     /// Derive the new key from this `ENCRYPTION_KEY` (64 hex digits), which every later start then needs.
@@ -20,8 +19,8 @@ pub struct Body {
 }
 
 /// What was done.
-#[derive(Serialize)]
-struct View {
+#[derive(Serialize, JsonSchema)]
+pub struct View {
     /// The key that seals now.
     key_id: String,
     /// Values that it wraps now.
@@ -34,11 +33,10 @@ struct View {
 ///
 /// # Errors
 /// `INVALID_REQUEST` for a key that is none; what the store says.
-pub async fn handler(context: Context, request: Request) -> Answer<impl IntoResponse> {
-    let body: Body = optional_json(request).await?;
+pub async fn handler(context: Context, OptionalJson(body): OptionalJson<Body>) -> Answer<Json<View>> {
     let encryption_key = body.encryption_key.map(|text| read(&text)).transpose()?;
     let done = context.store().rotate_secrets(encryption_key).await?;
-    context.audit("secrets.rotate", &done.key_id);
+    context.note.object(&done.key_id);
     Ok(ok(View { key_id: done.key_id, rewrapped: done.rewrapped, unopened: done.unopened }))
 }
 

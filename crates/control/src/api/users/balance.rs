@@ -4,22 +4,20 @@
 //! The money moves last, so an error means that none was moved. With an `Idempotency-Key` the change is
 //! made once, however often it is asked for.
 
-use axum::response::IntoResponse;
-use http::HeaderMap;
 use model::resource::User;
 use model::{NanoUsd, ResourceId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::once::once;
 use super::{find, scope_of, wallet};
-use crate::answer::{Answer, Refusal, ok};
+use crate::answer::{Answer, Json, Refusal, ok};
 use crate::api::body::{Id, JsonBody};
 use crate::api::check;
 use crate::api::context::Context;
 use crate::api::standing::check_open;
 
 /// By how much and why.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     amount: String,
@@ -27,8 +25,8 @@ pub struct Body {
 }
 
 /// What the wallet holds now.
-#[derive(Serialize)]
-struct View {
+#[derive(Serialize, JsonSchema)]
+pub struct View {
     id: ResourceId,
     balance: NanoUsd,
 }
@@ -39,12 +37,7 @@ struct View {
 /// `NOT_FOUND`; `INVALID_REQUEST` names the field; `CONFLICT` with the numbers when less is there than
 /// should be taken, or when the outcome of an earlier use of the `Idempotency-Key` is not known;
 /// `IDEMPOTENCY_MISMATCH` when that key was used for another change; `SERVICE_DEGRADED` when the ledger cannot write.
-pub async fn handler(
-    context: Context,
-    Id(id): Id,
-    headers: HeaderMap,
-    JsonBody(body): JsonBody<Body>,
-) -> Answer<impl IntoResponse> {
+pub async fn handler(context: Context, Id(id): Id, JsonBody(body): JsonBody<Body>) -> Answer<Json<View>> {
     let change = check::dollars("amount", &body.amount)?;
     if change == NanoUsd::ZERO {
         return Err(Refusal::invalid("amount", "`amount` must not be zero."));
@@ -52,8 +45,7 @@ pub async fn handler(
     let reason = check::name("reason", &body.reason)?;
     let user = find(&context, &id).await?;
     check_open(&context)?;
-    let asked = format!("{change} {reason}");
-    let balance = once((&context, &id), &headers, &asked, adjust(&context, &user, change, &reason)).await?;
+    let balance = adjust(&context, &user, change, &reason).await?;
     Ok(ok(View { id, balance }))
 }
 
@@ -65,7 +57,6 @@ async fn adjust(context: &Context, user: &User, change: NanoUsd, reason: &str) -
         open(context, &user.id).await?;
     }
     let balance = wallet::adjust(context, (&user.id, &user.tenant_id), change, reason).await?;
-    context.audit("user.balance", user.id.as_str());
     Ok(balance)
 }
 

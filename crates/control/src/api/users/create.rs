@@ -4,14 +4,14 @@
 //! The money moves last. A crash in between leaves a user with an empty wallet: their requests are refused
 //! until somebody fills it, nothing was credited, and nothing is lost.
 
-use axum::response::IntoResponse;
 use model::quota::Quota;
 use model::resource::{OwnerTerms, RateLimit, Role, User};
 use model::{Code, NanoUsd};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{View, check_rank, hashed, wallet};
-use crate::answer::{Answer, Refusal, created};
+use crate::answer::{Answer, Created, Refusal, created};
 use crate::api::body::JsonBody;
 use crate::api::check;
 use crate::api::context::Context;
@@ -22,7 +22,7 @@ use crate::api::{parties, terms};
 const FIRST_BALANCE: &str = "initial balance";
 
 /// Who the user is to be.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     email: String,
@@ -43,7 +43,7 @@ pub struct Body {
 /// # Errors
 /// `CONFLICT` when the e-mail is taken; `SCOPE_DENIED` for an owner made by somebody else;
 /// `SERVICE_DEGRADED` when the ledger cannot take the balance.
-pub async fn handler(context: Context, JsonBody(mut body): JsonBody<Body>) -> Answer<impl IntoResponse> {
+pub async fn handler(context: Context, JsonBody(mut body): JsonBody<Body>) -> Answer<Created<View>> {
     check_rank(&context, body.role)?;
     let tenant_id = parties::tenant(&context, body.tenant_id.take()).await?;
     super::check_place(body.role, &tenant_id)?;
@@ -75,7 +75,6 @@ pub async fn handler(context: Context, JsonBody(mut body): JsonBody<Body>) -> An
     };
     let scope = context.scope_in(&user.tenant_id);
     context.store().insert_user(&scope, &user, password_hash.as_deref()).await?;
-    context.audit("user.create", user.id.as_str());
     if let Some(amount) = balance.filter(|amount| *amount != NanoUsd::ZERO) {
         let filled = wallet::adjust(&context, (&user.id, &user.tenant_id), amount, FIRST_BALANCE).await;
         filled.map_err(|why| refuse_empty(why, user.id.as_str()))?;

@@ -2,12 +2,11 @@
 //!
 //! The row stays: keys and records name it.
 
-use axum::response::IntoResponse;
 use model::ResourceId;
 use model::resource::User;
 
 use super::{View, change, check_not_self, check_rank, find, scope_of};
-use crate::answer::{Answer, done, ok};
+use crate::answer::{Answer, Done, Json, done, ok};
 use crate::api::body::Id;
 use crate::api::context::Context;
 
@@ -15,7 +14,7 @@ use crate::api::context::Context;
 ///
 /// # Errors
 /// `NOT_FOUND`; `SCOPE_DENIED` for an owner; `CONFLICT` for oneself.
-pub async fn handler(context: Context, Id(id): Id) -> Answer<impl IntoResponse> {
+pub async fn handler(context: Context, Id(id): Id) -> Answer<Json<View>> {
     Ok(ok(View::of(&context, disable(&context, &id).await?)))
 }
 
@@ -23,7 +22,7 @@ pub async fn handler(context: Context, Id(id): Id) -> Answer<impl IntoResponse> 
 ///
 /// # Errors
 /// As [`handler`].
-pub async fn delete(context: Context, Id(id): Id) -> Answer<impl IntoResponse> {
+pub async fn delete(context: Context, Id(id): Id) -> Answer<Done> {
     disable(&context, &id).await?;
     Ok(done())
 }
@@ -31,7 +30,7 @@ pub async fn delete(context: Context, Id(id): Id) -> Answer<impl IntoResponse> {
 async fn disable(context: &Context, id: &ResourceId) -> Answer<User> {
     check_rank(context, find(context, id).await?.role)?;
     check_not_self(context, id)?;
-    let user = change(context, id, "user.disable", |user| user.enabled = false).await?;
+    let user = change(context, id, |user| user.enabled = false).await?;
     context.store().revoke_user_sessions(&scope_of(context, id).await?, id, context.now_ms()).await?;
     Ok(user)
 }

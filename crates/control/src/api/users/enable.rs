@@ -1,9 +1,7 @@
 //! `POST /api/v1/admin/users/{id}/enable`.
 
-use axum::response::IntoResponse;
-
 use super::{View, change, check_rank, find};
-use crate::answer::{Answer, ok};
+use crate::answer::{Answer, Json, ok};
 use crate::api::body::Id;
 use crate::api::context::Context;
 
@@ -11,8 +9,8 @@ use crate::api::context::Context;
 ///
 /// # Errors
 /// `NOT_FOUND`; `SCOPE_DENIED` for an owner.
-pub async fn handler(context: Context, Id(id): Id) -> Answer<impl IntoResponse> {
+pub async fn handler(context: Context, Id(id): Id) -> Answer<Json<View>> {
     check_rank(&context, find(&context, &id).await?.role)?;
-    let user = change(&context, &id, "user.enable", |user| user.enabled = true).await?;
+    let user = change(&context, &id, |user| user.enabled = true).await?;
     Ok(ok(View::of(&context, user)))
 }

@@ -6,7 +6,6 @@ pub mod disable;
 pub mod enable;
 pub mod limit;
 pub mod list;
-mod once;
 pub mod quota;
 pub mod reset;
 pub mod show;
@@ -18,6 +17,7 @@ use model::quota::{OwnerKind, Quota};
 use model::resource::key::DEFAULT_TENANT;
 use model::resource::{RateLimit, Role, User};
 use model::{Code, ResourceId, Secret};
+use schemars::JsonSchema;
 use serde::Serialize;
 use store::Scope;
 
@@ -29,7 +29,7 @@ use crate::session::PasswordFault;
 use crate::session::password::{LONGEST_PASSWORD, SHORTEST_PASSWORD};
 
 /// A user as answers show it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct View {
     id: ResourceId,
     email: String,
@@ -92,19 +92,15 @@ fn check_place(role: Role, tenant_id: &str) -> Answer<()> {
     Err(Refusal::invalid("role", message))
 }
 
-/// Changes a user, whose rank is checked again within the transaction, and says so in the audit.
-async fn change(
-    context: &Context,
-    id: &ResourceId,
-    verb: &'static str,
-    edit: impl FnOnce(&mut User) + Send,
-) -> Answer<User> {
+/// Changes a user, whose rank is checked again within the transaction, unless the caller has seen another state of them.
+async fn change(context: &Context, id: &ResourceId, edit: impl FnOnce(&mut User) + Send) -> Answer<User> {
     let mut refusal = None;
     let scope = scope_of(context, id).await?;
     let changed = context
         .store()
         .update_user(&scope, id, context.now_ms(), |user| {
-            check_rank(context, user.role).map_err(|why| abandon(&mut refusal, why))?;
+            let may = check_rank(context, user.role).and_then(|()| context.if_match.check(user.updated_at));
+            may.map_err(|why| abandon(&mut refusal, why))?;
             edit(user);
             let placed = check_place(user.role, &user.tenant_id);
             placed.map_err(|why| abandon(&mut refusal, why))
@@ -114,7 +110,6 @@ async fn change(
         return Err(refusal);
     }
     let user = changed?.ok_or_else(|| Refusal::new(Code::NotFound))?;
-    context.audit(verb, id.as_str());
     Ok(user)
 }
 

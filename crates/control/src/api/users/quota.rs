@@ -1,10 +1,8 @@
 //! `PUT /api/v1/admin/users/{id}/quota`: replaces the quotas of all of a user's keys together. What is
 //! used of a quota that stays is kept.
 
-use axum::response::IntoResponse;
-
 use super::{View, change, check_rank, find};
-use crate::answer::{Answer, ok};
+use crate::answer::{Answer, Json, ok};
 use crate::api::body::{Id, JsonBody};
 use crate::api::context::Context;
 use crate::api::terms::QuotaBody;
@@ -17,9 +15,9 @@ pub async fn handler(
     context: Context,
     Id(id): Id,
     JsonBody(body): JsonBody<QuotaBody>,
-) -> Answer<impl IntoResponse> {
+) -> Answer<Json<View>> {
     let quotas = body.checked()?;
     check_rank(&context, find(&context, &id).await?.role)?;
-    let user = change(&context, &id, "user.quota", |user| user.terms.quota = quotas).await?;
+    let user = change(&context, &id, |user| user.terms.quota = quotas).await?;
     Ok(ok(View::of(&context, user)))
 }

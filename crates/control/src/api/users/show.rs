@@ -1,9 +1,7 @@
 //! `GET /api/v1/admin/users/{id}`: one user.
 
-use axum::response::IntoResponse;
-
 use super::{View, find};
-use crate::answer::{Answer, ok};
+use crate::answer::{Answer, Json, ok};
 use crate::api::body::Id;
 use crate::api::context::Context;
 
@@ -11,6 +9,6 @@ use crate::api::context::Context;
 ///
 /// # Errors
 /// `NOT_FOUND`.
-pub async fn handler(context: Context, Id(id): Id) -> Answer<impl IntoResponse> {
+pub async fn handler(context: Context, Id(id): Id) -> Answer<Json<View>> {
     Ok(ok(View::of(&context, find(&context, &id).await?)))
 }

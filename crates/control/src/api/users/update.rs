@@ -1,20 +1,20 @@
 //! `PATCH /api/v1/admin/users/{id}`: changes the fields that are given. A new password ends every
 //! sign-in of the user.
 
-use axum::response::IntoResponse;
 use model::quota::Quota;
 use model::resource::{RateLimit, Role};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{View, check_not_self, check_place, check_rank, find, hashed, scope_of};
-use crate::answer::{Answer, ok};
+use crate::answer::{Answer, Json, ok};
 use crate::api::body::{Id, JsonBody};
 use crate::api::check;
 use crate::api::context::Context;
 use crate::api::terms;
 
 /// What is to change.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     email: Option<String>,
@@ -29,11 +29,7 @@ pub struct Body {
 ///
 /// # Errors
 /// `NOT_FOUND`; `SCOPE_DENIED` where an owner is concerned; `CONFLICT` for a taken e-mail.
-pub async fn handler(
-    context: Context,
-    Id(id): Id,
-    JsonBody(body): JsonBody<Body>,
-) -> Answer<impl IntoResponse> {
+pub async fn handler(context: Context, Id(id): Id, JsonBody(body): JsonBody<Body>) -> Answer<Json<View>> {
     let before = find(&context, &id).await?;
     check_rank(&context, before.role)?;
     if let Some(role) = body.role.filter(|role| *role != before.role) {
@@ -51,7 +47,7 @@ pub async fn handler(
         context.store().set_password(&scope, &id, now_ms, &hash).await?;
         context.store().revoke_user_sessions(&scope, &id, now_ms).await?;
     }
-    let user = super::change(&context, &id, "user.update", |user| {
+    let user = super::change(&context, &id, |user| {
         user.email = email.unwrap_or_else(|| std::mem::take(&mut user.email));
         user.name = name.unwrap_or_else(|| std::mem::take(&mut user.name));
         user.role = body.role.unwrap_or(user.role);

@@ -13,6 +13,9 @@ mod settings_out;
 mod stream;
 mod stream_out;
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 
 use base64::Engine as _;

@@ -30,6 +30,8 @@ struct Writer {
     citations: Vec<Citation>,
     stops: Vec<(u32, Stop)>,
     usage: Option<Used>,
+    /// Bytes of what was generated, for an estimate where the provider states no usage.
+    bytes: u64,
 }
 
 /// The part that is open, and its choice.
@@ -54,6 +56,7 @@ impl Encoder {
             citations: Vec::new(),
             stops: Vec::new(),
             usage: None,
+            bytes: 0,
         };
         Self { sequencer: Sequencer::default(), writer }
     }
@@ -155,6 +158,7 @@ impl Writer {
     }
 
     fn delta(&mut self, delta: Delta, out: &mut Vec<u8>) {
+        self.bytes += delta.generated_bytes();
         match (&mut self.open, delta) {
             (Some(Open::Text(choice)), Delta::Text(text) | Delta::Refusal(text)) => {
                 let (choice, seal) = (*choice, self.seal.take());
@@ -213,9 +217,9 @@ impl Writer {
                     json.object(|json| self.finish(json, *choice, stop, seal.as_deref()));
                 }
             });
-            if let Some(used) = &self.usage {
-                write_usage(json.key("usageMetadata"), used);
-            }
+            // Every stream of Google's states its usage in the end.
+            let used = self.usage.take().unwrap_or_else(|| self.asked.estimated(self.bytes));
+            write_usage(json.key("usageMetadata"), &used);
             json.text_member("modelVersion", &self.model);
             json.text_member("responseId", &self.id);
         });

@@ -13,6 +13,9 @@ mod stream;
 mod stream_out;
 mod tools;
 
+#[cfg(test)]
+mod tests;
+
 use model::Rejection;
 
 use super::sse::SseDecoder;

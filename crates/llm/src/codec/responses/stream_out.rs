@@ -28,6 +28,8 @@ struct Writer {
     message: Option<Message>,
     open: Option<Open>,
     usage: Option<Used>,
+    /// Bytes of what was generated, for an estimate where the provider states no usage.
+    bytes: u64,
     tier: Option<String>,
     stop: Stop,
 }
@@ -69,6 +71,7 @@ impl Encoder {
             message: None,
             open: None,
             usage: None,
+            bytes: 0,
             tier: None,
             stop: Stop::End,
         };
@@ -308,6 +311,7 @@ impl Writer {
     }
 
     fn delta(&mut self, delta: Delta, out: &mut Vec<u8>) {
+        self.bytes += delta.generated_bytes();
         let Some(mut open) = self.open.take() else { return };
         match (&mut open, delta) {
             (Open::Text(text), Delta::Text(more)) => {
@@ -458,7 +462,8 @@ impl Writer {
         self.start("", "", out);
         self.part_stop(out);
         self.close_message(out);
-        let end = End { stop: &self.stop, usage: self.usage.as_ref(), tier: self.tier.as_deref() };
+        let used = self.usage.take().unwrap_or_else(|| self.asked.estimated(self.bytes));
+        let end = End { stop: &self.stop, usage: Some(&used), tier: self.tier.as_deref() };
         let response = self.response(Some(end));
         let kind = match super::incomplete(&self.stop) {
             Some(_) => "response.incomplete",
