@@ -6,7 +6,7 @@ use serde_json::json;
 use testkit::gateway::Options;
 use testkit::http::{Connection, Request};
 use testkit::script::Script;
-use testkit::surface::{ALL, CHAT, Dialect, MESSAGES};
+use testkit::surface::{ALL, CHAT, Dialect, EMBEDDINGS, MESSAGES};
 use testkit::upstream::Upstream;
 
 use crate::stage::{Stage, ensure_error, with};
@@ -193,13 +193,13 @@ async fn an_upstream_that_stays_silent_is_504() -> Result<()> {
 }
 
 #[tokio::test]
-async fn one_dialect_is_not_served_by_an_account_of_the_other() -> Result<()> {
+async fn what_is_no_chat_is_not_served_by_an_account_of_another_dialect() -> Result<()> {
     let stage = Stage::start(Options::default()).await?;
     let upstream = Upstream::always(Script::new().close()).await?;
-    stage.account("chat only", &CHAT, &upstream, "chat-only").await?;
-    let answer = stage.ask(&MESSAGES, "chat-only", false).await?;
-    ensure!(answer.status() >= 400, "{}", answer.text());
-    ensure!(answer.json()["type"] == "error", "{}", answer.text());
+    stage.account("chat only", &MESSAGES, &upstream, "chat-only").await?;
+    let answer = stage.ask(&EMBEDDINGS, "chat-only", false).await?;
+    ensure!(answer.status() == 400, "{}", answer.text());
+    ensure!(answer.json()["error"]["code"] == "UNSUPPORTED_FEATURE", "{}", answer.text());
     ensure!(upstream.count() == 0, "the account was called");
     Ok(())
 }

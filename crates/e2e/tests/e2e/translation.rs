@@ -242,3 +242,47 @@ async fn a_strict_key_is_refused_what_would_be_lost() -> Result<()> {
     ensure!(send(&body).await?.status() == 200);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_conversation_that_changes_its_provider_keeps_no_foreign_seal() -> Result<()> {
+    let thought = json!({"role": "assistant", "content": "a", "reasoning_content": "hm"});
+    let (stage, _upstream) = stage(&CHAT, [chat_body(&thought, "stop")]).await?;
+    let home = Upstream::always(message_body(&json!([{"type": "text", "text": "ok"}]), "end_turn")).await?;
+    stage.account("home", &MESSAGES, &home, "near").await?;
+    let ask = json!({"role": "user", "content": "hi"});
+    let said =
+        stage.send(&MESSAGES, &json!({"model": "far", "max_tokens": 9, "messages": [ask]})).await?.json();
+    ensure!(said["content"][0]["type"] == "thinking", "{said}");
+    let body = json!({"model": "near", "max_tokens": 9, "messages": [ask,
+        {"role": "assistant", "content": said["content"]}, {"role": "user", "content": "go on"}],
+        "context_management": {"edits": []}});
+    let request = stage.request(&MESSAGES, &body).header("anthropic-beta", "some-beta");
+    let answer = stage.gateway.call(&request).await?;
+    ensure!(answer.status() == 200, "{}", answer.text());
+    let sent = last_body(&home)?;
+    ensure!(sent["messages"][1]["content"] == json!([{"type": "text", "text": "a"}]), "{sent}");
+    ensure!(sent["context_management"] == body["context_management"], "{sent}");
+    ensure!(home.received()[0].header("anthropic-beta") == Some("some-beta"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_no_translation_can_give_is_refused_by_name() -> Result<()> {
+    let (stage, upstream) = stage(&MESSAGES, []).await?;
+    let ask = json!({"role": "user", "content": "hi"});
+    let answer = stage.send(&CHAT, &json!({"model": "far", "n": 2, "messages": [ask]})).await?;
+    ensure!(answer.status() == 400, "{}", answer.text());
+    let error = &answer.json()["error"];
+    ensure!(error["code"] == "UNSUPPORTED_FEATURE" && error["param"] == "n", "{error}");
+    ensure!(upstream.count() == 0, "it reached the account");
+    let file = json!({"type": "document", "source": {"type": "url", "url": "http://127.0.0.1:1/secret.pdf"}});
+    let chat = Upstream::always(Script::new().hold()).await?;
+    stage.account("chat", &CHAT, &chat, "chat").await?;
+    let body = json!({"model": "chat", "max_tokens": 9, "messages": [{"role": "user", "content": [file]}]});
+    let answer = stage.send(&MESSAGES, &body).await?;
+    ensure!(answer.status() == 400, "{}", answer.text());
+    let said = answer.json()["error"]["message"].as_str().unwrap_or_default().to_owned();
+    ensure!(said.contains("cannot be fetched"), "{said}");
+    ensure!(chat.count() == 0, "it reached the account");
+    Ok(())
+}
