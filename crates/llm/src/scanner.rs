@@ -176,12 +176,16 @@ impl Scanner {
         }
     }
 
-    /// The number of the last event, where events are numbered.
+    /// The id that a stream has and the number of its last event, where events are numbered (OpenAI's
+    /// Responses).
     #[must_use]
-    pub fn last_sequence(&self) -> u64 {
+    pub fn numbered(&self) -> Option<(&str, u64)> {
         match &self.0 {
-            Mode::Translated(translation) => translation.last_sequence(),
-            _ => self.findings().map_or(0, |findings| findings.sequence),
+            Mode::Translated(translation) => translation.numbered(),
+            _ => {
+                let findings = self.findings()?;
+                Some((findings.response_id.as_deref()?, findings.sequence))
+            }
         }
     }
 

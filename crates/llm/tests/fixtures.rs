@@ -123,6 +123,51 @@ mod own {
     }
 
     #[test]
+    fn responses_streams_are_read_by_the_type_within() {
+        let read = stream("openai-responses/story.sse", Surface::Responses, CLEAN, 1);
+        assert_eq!(figures(&read), Some([6, 20, 4, 0, 12, 7, 0]));
+        assert!(read.complete && read.content_begun && read.failure.is_none());
+        assert_eq!(read.content_bytes, "The moon — 潮".len() as u64);
+        let read = stream("openai-responses/nameless.sse", Surface::Responses, CLEAN, 1);
+        assert_eq!(figures(&read), Some([3, 0, 0, 0, 2, 0, 0]));
+        assert!(read.complete && read.content_begun);
+        let read = stream("openai-responses/failing.sse", Surface::Responses, CLEAN, 1);
+        assert_eq!(read.failure.as_deref(), Some("Slow down"));
+        assert!(!read.content_begun && !read.complete);
+    }
+
+    #[test]
+    fn gemini_streams_end_when_every_candidate_does() {
+        let content = Surface::StreamGenerateContent;
+        let read = stream("gemini/story.sse", content, CLEAN, 1);
+        assert_eq!(figures(&read), Some([6, 4, 0, 0, 10, 2, 0]));
+        assert!(read.complete && read.content_begun && read.failure.is_none());
+        assert!(!stream("gemini/story.sse", content, CLEAN, 2).complete);
+        let read = stream("gemini/blocked.sse", content, CLEAN, 1);
+        assert!(read.complete && read.content_begun);
+        let read = stream("gemini/failing.sse", content, CLEAN, 1);
+        assert_eq!(read.failure.as_deref(), Some("The model is overloaded."));
+        assert!(!read.complete);
+    }
+
+    #[test]
+    fn gemini_arrays_are_read_wherever_they_are_cut() {
+        let bytes = answer("gemini/story.array", Surface::StreamGenerateContent, CLEAN, 1).bytes;
+        for size in 1..=bytes.len() {
+            let mut scanner = llm::Scanner::array(Surface::StreamGenerateContent, &CLEAN, 1);
+            let mut out = Vec::new();
+            for piece in bytes.chunks(size) {
+                out.extend_from_slice(&scanner.push(Bytes::copy_from_slice(piece)).unwrap());
+            }
+            assert_eq!((&out[..], scanner.is_complete()), (&bytes[..], true), "{size}");
+            assert_eq!(scanner.usage().map(|usage| (usage.input, usage.output)), Some((10, 4)));
+        }
+        let mut cut = llm::Scanner::array(Surface::StreamGenerateContent, &CLEAN, 1);
+        cut.push(bytes.slice(..bytes.len() - 3)).unwrap();
+        assert!(!cut.is_complete());
+    }
+
+    #[test]
     fn failures_within_a_stream_are_seen() {
         let read = stream("openai-chat/failing.sse", Surface::ChatCompletions, CLEAN, 1);
         assert_eq!(read.failure.as_deref(), Some("The model ran out of breath"));
@@ -164,6 +209,10 @@ mod own {
             ("openai-other/rerank-tokens.json", Surface::Rerank, Some([815, 0, 0, 0, 0, 0, 0])),
             ("anthropic/answer.json", Surface::Messages, Some([3, 0, 5, 0, 2, 0, 0])),
             ("anthropic/count.json", Surface::CountTokens, None),
+            ("openai-responses/answer.json", Surface::Responses, Some([3, 2, 0, 0, 6, 0, 0])),
+            ("gemini/answer.json", Surface::GenerateContent, Some([3, 0, 0, 0, 2, 0, 0])),
+            ("gemini/embedding.json", Surface::EmbedContent, None),
+            ("gemini/count.json", Surface::GeminiCountTokens, None),
         ] {
             let read = unary(file, surface);
             assert_eq!(figures(&read), usage, "{file}");

@@ -335,7 +335,7 @@ impl Relay {
             let usage = scanner.map(|_| exchange.usage_so_far());
             let told = Told {
                 usage: usage.as_ref(),
-                response: scanner.and_then(|seen| Some((seen.response_id()?, seen.last_sequence()))),
+                response: scanner.and_then(llm::Scanner::numbered),
                 model: &exchange.record.model,
             };
             let ids = (&request_id, &trace_id);

@@ -135,6 +135,63 @@ async fn what_is_not_known_here_is_refused_by_name() -> Result<()> {
     Ok(())
 }
 
+/// The data of every event of a stream.
+fn data_of(answer: &Answer) -> Vec<Value> {
+    let text = answer.text();
+    let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+    data.filter_map(|data| serde_json::from_str(data).ok()).collect()
+}
+
+#[tokio::test]
+async fn responses_that_break_off_end_with_both_events_of_a_failure() -> Result<()> {
+    let stage = Stage::start(Options::default()).await?;
+    let responses = Upstream::start(|_| canned::stream_answer(&response_events("resp_1")[..2])).await?;
+    let chat =
+        Upstream::start(|_| canned::stream_answer(&canned::chat_frames("m", &["ti", "des"], true)[..2]))
+            .await?;
+    let base = |upstream: &Upstream| format!("{}/v1", upstream.url());
+    stage.create(&account("openai", "native", &base(&responses), &json!(["native"]))).await?;
+    stage.create(&account("openai-compatible", "chat", &base(&chat), &json!(["translated"]))).await?;
+    for model in ["native", "translated"] {
+        let body = json!({"model": model, "input": "hi", "stream": true});
+        let answer = call(&stage, "POST", "/v1/responses", Some(body)).await?;
+        let events = data_of(&answer);
+        let numbers: Vec<u64> = events.iter().filter_map(|event| event["sequence_number"].as_u64()).collect();
+        ensure!(numbers.iter().copied().eq(0..numbers.len() as u64), "{model}: {}", answer.text());
+        let [.., error, failed] = &events[..] else { anyhow::bail!("{model}: {}", answer.text()) };
+        ensure!(error["type"] == "error" && error["error"]["code"] == "UPSTREAM_INVALID_RESPONSE", "{error}");
+        ensure!(failed["response"]["status"] == "failed", "{failed}");
+        ensure!(failed["response"]["id"] == events[0]["response"]["id"], "{model}: {}", answer.text());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_response_that_fails_before_it_says_anything_is_asked_of_another_account() -> Result<()> {
+    let stage = Stage::start(Options::default()).await?;
+    let failed = json!({"type": "response.failed", "sequence_number": 1, "response": {"id": "resp_f",
+        "status": "failed", "error": {"code": "rate_limit_exceeded", "message": "Slow down"}}});
+    let failing = Upstream::start(move |_| {
+        let events = [response_events("resp_f")[0].clone(), format!("data: {failed}\n\n")];
+        canned::stream_answer(&events)
+    })
+    .await?;
+    let working = Upstream::start(|_| canned::stream_answer(&response_events("resp_w"))).await?;
+    for (name, upstream, priority) in [("working", &working, 2), ("failing", &failing, 1)] {
+        let mut body = account("openai", name, &format!("{}/v1", upstream.url()), &json!(["m"]));
+        body["priority"] = json!(priority);
+        stage.create(&body).await?;
+    }
+    testkit::wait::until("both accounts", IN_FORCE, async || {
+        let body = json!({"model": "m", "input": "hi", "stream": true});
+        let answer = call(&stage, "POST", "/v1/responses", Some(body)).await?;
+        let record = stage.record(&answer).await?;
+        let attempts = record["attempts"].as_array().map_or(0, Vec::len);
+        Ok((answer.text().contains("resp_w") && attempts == 2).then_some(()))
+    })
+    .await
+}
+
 fn generated() -> Value {
     json!({
         "candidates": [{"content": {"parts": [{"text": "tides"}], "role": "model"}, "finishReason": "STOP", "index": 0}],

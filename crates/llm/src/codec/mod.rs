@@ -89,9 +89,10 @@ pub trait StreamEncoder: Send {
     /// Writes what `event` means to the caller behind `out`.
     fn encode(&mut self, event: Event, out: &mut Vec<u8>);
 
-    /// The number of the last event, in dialects that number them.
-    fn last_sequence(&self) -> u64 {
-        0
+    /// The id that the answer has and the number of its last event, in dialects that number events; `None`
+    /// before the first.
+    fn numbered(&self) -> Option<(&str, u64)> {
+        None
     }
 }
 

@@ -140,10 +140,10 @@ impl Translation {
         self.found.whole
     }
 
-    pub(crate) fn last_sequence(&self) -> u64 {
+    pub(crate) fn numbered(&self) -> Option<(&str, u64)> {
         match &self.way {
-            Way::Stream(stream) => stream.encoder.last_sequence(),
-            Way::Whole(_) => 0,
+            Way::Stream(stream) => stream.encoder.numbered(),
+            Way::Whole(_) => None,
         }
     }
 

@@ -88,6 +88,10 @@ impl StreamEncoder for Encoder {
             }
         });
     }
+
+    fn numbered(&self) -> Option<(&str, u64)> {
+        Some((&self.writer.id, self.writer.number.checked_sub(1)?))
+    }
 }
 
 impl Writer {
@@ -187,10 +191,7 @@ impl Writer {
             self.close_message(out);
         }
         self.open = Some(match kind {
-            PartKind::Text => {
-                self.content_start(r#"{"type":"output_text","text":"","annotations":[],"logprobs":[]}"#, out);
-                Open::Text(Text::default())
-            }
+            PartKind::Text => self.text_start(out),
             PartKind::Refusal => {
                 self.content_start(r#"{"type":"refusal","refusal":""}"#, out);
                 Open::Refusal(String::new())
