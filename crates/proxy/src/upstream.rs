@@ -182,6 +182,10 @@ fn is_withheld(name: &str) -> bool {
             | "x-signature"
             | "x-nonce"
             | "x-timestamp"
+            | "signature"
+            | "signature-input"
+            | "accept-signature"
+            | "content-digest"
     );
     listed || name.starts_with("x-yumen-")
 }
@@ -244,6 +248,11 @@ mod tests {
         let passed = passed_headers(&map(&[
             ("authorization", "Bearer k"),
             ("x-api-key", "k"),
+            ("x-signature", "s"),
+            ("signature", "s=:aGk=:"),
+            ("signature-input", "s=()"),
+            ("accept-signature", "s=()"),
+            ("content-digest", "sha-256=:aGk=:"),
             ("cookie", "c"),
             ("x-forwarded-for", "1.2.3.4"),
             ("x-yumen-debug", "1"),
