@@ -118,8 +118,8 @@ async fn the_report_counts_how_the_choices_went() -> Result<()> {
     ensure!(failed.json()["upstream_status"] == 500, "{}", failed.text());
     let report = channels.get("/internal/v1/bandit/report").await?;
     let arm = |model: &str| {
-        let arms = report["data"].as_array().into_iter().flatten();
-        arms.filter(|arm| arm["model"] == model).next().cloned().context("no such arm")
+        let mut arms = report["data"].as_array().into_iter().flatten();
+        arms.find(|arm| arm["model"] == model).cloned().context("no such arm")
     };
     let (demo, failing) = (arm(CHAT.demo_model)?, arm("m")?);
     ensure!(demo["trials"] == 2 && demo["success_rate"] == 1.0 && demo["mean_latency_ms"].is_u64(), "{demo}");
