@@ -129,7 +129,7 @@ impl Fixture {
             ledger: Ledger::open(Book::new(), Arc::new(journal.clone()), NOW),
             jwt_keys: JwtKeys::load_or_create(&folder.path().join("keys"), NOW).unwrap(),
             admin_token: Some(Secret::new(ADMIN_TOKEN.to_owned())),
-            passwords: Passwords::new().unwrap(),
+            passwords: Passwords::new(),
             throttle: LoginThrottle::default(),
             readiness: Arc::default(),
         });

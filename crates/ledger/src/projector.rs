@@ -25,6 +25,10 @@ use cleaning::Cleaning;
 /// How long records may gather before they are projected: one transaction for all of them costs less than
 /// one for each, and the database is hardly more than that behind.
 const GATHERING: Duration = Duration::from_millis(400);
+/// How much longer when many come: what is written once for a window that many use is then written less often.
+const GATHERING_MANY: Duration = Duration::from_millis(600);
+/// How much these are: about a hundred requests.
+const MANY_BYTES: u64 = 64 * 1024;
 /// How often it is looked whether finished segments may go, while there are any.
 const CLEANING: Duration = Duration::from_secs(10);
 /// The first and the longest pause before a projection is tried again.
@@ -127,6 +131,9 @@ impl<S: ProjectionSink> Projector<S> {
                 moved.await;
             }
             tokio::time::sleep(GATHERING).await;
+            if self.reader.unread_bytes() >= MANY_BYTES {
+                tokio::time::sleep(GATHERING_MANY).await;
+            }
         }
     }
 

@@ -15,6 +15,7 @@ use telemetry::failpoint;
 
 use crate::book::{Book, Restoration};
 use crate::event::Event;
+use crate::journal::codec::Step;
 use crate::journal::segment::{self, Listed};
 use crate::journal::unended::{Places, Saved, Unended};
 use crate::journal::{Fs, Record, Records, codec};
@@ -148,8 +149,11 @@ impl Reading {
             return;
         }
         self.restoration.recall(event, is_projected);
-        if is_projected && !is_known {
-            self.saved.unended.add(event, record, self.now);
+        if is_projected
+            && !is_known
+            && let Some(step) = Step::of(event)
+        {
+            self.saved.unended.add(step, record, self.now);
         }
     }
 }

@@ -117,6 +117,12 @@ impl TraceId {
         }
         (bytes != [0; 16]).then_some(Self(bytes))
     }
+
+    /// The 36 ASCII bytes of the id as clients see it.
+    #[must_use]
+    pub fn text(&self) -> [u8; 36] {
+        RequestId(self.0).text()
+    }
 }
 
 impl From<RequestId> for TraceId {

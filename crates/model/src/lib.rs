@@ -10,6 +10,7 @@ pub mod entry;
 pub mod id;
 pub mod key_text;
 pub mod money;
+pub mod plain;
 pub mod quota;
 pub mod record;
 pub mod rejection;

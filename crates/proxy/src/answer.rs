@@ -1,10 +1,12 @@
 //! Builds answers to callers: ids and limits in the headers, errors in the caller's dialect.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 use llm::Envelope;
-use model::{Rejection, RequestId, TraceId};
+use model::{Rejection, RequestId, TraceId, plain};
 use state::limits::WindowState;
 
 use crate::body::Outgoing;
@@ -87,29 +89,28 @@ impl Stamp {
     }
 
     /// The same limits under the names that the caller's SDK reads.
-    fn write_dialect_windows(&self, headers: &mut HeaderMap) {
+    fn write_dialect_windows(&self, values: &mut Values) {
         match self.envelope {
             Envelope::OpenAi | Envelope::Responses => {
                 let Some(window) = self.requests else { return };
                 let [limit, remaining, reset] = OPENAI_REQUESTS;
-                headers.insert(limit, HeaderValue::from(window.limit));
-                headers.insert(remaining, HeaderValue::from(window.remaining));
+                values.number(limit, window.limit);
+                values.number(remaining, window.remaining);
                 let seconds = window.reset_at_s.saturating_sub(self.now_s);
-                if let Ok(value) = HeaderValue::from_str(&format!("{seconds}s")) {
-                    headers.insert(reset, value);
-                }
+                values.add(reset, |out| {
+                    plain::number(out, seconds);
+                    out.push(b's');
+                });
             }
             Envelope::Anthropic => {
                 for (names, window) in [(ANTHROPIC_REQUESTS, self.requests), (ANTHROPIC_TOKENS, self.tokens)]
                 {
                     let Some(window) = window else { continue };
                     let [limit, remaining, reset] = names;
-                    headers.insert(limit, HeaderValue::from(window.limit));
-                    headers.insert(remaining, HeaderValue::from(window.remaining));
+                    values.number(limit, window.limit);
+                    values.number(remaining, window.remaining);
                     let at = model::clock::rfc3339(window.reset_at_s * 1_000);
-                    if let Ok(value) = HeaderValue::from_str(&at) {
-                        headers.insert(reset, value);
-                    }
+                    values.add(reset, |out| out.extend_from_slice(at.as_bytes()));
                 }
             }
             Envelope::Gemini | Envelope::Native => {}
@@ -126,12 +127,60 @@ impl Stamp {
         )
     }
 
-    /// Writes them into the headers of an answer.
+    /// Writes them into the headers of an answer. All values lie in one piece of memory: one for each would
+    /// cost more than everything else about them.
     pub fn write(&self, headers: &mut HeaderMap) {
-        stamp_ids(self.request_id, self.trace_id, self.envelope, headers);
-        stamp_window(REQUEST_WINDOW, self.requests, headers);
-        stamp_window(TOKEN_WINDOW, self.tokens, headers);
-        self.write_dialect_windows(headers);
+        let mut values = Values::of(&self.request_id);
+        values.window(REQUEST_WINDOW, self.requests);
+        values.window(TOKEN_WINDOW, self.tokens);
+        self.write_dialect_windows(&mut values);
+        let text = Bytes::from(values.text);
+        if let Ok(id) = HeaderValue::from_maybe_shared(text.slice(..ID_BYTES)) {
+            stamp_id(id, self.request_id, self.trace_id, self.envelope, headers);
+        }
+        for (name, place) in values.named {
+            if let Ok(value) = HeaderValue::from_maybe_shared(text.slice(place)) {
+                headers.insert(name, value);
+            }
+        }
+    }
+}
+
+/// Bytes of a request's id.
+const ID_BYTES: usize = 36;
+/// Headers that say how limits stand, at most.
+const MOST_WINDOWS: usize = 12;
+
+/// The values of an answer's headers, one behind the other, and which name each has.
+struct Values {
+    text: Vec<u8>,
+    named: Vec<(HeaderName, Range<usize>)>,
+}
+
+impl Values {
+    /// The id comes first.
+    fn of(id: &RequestId) -> Self {
+        let mut text = Vec::with_capacity(8 * ID_BYTES);
+        text.extend_from_slice(&id.text());
+        Self { text, named: Vec::with_capacity(MOST_WINDOWS) }
+    }
+
+    fn add(&mut self, name: HeaderName, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.text.len();
+        write(&mut self.text);
+        self.named.push((name, start..self.text.len()));
+    }
+
+    fn number(&mut self, name: HeaderName, number: u64) {
+        self.add(name, |out| plain::number(out, number));
+    }
+
+    /// A window as it stands after this request: the tightest level's, or the one that refused.
+    fn window(&mut self, [limit, remaining, reset]: WindowNames, window: Option<WindowState>) {
+        let Some(window) = window else { return };
+        self.number(limit, window.limit);
+        self.number(remaining, window.remaining);
+        self.number(reset, window.reset_at_s);
     }
 }
 
@@ -150,27 +199,28 @@ pub(crate) fn stamp_ids(
     envelope: Envelope,
     headers: &mut HeaderMap,
 ) {
-    let Ok(id) = HeaderValue::from_bytes(&request_id.text()) else {
-        return;
-    };
+    if let Ok(id) = HeaderValue::from_bytes(&request_id.text()) {
+        stamp_id(id, request_id, trace_id, envelope, headers);
+    }
+}
+
+fn stamp_id(
+    id: HeaderValue,
+    request_id: RequestId,
+    trace_id: TraceId,
+    envelope: Envelope,
+    headers: &mut HeaderMap,
+) {
     let trace = if trace_id == TraceId::from(request_id) {
         id.clone()
     } else {
-        HeaderValue::from_str(&trace_id.to_string()).unwrap_or_else(|_| id.clone())
+        HeaderValue::from_bytes(&trace_id.text()).unwrap_or_else(|_| id.clone())
     };
     if envelope == Envelope::Anthropic {
         headers.insert(REQUEST_ID, id.clone());
     }
     headers.insert(X_REQUEST_ID, id);
     headers.insert(X_TRACE_ID, trace);
-}
-
-/// A window as it stands after this request: the tightest level's, or the one that refused.
-fn stamp_window(names: WindowNames, window: Option<WindowState>, headers: &mut HeaderMap) {
-    let Some(window) = window else { return };
-    for (name, number) in names.into_iter().zip([window.limit, window.remaining, window.reset_at_s]) {
-        headers.insert(name, HeaderValue::from(number));
-    }
 }
 
 /// A JSON answer of our own with status 200.

@@ -192,7 +192,7 @@ fn is_withheld(name: &str) -> bool {
 
 /// The headers of an upstream's answer that the caller sees.
 pub(crate) fn answer_headers(from: &HeaderMap) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(8);
+    let mut headers = HeaderMap::with_capacity(16);
     for (name, value) in from {
         let text = name.as_str();
         let open_list = text.starts_with("anthropic-")

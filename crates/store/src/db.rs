@@ -17,6 +17,9 @@ pub(crate) const REQUESTS_FILE: &str = "requests.db";
 /// How long a statement waits for another writer before it fails as busy. A backup or an operator's tool
 /// may hold the file for ten seconds without anybody being refused (reliability contract, T32).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(15);
+/// What a writer keeps of pages, in KiB: the tops of the trees that it appends to, and the rows that it counts
+/// up. What does not fit of a transaction goes to the log early, which costs little.
+const WRITER_CACHE: &str = "-768";
 /// The page cache of a reader, as SQLite counts: negative is KiB.
 const READER_CACHE: &str = "-256";
 /// A reader that nobody used for this long is closed.
@@ -55,11 +58,12 @@ impl Db {
                 .acquire_timeout(BUSY_TIMEOUT)
                 .test_before_acquire(false)
         };
+        let cached = options.clone().pragma("cache_size", WRITER_CACHE);
         let writer = pool(1)
             .idle_timeout(None)
             .max_lifetime(None)
             .after_release(|connection, _| Box::pin(has_ended(connection)))
-            .connect_with(options.clone().create_if_missing(true))
+            .connect_with(cached.create_if_missing(true))
             .await
             .map_err(|error| named(&path, error))?;
         // Readers scan what they read once: a cache of their own would only take memory.

@@ -32,6 +32,7 @@ pub mod scope;
 pub mod secrets;
 pub mod sessions;
 pub mod settings;
+mod sheet;
 pub mod statements;
 mod store;
 mod tokens;

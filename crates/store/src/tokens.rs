@@ -1,30 +1,13 @@
-//! Tokens by kind as they stand in lines of JSON: an array.
+//! Tokens by kind as they stand in lines of JSON, which earlier versions wrote: an array.
 
 use std::borrow::Cow;
 
 use model::{Usage, UsageSource};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// [`Usage`], with the name of its source.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 pub(crate) struct Tokens<'r>(u64, u64, u64, u64, u64, u64, u64, u64, u64, #[serde(borrow)] Cow<'r, str>);
-
-impl Tokens<'static> {
-    pub(crate) fn of(usage: &Usage) -> Self {
-        Self(
-            usage.input,
-            usage.output,
-            usage.cache_read,
-            usage.cache_write_5m,
-            usage.cache_write_1h,
-            usage.reasoning,
-            usage.audio_in,
-            usage.audio_out,
-            usage.web_searches,
-            usage.source.name().into(),
-        )
-    }
-}
 
 impl Tokens<'_> {
     pub(crate) fn usage(&self) -> Usage {

@@ -2,46 +2,62 @@
 //!
 //! Both log formats use this; it knows nothing of events.
 
-use std::fmt::Write;
-
 use model::clock::EpochMs;
 
+/// What text is appended to.
+pub(crate) trait Text {
+    /// Appends `text`.
+    fn put(&mut self, text: &str);
+}
+
+impl Text for String {
+    fn put(&mut self, text: &str) {
+        self.push_str(text);
+    }
+}
+
+impl Text for Vec<u8> {
+    fn put(&mut self, text: &str) {
+        self.extend_from_slice(text.as_bytes());
+    }
+}
+
 /// Appends `text` as a JSON string, quotes included.
-pub(crate) fn json_string(out: &mut String, text: &str) {
-    out.push('"');
+pub(crate) fn json_string(out: &mut impl Text, text: &str) {
+    out.put("\"");
     escaped(out, text);
-    out.push('"');
+    out.put("\"");
 }
 
 /// Appends `text` bare when it cannot be misread as something else, otherwise as a JSON string.
-pub(crate) fn text_value(out: &mut String, text: &str) {
+pub(crate) fn text_value(out: &mut impl Text, text: &str) {
     let bare = !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && !b"\"\\=".contains(&b));
     if bare {
-        out.push_str(text);
+        out.put(text);
     } else {
         json_string(out, text);
     }
 }
 
 /// Appends `text` with everything escaped that could end a line, end a string or steer a terminal.
-pub(crate) fn escaped(out: &mut String, text: &str) {
+pub(crate) fn escaped(out: &mut impl Text, text: &str) {
     let plain = |b: u8| (0x20..0x7f).contains(&b) && b != b'"' && b != b'\\';
     if text.bytes().all(plain) {
-        out.push_str(text);
+        out.put(text);
         return;
     }
     for c in text.chars() {
         match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
+            '"' => out.put("\\\""),
+            '\\' => out.put("\\\\"),
+            '\n' => out.put("\\n"),
+            '\r' => out.put("\\r"),
+            '\t' => out.put("\\t"),
             c if steers(c) => {
                 // Every such character lies in the Basic Multilingual Plane: one \u escape is enough.
-                let _ = write!(out, "\\u{:04x}", u32::from(c));
+                out.put(&format!("\\u{:04x}", u32::from(c)));
             }
-            c => out.push(c),
+            c => out.put(c.encode_utf8(&mut [0; 4])),
         }
     }
 }
@@ -56,11 +72,11 @@ fn steers(c: char) -> bool {
 
 /// Appends `now_ms` as RFC 3339 in UTC with milliseconds. The same text as [`model::clock::rfc3339`],
 /// without its allocation: the recorder writes tens of thousands of these per second.
-pub(crate) fn timestamp(out: &mut String, now_ms: EpochMs) {
+pub(crate) fn timestamp(out: &mut impl Text, now_ms: EpochMs) {
     let (days, ms) = (now_ms / 86_400_000, now_ms % 86_400_000);
     if days >= 2_932_895 {
         // From 9999-12-30 on the model clamps (the last day that jiff knows).
-        out.push_str(&model::clock::rfc3339(now_ms));
+        out.put(&model::clock::rfc3339(now_ms));
         return;
     }
     let (year, month, day) = civil(days);
@@ -80,7 +96,7 @@ pub(crate) fn timestamp(out: &mut String, now_ms: EpochMs) {
             value /= 10;
         }
     }
-    out.push_str(std::str::from_utf8(&text).unwrap_or_default());
+    out.put(std::str::from_utf8(&text).unwrap_or_default());
 }
 
 /// Year, month and day of a day since 1970-01-01 (Hinnant, "chrono-Compatible Low-Level Date Algorithms").

@@ -85,7 +85,7 @@ impl LevelHandle {
 /// [`LogError`] when the level is unknown or the log was started before.
 pub fn init(format: Format, level: &str, clock: Arc<dyn Clock>) -> Result<LevelHandle, LogError> {
     let (filter, handle) = reload::Layer::new(parse_level(level)?);
-    let lines = LineLayer { format, clock, write: write_lines };
+    let lines = LineLayer { format, clock, write: |line| write_lines(line.as_bytes()) };
     let subscriber = Registry::default().with(filter).with(lines);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::AlreadyStarted)?;
     Ok(LevelHandle(handle))
@@ -93,10 +93,10 @@ pub fn init(format: Format, level: &str, clock: Arc<dyn Clock>) -> Result<LevelH
 
 /// Writes finished lines, each ending in a line feed, to where the log goes; one lock and one write for
 /// all of them. A log that cannot be written is not worth failing for: errors are ignored.
-pub fn write_lines(lines: &str) {
+pub fn write_lines(lines: &[u8]) {
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock();
-    let _ = std::io::stderr().lock().write_all(lines.as_bytes());
+    let _ = std::io::stderr().lock().write_all(lines);
 }
 
 /// Reads a level name in any case. `WARNING`, `CRITICAL` and `FATAL` are what other systems' scripts send.

@@ -19,8 +19,12 @@ use telemetry::queue::RecordReceiver;
 const BATCH: usize = 2_048;
 /// A batch that is not full waits this long for more,
 const GATHER: Duration = Duration::from_millis(100);
-/// and so many times.
+/// and so many times,
 const TIMES: u32 = 4;
+/// or so many times when many come: each costs less then, and nobody looks for one of many at once.
+const TIMES_OF_MANY: u32 = 10;
+/// How many these are.
+const MANY: usize = 128;
 /// Bytes of digest lines written at one time: few writes, but little memory.
 const LINE_BYTES: usize = 64 * 1024;
 /// Room for one line more.
@@ -37,14 +41,14 @@ type Waiting = Vec<Box<RequestRecord>>;
 /// Where batches go.
 pub trait Sink: Send + Sync + 'static {
     /// Writes finished log lines. May block.
-    fn log(lines: &str);
+    fn log(lines: &[u8]);
 
     /// Stores a batch, all of it or none.
     fn append(&self, batch: &RecordBatch) -> impl Future<Output = Result<(), String>> + Send;
 }
 
 impl Sink for Arc<Store> {
-    fn log(lines: &str) {
+    fn log(lines: &[u8]) {
         write_lines(lines);
     }
 
@@ -79,8 +83,9 @@ pub async fn run<S: Sink>(mut receiver: RecordReceiver, sink: S, metrics: Arc<Me
 /// Fills a batch that has its first records. Whoever waits for a record is woken by it: so this sleeps,
 /// and then takes all there are.
 async fn gather(receiver: &mut RecordReceiver, batch: &mut Waiting) {
-    for _ in 0..TIMES {
-        if batch.len() + receiver.waiting() >= BATCH || receiver.is_closed() {
+    for time in 0..TIMES_OF_MANY {
+        let there = batch.len() + receiver.waiting();
+        if there >= BATCH || receiver.is_closed() || (time >= TIMES && there < MANY) {
             break;
         }
         tokio::time::sleep(GATHER).await;
@@ -91,7 +96,7 @@ async fn gather(receiver: &mut RecordReceiver, batch: &mut Waiting) {
 /// Counts and logs the records and prepares them for the database; gives their list back, emptied.
 fn publish<S: Sink>(mut records: Waiting, metrics: &Metrics, format: Format) -> (Waiting, RecordBatch) {
     metrics.observe(records.iter().map(|record| &**record));
-    let mut lines = String::with_capacity(LINE_BYTES + LONG_LINE);
+    let mut lines = Vec::with_capacity(LINE_BYTES + LONG_LINE);
     for record in &records {
         digest::write(&mut lines, format, record);
         if lines.len() >= LINE_BYTES {
@@ -139,7 +144,8 @@ mod tests {
     }
 
     impl Sink for Memory {
-        fn log(lines: &str) {
+        fn log(lines: &[u8]) {
+            let lines = std::str::from_utf8(lines).unwrap();
             assert!(lines.ends_with('\n') && lines.contains("req-"));
         }
 

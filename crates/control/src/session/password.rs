@@ -1,6 +1,6 @@
 //! Passwords of people: argon2id, hashed off the runtime's threads and only a few at a time.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
@@ -25,8 +25,8 @@ pub struct Passwords {
     turns: Arc<Semaphore>,
     queue: Arc<Semaphore>,
     /// A hash that no password matches, checked when the account is unknown, so that an unknown
-    /// account costs the same time as a wrong password.
-    decoy: Arc<str>,
+    /// account costs the same time as a wrong password. Made once, beside whatever else happens.
+    decoy: Arc<LazyLock<Result<String, PasswordFault>>>,
 }
 
 /// Why a password could not be hashed or checked.
@@ -41,18 +41,21 @@ pub enum PasswordFault {
 }
 
 impl Passwords {
-    /// Prepares the decoy; takes as long as one hash.
-    ///
-    /// # Errors
-    /// [`PasswordFault::Failed`] when the system has no randomness.
-    pub fn new() -> Result<Self, PasswordFault> {
-        let mut nobody = [0_u8; 32];
-        aws_lc_rs::rand::fill(&mut nobody).map_err(|_| PasswordFault::Failed)?;
-        Ok(Self {
+    /// Nobody waits yet, and the decoy is not made: see [`Self::warm_up`].
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
             turns: Arc::new(Semaphore::new(AT_ONE_TIME)),
             queue: Arc::new(Semaphore::new(AT_ONE_TIME + WAITING)),
-            decoy: hash_now(&nobody)?.into(),
-        })
+            decoy: Arc::new(LazyLock::new(make_decoy)),
+        }
+    }
+
+    /// Makes the decoy on a thread of its own. That takes as long as a hash, and the process's first
+    /// randomness several times longer: no start waits for it, only a sign-in that comes before it is made.
+    pub fn warm_up(&self) {
+        let decoy = Arc::clone(&self.decoy);
+        tokio::task::spawn_blocking(move || LazyLock::force(&decoy).is_ok());
     }
 
     /// The argon2id hash of `password`, in PHC string form.
@@ -74,9 +77,10 @@ impl Passwords {
         stored: Option<String>,
     ) -> Result<bool, PasswordFault> {
         let known = stored.is_some();
-        let hash = stored.unwrap_or_else(|| self.decoy.to_string());
+        let decoy = Arc::clone(&self.decoy);
         let equal = self
             .in_turn(move || {
+                let hash = stored.map_or_else(|| LazyLock::force(&decoy).clone(), Ok)?;
                 let hash = PasswordHash::new(&hash).map_err(|_| PasswordFault::Failed)?;
                 let password = password.expose().as_bytes();
                 Ok(Argon2::default().verify_password(password, &hash).is_ok())
@@ -101,6 +105,19 @@ impl Passwords {
     }
 }
 
+impl Default for Passwords {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The hash of what nobody knows.
+fn make_decoy() -> Result<String, PasswordFault> {
+    let mut nobody = [0_u8; 32];
+    aws_lc_rs::rand::fill(&mut nobody).map_err(|_| PasswordFault::Failed)?;
+    hash_now(&nobody)
+}
+
 fn hash_now(password: &[u8]) -> Result<String, PasswordFault> {
     let hash = Argon2::default().hash_password(password).map_err(|_| PasswordFault::Failed)?;
     Ok(hash.to_string())
@@ -112,7 +129,7 @@ mod tests {
 
     #[tokio::test]
     async fn checks_a_password_against_its_hash_only() {
-        let passwords = Passwords::new().unwrap();
+        let passwords = Passwords::new();
         let hash = passwords.hash(Secret::new("right horse".into())).await.unwrap();
         assert!(hash.starts_with("$argon2id$"), "{hash}");
         for (text, stored, expected) in [
@@ -127,7 +144,7 @@ mod tests {
 
     #[tokio::test]
     async fn refuses_instead_of_queueing_without_end() {
-        let passwords = Passwords::new().unwrap();
+        let passwords = Passwords::new();
         let permits = u32::try_from(AT_ONE_TIME + WAITING).unwrap();
         let _all = passwords.queue.clone().acquire_many_owned(permits).await.unwrap();
         let refused = passwords.hash(Secret::new("x".into())).await;

@@ -1,9 +1,10 @@
 //! The accounts of all owners of the process: one lock each, so that owners never wait for each other.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use foldhash::HashMap;
+use foldhash::fast::RandomState;
 use model::quota::Owner;
 use parking_lot::{Mutex, MutexGuard};
 
@@ -27,7 +28,7 @@ impl AllAccounts {
     /// These accounts.
     pub fn new(accounts: impl IntoIterator<Item = (Owner, Account)>) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::new(HashMap::default())).collect();
-        let all = Self { hasher: RandomState::new(), shards };
+        let all = Self { hasher: RandomState::default(), shards };
         for (owner, account) in accounts {
             all.shard(&owner).lock().insert(owner, Arc::new(Mutex::new(account)));
         }

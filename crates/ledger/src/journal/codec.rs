@@ -89,6 +89,48 @@ pub fn read(bytes: &[u8]) -> Option<Event> {
     from.0.is_empty().then_some(event)
 }
 
+/// What a record about a request is, without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// An [`Event::Opened`].
+    Opened,
+    /// An [`Event::Attempted`].
+    Attempted,
+    /// An [`Event::Checkpointed`].
+    Checkpointed,
+    /// An [`Event::Ended`].
+    Ended,
+}
+
+impl Step {
+    /// What `event` is, and of which request; `None` when it is about none.
+    #[must_use]
+    pub fn of(event: &Event) -> Option<(Self, RequestId)> {
+        let step = match event {
+            Event::Opened { .. } => Self::Opened,
+            Event::Attempted { .. } => Self::Attempted,
+            Event::Checkpointed { .. } => Self::Checkpointed,
+            Event::Ended(_) => Self::Ended,
+            Event::Adjusted(_) | Event::WindowReset(_) => return None,
+        };
+        Some((step, event.request()?))
+    }
+
+    /// The same of a sound record: its kind and the request's id come first.
+    #[must_use]
+    pub fn of_record(bytes: &[u8]) -> Option<(Self, RequestId)> {
+        let mut from = Reader(bytes);
+        let step = match from.byte()? {
+            kind::OPENED => Self::Opened,
+            kind::ATTEMPTED => Self::Attempted,
+            kind::CHECKPOINTED => Self::Checkpointed,
+            kind::ENDED => Self::Ended,
+            _ => return None,
+        };
+        Some((step, from.request()?))
+    }
+}
+
 struct Writer<'a>(&'a mut Vec<u8>);
 
 impl Writer<'_> {

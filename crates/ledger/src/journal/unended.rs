@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use foldhash::{HashMap, HashSet};
 use model::RequestId;
 
-use super::codec;
+use super::codec::{self, Step};
 use super::frame::{self, Found, HEADER, Header};
 use super::fs::{Fs, replace};
 use super::shard::Place;
@@ -56,29 +56,26 @@ struct Begun {
 }
 
 impl Unended {
-    /// An event that was read, and the record that it was read from.
-    pub fn add(&mut self, event: &Event, record: &[u8], now: Instant) {
-        let Some(request) = event.request() else {
-            return;
-        };
-        match event {
-            Event::Opened { .. } if self.early.remove(&request).is_some() => {}
-            Event::Opened { .. } => {
+    /// A step of a request that was read, and the record that it was read from.
+    pub fn add(&mut self, (step, request): (Step, RequestId), record: &[u8], now: Instant) {
+        match step {
+            Step::Opened if self.early.remove(&request).is_some() => {}
+            Step::Opened => {
                 let begun = Begun { lasting: vec![record.into()], checkpoint: None };
                 self.begun.entry(request).or_insert(begun);
             }
-            Event::Ended(_) => {
+            Step::Ended => {
                 if self.begun.remove(&request).is_none() {
                     self.early.insert(request, now);
                 }
             }
             // Without its start it says nothing.
-            _ => {
+            Step::Attempted | Step::Checkpointed => {
                 let Some(begun) = self.begun.get_mut(&request) else {
                     return;
                 };
-                match event {
-                    Event::Checkpointed { .. } => begun.checkpoint = Some(record.into()),
+                match step {
+                    Step::Checkpointed => begun.checkpoint = Some(record.into()),
                     _ => begun.lasting.push(record.into()),
                 }
             }
@@ -180,7 +177,9 @@ impl Saved {
             }
             kind::EVENT => {
                 let event = codec::read(content)?;
-                self.unended.add(&event, content, now);
+                if let Some(step) = Step::of(&event) {
+                    self.unended.add(step, content, now);
+                }
                 self.events.push(event);
             }
             kind::ENDED => {

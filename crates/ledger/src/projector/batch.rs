@@ -7,6 +7,7 @@ use std::time::Instant;
 use model::entry::{JournalPosition, Projection};
 
 use crate::book::Effects;
+use crate::journal::codec::Step;
 use crate::journal::segment::{self, Listed};
 use crate::journal::unended::{Places, Unended};
 use crate::journal::{Extent, Journal, Record, Records, SegmentId, codec};
@@ -14,7 +15,7 @@ use crate::recovery::Start;
 
 /// Entries of one projection, at most (and those of one event more): a transaction of a few tens of
 /// milliseconds, during which nobody else writes to the database.
-const MOST_ENTRIES: usize = 2_048;
+const MOST_ENTRIES: usize = 8_192;
 
 /// How far one shard is.
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,11 +72,7 @@ impl Reader {
     /// # Errors
     /// What cannot be read, in words.
     pub fn next(&mut self) -> Result<Option<Projection>, String> {
-        // In this order: a segment that is made in between is one that must not be read yet.
-        let extents = self.journal.extents();
-        let listed = segment::list(&**self.journal.fs(), self.journal.directory());
-        let listed = listed.map_err(|error| format!("cannot list the journal: {error}"))?;
-        let readable: Vec<Readable> = listed.iter().filter_map(|one| readable(&extents, one)).collect();
+        let readable = self.readable()?;
         self.backlog_bytes = readable.iter().map(|one| self.left(one)).sum();
         for one in &readable {
             if let Some(projection) = self.read(one)? {
@@ -83,6 +80,20 @@ impl Reader {
             }
         }
         Ok(None)
+    }
+
+    /// Bytes that are there now and were not read; none where the journal cannot be looked at.
+    pub fn unread_bytes(&self) -> u64 {
+        self.readable().map_or(0, |readable| readable.iter().map(|one| self.left(one)).sum())
+    }
+
+    /// The segments of which something may be read.
+    fn readable(&self) -> Result<Vec<Readable>, String> {
+        // In this order: a segment that is made in between is one that must not be read yet.
+        let extents = self.journal.extents();
+        let listed = segment::list(&**self.journal.fs(), self.journal.directory());
+        let listed = listed.map_err(|error| format!("cannot list the journal: {error}"))?;
+        Ok(listed.iter().filter_map(|one| readable(&extents, one)).collect())
     }
 
     /// Notes that a projection has arrived.
@@ -123,11 +134,17 @@ impl Reader {
                 Ok(None) => break,
                 Err(error) => return Err(failed(&error.to_string())),
             };
-            let event = codec::read(content).ok_or_else(|| failed("a record of another version"))?;
-            if self.seen.get(&id.shard).is_none_or(|seen| *seen < (id.segment, end)) {
-                self.unended.add(&event, content, now);
+            let step = Step::of_record(content);
+            if let Some(step) = step
+                && self.seen.get(&id.shard).is_none_or(|seen| *seen < (id.segment, end))
+            {
+                self.unended.add(step, content, now);
             }
-            effects.add(&event);
+            // Of a request, only its end changes what the database knows: the rest is not read.
+            if step.is_none_or(|(step, _)| step == Step::Ended) {
+                let event = codec::read(content).ok_or_else(|| failed("a record of another version"))?;
+                effects.add(&event);
+            }
         }
         let offset = records.offset();
         let cursor = self.cursors.entry(id.shard).or_default();

@@ -7,14 +7,15 @@ use model::ResourceId;
 use model::entry::LedgerEntry;
 use sqlx::SqliteConnection;
 
-use super::line;
+use super::row;
 use crate::error::StoreError;
 use crate::rows::{RowInsert, Style};
+use crate::sheet::Sheet;
 
 /// Entries per block: few enough to read a block for one of them, enough to make the row's own cost vanish.
 const BLOCK: usize = 256;
 /// Room for an entry with a key, a user and an account.
-const USUAL_BYTES: usize = 288;
+const USUAL_BYTES: usize = 96;
 
 const BLOCK_COLUMNS: &[&str] =
     &["batch", "part", "tenant_id", "first_request", "last_request", "entries", "lines"];
@@ -133,9 +134,9 @@ fn subjects(entries: &[LedgerEntry]) -> Vec<i64> {
 impl Block {
     fn of(entries: &[Numbered<'_>]) -> Option<Self> {
         let ((_, first), (_, last)) = (entries.first()?, entries.last()?);
-        let mut lines = Vec::with_capacity(entries.len() * USUAL_BYTES);
+        let mut sheet = Sheet::with_capacity(entries.len() * USUAL_BYTES);
         for (number, entry) in entries {
-            line::write(&mut lines, *number, entry);
+            row::write(&mut sheet, *number, entry);
         }
         let request = |entry: &LedgerEntry| entry.request_id.map(|id| id.to_string()).unwrap_or_default();
         Some(Self {
@@ -143,7 +144,7 @@ impl Block {
             first_request: request(first),
             last_request: request(last),
             entries: i64::try_from(entries.len()).unwrap_or(i64::MAX),
-            lines: String::from_utf8(lines).expect("JSON is text"),
+            lines: sheet.finish(),
         })
     }
 }

@@ -1,4 +1,5 @@
-//! An entry as a line of JSON, written and read back: an array, for bytes are what writing an entry costs.
+//! An entry as a line of JSON: how entries were written before there were [sheets](crate::sheet), and still
+//! are read.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use model::entry::{EntryKind, EntryState, LedgerEntry};
 use model::{NanoUsd, RequestId, ResourceId};
 use serde::Deserialize;
 
+use super::row::unreadable;
 use crate::error::StoreError;
 use crate::tokens::Tokens;
 
@@ -36,34 +38,8 @@ struct Line<'l> {
     at: u64,
 }
 
-/// Appends the `number`th entry of a projection with a line feed to `out`. The tenant stands beside.
-pub(super) fn write(out: &mut Vec<u8>, number: usize, entry: &LedgerEntry) {
-    let request = entry.request_id.map(|id| id.text());
-    // In the order of `Line`.
-    let line = (
-        number,
-        entry.kind,
-        entry.state,
-        request.as_ref().map(|id| std::str::from_utf8(id).expect("an id is hex digits")),
-        entry.attempt,
-        &entry.key_id,
-        &entry.user_id,
-        &*entry.model,
-        entry.account.as_deref(),
-        Tokens::of(&entry.usage),
-        entry.amount.map(|amount| amount.0),
-        entry.overshoot.0,
-        entry.reason.as_deref(),
-        entry.actor.as_deref(),
-        entry.at,
-    );
-    serde_json::to_writer(&mut *out, &line).expect("an entry's parts always serialise");
-    out.push(b'\n');
-}
-
 /// Reads a line back: the number of the entry within its projection, and the entry.
 pub(super) fn read(line: &str, tenant_id: &Arc<str>) -> Result<(u32, LedgerEntry), StoreError> {
-    let unreadable = || StoreError::Unreadable { table: "ledger_block", column: "lines" };
     let line: Line<'_> = serde_json::from_str(line).map_err(|_| unreadable())?;
     let id = |text: Cow<'_, str>| ResourceId::parse(&text).ok_or_else(unreadable);
     let request = |text: Cow<'_, str>| RequestId::parse(&text).ok_or_else(unreadable);
@@ -85,4 +61,18 @@ pub(super) fn read(line: &str, tenant_id: &Arc<str>) -> Result<(u32, LedgerEntry
         at: line.at,
     };
     Ok((line.number, entry))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_earlier_version_wrote_is_read() {
+        let line = r#"[7,"charge","measured","req-0199e5a8a07b70ae8aaaaaaaaaaaaaaa",0,"aginyo2ub4byodqmavygqzy2yi",null,"gpt-5",null,[12,34,0,0,0,0,0,0,0,"measured"],355000,0,null,null,1790000000123]"#;
+        let (number, entry) = read(line, &"default".into()).expect("readable");
+        assert_eq!((number, entry.kind, entry.amount), (7, EntryKind::Charge, Some(NanoUsd(355_000))));
+        assert_eq!((entry.usage.output, entry.at, entry.account), (34, 1_790_000_000_123, None));
+        assert!(read("[7]", &"default".into()).is_err());
+    }
 }

@@ -8,6 +8,7 @@
 
 mod batch;
 mod line;
+mod row;
 mod search;
 mod sums;
 

@@ -7,10 +7,11 @@ use model::entry::LedgerEntry;
 use sqlx::SqliteConnection;
 
 use super::batch::subject;
-use super::line;
+use super::row;
 use crate::error::StoreError;
 use crate::page::{Cursor, Page, PageRequest};
 use crate::scope::Scope;
+use crate::sheet::Block;
 use crate::store::Store;
 
 /// Blocks that may hold the request. One that began long ago makes this read a few numbers for each block since
@@ -181,8 +182,12 @@ impl Search<'_> {
 
     /// Adds what is wanted of a block.
     fn add(&self, batch: i64, lines: &str, found: &mut Vec<Found>) -> Result<(), StoreError> {
-        for text in lines.lines().filter(|text| self.may_want(text)) {
-            let (number, entry) = line::read(text, self.tenant_id)?;
+        if !self.may_want(lines) {
+            return Ok(());
+        }
+        let block = Block::of(lines).ok_or_else(row::unreadable)?;
+        for text in block.rows() {
+            let (number, entry) = row::read(&block, text, self.tenant_id)?;
             let position = (batch, number);
             if position < self.below && self.wants(&entry) {
                 found.push(Found { position, entry });
@@ -191,11 +196,13 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Whether the ids that are wanted stand anywhere in the line, which is far cheaper than reading it.
-    fn may_want(&self, text: &str) -> bool {
+    /// Whether the ids that are wanted stand anywhere in a block, which is far cheaper than reading it.
+    fn may_want(&self, lines: &str) -> bool {
         let LedgerFilter { request_id, key_id, user_id } = self.filter;
-        let holds = |id: &Option<ResourceId>| id.as_ref().is_none_or(|id| text.contains(id.as_str()));
-        request_id.as_ref().is_none_or(|id| text.contains(id.as_str())) && holds(key_id) && holds(user_id)
+        let holds = |id: &Option<ResourceId>| id.as_ref().is_none_or(|id| lines.contains(id.as_str()));
+        // Rows leave out what all ids of requests begin with.
+        let request = request_id.as_deref().map(|id| id.trim_start_matches("req-"));
+        request.is_none_or(|id| lines.contains(id)) && holds(key_id) && holds(user_id)
     }
 
     fn wants(&self, entry: &LedgerEntry) -> bool {

@@ -9,15 +9,16 @@ use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Sqlite, SqliteConnection};
 
-use super::line;
+use super::row;
 use crate::error::StoreError;
 use crate::rows::{RowInsert, Style};
+use crate::sheet::Sheet;
 use crate::usage::Sums;
 
 /// Records per block: few enough to read a block for one of them, enough to make the row's own cost vanish.
 const BLOCK: usize = 256;
 /// Room for a record with two candidates and one attempt.
-const USUAL_BYTES: usize = 512;
+const USUAL_BYTES: usize = 224;
 
 const BLOCK_COLUMNS: &[&str] = &["id", "last_id", "tenant_id", "records", "lines"];
 const TRACE_COLUMNS: &[&str] = &["tenant_id", "trace_id", "request_id"];
@@ -95,17 +96,15 @@ impl RecordBatch {
 impl Block {
     fn of(records: &[&RequestRecord]) -> Option<Self> {
         let (first, last) = (records.first()?, records.last()?);
-        let mut lines = Vec::with_capacity(records.len() * USUAL_BYTES);
-        for record in records {
-            line::write(&mut lines, record);
-        }
+        let mut sheet = Sheet::with_capacity(records.len() * USUAL_BYTES);
+        records.iter().for_each(|record| row::write(&mut sheet, record));
         let own = records.iter().filter(|record| record.trace_id != record.request_id.into());
         Some(Self {
             id: first.request_id.to_string().into(),
             last_id: last.request_id.to_string().into(),
             tenant_id: Arc::clone(&first.tenant_id),
             records: records.len() as u64,
-            lines: String::from_utf8(lines).expect("JSON is text").into(),
+            lines: sheet.finish().into(),
             traces: own.map(|record| Trace::of(record)).collect(),
             usage: Sums::of(records),
         })

@@ -1,13 +1,10 @@
-//! A record as a line of JSON, written and read back.
-//!
-//! Lines are arrays, not objects: the names of fields would be half of every line, and bytes are what
-//! writing a record costs. Names come back when a line is read.
+//! A record as a line of JSON: how records were written before there were [sheets](crate::sheet), and still
+//! are read. Lines are arrays, not objects; names come back when a line is read.
 
 use std::borrow::Cow;
 
-use model::record::RequestRecord;
 use model::{NanoUsd, ResourceId};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{RecordFilter, StoredRecord};
@@ -47,151 +44,85 @@ struct Line<'r> {
 
 /// The part of a record that is only read, never searched: from an array to an object.
 #[derive(Serialize, Deserialize)]
-struct Detail {
-    route: String,
-    surface: String,
-    stream: bool,
+pub(super) struct Detail {
+    pub route: String,
+    pub surface: String,
+    pub stream: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    client_ip: Option<String>,
+    pub client_ip: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    upstream_model: Option<String>,
+    pub upstream_model: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    cause: Option<String>,
+    pub cause: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    checks: Vec<Check>,
+    pub checks: Vec<Check>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    candidates: Vec<Candidate>,
+    pub candidates: Vec<Candidate>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    attempts: Vec<Attempt>,
-    bytes_in: u64,
-    bytes_out: u64,
-    own_us: u32,
-    revision: u64,
+    pub attempts: Vec<Attempt>,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub own_us: u32,
+    pub revision: u64,
     /// Lines written before there was such a thing end here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    program: Option<serde_json::Map<String, serde_json::Value>>,
+    pub program: Option<serde_json::Map<String, serde_json::Value>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    translation: Option<Translation>,
+    pub translation: Option<Translation>,
     /// Missing from the lines of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    signature: Option<serde_json::Value>,
+    pub signature: Option<serde_json::Value>,
 }
 
 /// See [`model::record::Translation`].
 #[derive(Serialize, Deserialize)]
-struct Translation {
-    dialect: String,
-    losses: Vec<Lost>,
+pub(super) struct Translation {
+    pub dialect: String,
+    pub losses: Vec<Lost>,
 }
 
 /// See [`model::record::Lost`].
 #[derive(Serialize, Deserialize)]
-struct Lost {
-    path: String,
-    reason: String,
-    matters: bool,
+pub(super) struct Lost {
+    pub path: String,
+    pub reason: String,
+    pub matters: bool,
 }
 
 /// See [`model::record::Check`].
 #[derive(Serialize, Deserialize)]
-struct Check {
-    name: String,
-    passed: bool,
+pub(super) struct Check {
+    pub name: String,
+    pub passed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    limit: Option<u64>,
+    pub limit: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    used: Option<u64>,
+    pub used: Option<u64>,
 }
 
 /// See [`model::record::Candidate`].
 #[derive(Serialize, Deserialize)]
-struct Candidate {
-    account: String,
-    eligible: bool,
-    reason: String,
+pub(super) struct Candidate {
+    pub account: String,
+    pub eligible: bool,
+    pub reason: String,
 }
 
 /// See [`model::record::Attempt`].
 #[derive(Serialize, Deserialize)]
-struct Attempt {
-    account: String,
+pub(super) struct Attempt {
+    pub account: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<u16>,
-    class: String,
+    pub status: Option<u16>,
+    pub class: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
+    pub error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    upstream_request_id: Option<String>,
-    reused: bool,
+    pub upstream_request_id: Option<String>,
+    pub reused: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    first_byte_ms: Option<u32>,
-    total_ms: u32,
-}
-
-/// Items, written as an array without being collected.
-struct Rows<I>(I);
-
-impl<I: Iterator<Item: Serialize> + Clone> Serialize for Rows<I> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.clone())
-    }
-}
-
-/// Appends `record` with a line feed to `out`.
-pub(super) fn write(out: &mut Vec<u8>, record: &RequestRecord) {
-    let id = record.request_id.text();
-    let own_trace = record.trace_id != record.request_id.into();
-    // In the order of `Line`.
-    let line = (
-        std::str::from_utf8(&id).expect("an id is hex digits"),
-        own_trace.then(|| record.trace_id.to_string()),
-        record.at,
-        &record.key_id,
-        &record.user_id,
-        &*record.model,
-        record.status,
-        record.code.map(model::Code::name),
-        record.upstream.as_deref(),
-        Tokens::of(&record.usage),
-        record.cost.map(|cost| cost.0),
-        record.latency_ms,
-        record.first_byte_ms,
-        detail(record),
-    );
-    serde_json::to_writer(&mut *out, &line).expect("a record's parts always serialise");
-    out.push(b'\n');
-}
-
-/// In the order of [`Detail`] and its parts.
-fn detail(record: &RequestRecord) -> impl Serialize {
-    let checks = record.checks.iter().map(|check| (check.name, check.passed, check.limit, check.used));
-    let candidates = record
-        .candidates
-        .iter()
-        .map(|candidate| (&*candidate.account, candidate.eligible, candidate.reason.name()));
-    let attempts = record.attempts.iter().map(|attempt| {
-        let ids = (attempt.error.as_deref(), attempt.upstream_request_id.as_deref());
-        let times = (attempt.reused, attempt.first_byte_ms, attempt.total_ms);
-        (&*attempt.account, attempt.status, attempt.class, ids.0, ids.1, times.0, times.1, times.2)
-    });
-    (
-        record.route,
-        record.surface,
-        record.stream,
-        record.client_ip,
-        record.upstream_model.as_deref(),
-        record.cause.as_deref(),
-        Rows(checks),
-        Rows(candidates),
-        Rows(attempts),
-        record.bytes_in,
-        record.bytes_out,
-        record.own_us,
-        record.revision,
-        record.program.as_deref(),
-        record.translation.as_deref(),
-        record.signature.as_deref(),
-    )
+    pub first_byte_ms: Option<u32>,
+    pub total_ms: u32,
 }
 
 /// The request id of a line, without reading the line.
@@ -243,4 +174,25 @@ pub(super) fn read(
         first_byte_ms: line.first_byte_ms,
         detail: serde_json::to_value(detail).map_err(unreadable)?,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WRITTEN: &str = r#"["req-0199e5a8a07b70ae8aaaaaaaaaaaaaaa","req-4bf92f3577b34da6a3ce929d0e0e4736",1790000000123,"aginyo2ub4byodqmavygqzy2yi",null,"gpt-5",200,null,"main",[12,34,5,0,0,0,0,0,0,"measured"],355000,903,212,["POST /v1/chat/completions","openai_chat",true,"127.0.0.1","gpt-5-2025",null,[["key",true,null,null],["rpm",true,60,3]],[["main",true,"eligible"]],[["main",200,"ok",null,"up-1",true,210,900]],321,4567,41,3]]"#;
+
+    #[test]
+    fn what_an_earlier_version_wrote_is_read() {
+        let id = "req-0199e5a8a07b70ae8aaaaaaaaaaaaaaa";
+        assert_eq!(id_of(WRITTEN), Some(id));
+        let trace = "req-4bf92f3577b34da6a3ce929d0e0e4736";
+        assert_eq!(own_trace(WRITTEN), Some((id.to_owned(), trace.to_owned())));
+        let record = read(WRITTEN, "default", &RecordFilter::default()).expect("readable").expect("wanted");
+        assert_eq!((record.trace_id.as_str(), record.usage.output), (trace, 34));
+        assert_eq!(record.detail["checks"][1]["used"], 3);
+        assert_eq!(record.detail["attempts"][0]["upstream_request_id"], "up-1");
+        let other = RecordFilter { status: Some(500), ..RecordFilter::default() };
+        assert!(read(WRITTEN, "default", &other).expect("readable").is_none());
+    }
 }

@@ -5,7 +5,9 @@
 //! is paid once per block, and a search reads blocks.
 
 mod batch;
+mod block;
 mod line;
+mod row;
 mod search;
 
 use std::borrow::Borrow;
@@ -153,7 +155,7 @@ impl Store {
             let (id, records): (&str, i64) = (row.try_get(0)?, row.try_get(1)?);
             let lines: String =
                 sqlx::query_scalar(DELETE_BLOCK).bind(id).fetch_one(&mut *transaction).await?;
-            for (request_id, trace_id) in lines.lines().filter_map(line::own_trace) {
+            for (request_id, trace_id) in block::Block::of(&lines)?.own_traces() {
                 let delete = sqlx::query(DELETE_TRACE).bind(trace_id).bind(request_id);
                 delete.execute(&mut *transaction).await?;
             }

@@ -6,7 +6,8 @@
 use model::clock::EpochMs;
 use sqlx::Row;
 
-use super::{RecordFilter, StoredRecord, line};
+use super::block::Block;
+use super::{RecordFilter, StoredRecord};
 use crate::error::StoreError;
 use crate::page::{Cursor, Page, PageRequest};
 use crate::scope::Scope;
@@ -92,9 +93,11 @@ impl Store {
             .fetch_all(&self.requests.readers)
             .await?;
         for row in &rows {
-            let lines: &str = row.try_get(1)?;
-            let Some(found) = lines.lines().find(|text| line::id_of(text) == Some(id)) else { continue };
-            let found = search.read(found)?;
+            let block = Block::of(row.try_get(1)?)?;
+            let Some(found) = block.rows().find(|text| block.id_of(text).as_deref() == Some(id)) else {
+                continue;
+            };
+            let found = search.read(&block, found)?;
             return Ok(found.filter(|found| {
                 search.filter.trace_id.as_ref().is_none_or(|trace| *trace == found.trace_id)
             }));
@@ -153,8 +156,8 @@ impl Store {
 }
 
 impl Search<'_> {
-    fn read(&self, text: &str) -> Result<Option<StoredRecord>, StoreError> {
-        line::read(text, &self.scope.tenant_id, self.filter)
+    fn read(&self, block: &Block<'_>, text: &str) -> Result<Option<StoredRecord>, StoreError> {
+        block.read(text, &self.scope.tenant_id, self.filter)
     }
 
     /// Whether no block from the one that begins with `id` on can hold a record that belongs to the page.
@@ -165,13 +168,13 @@ impl Search<'_> {
 
     /// Puts the wanted records of a block among those found, of which the newest are kept.
     fn add(&self, found: &mut Vec<StoredRecord>, lines: &str) -> Result<(), StoreError> {
-        let before = found.len();
-        for text in lines.lines().rev() {
-            let Some(id) = line::id_of(text).filter(|id| **id < *self.below) else { continue };
-            if *id < *self.from || found.len() - before == self.most {
+        let (before, block) = (found.len(), Block::of(lines)?);
+        for text in block.rows().rev() {
+            let Some(id) = block.id_of(text).filter(|id| *id < self.below) else { continue };
+            if id < self.from || found.len() - before == self.most {
                 break;
             }
-            found.extend(self.read(text)?);
+            found.extend(self.read(&block, text)?);
         }
         found.sort_unstable_by(|one, other| other.request_id.cmp(&one.request_id));
         found.truncate(self.most);

@@ -80,7 +80,7 @@ async fn serve(loaded: Loaded, options: Options, clock: Arc<dyn Clock>) -> Resul
     let ring = data::key_ring(&settings).map_err(|error| startup::store_problem(&error))?;
     let store = Store::open(&settings.data, ring).await.map_err(|error| startup::store_problem(&error))?;
     let store = Arc::new(store);
-    let passwords = keys::passwords()?;
+    let passwords = Passwords::new();
     let administrator = keys::first_administrator(&store, &passwords, &*clock).await?;
     let demo_key = if options.demo { Some(demo::prepare(&store, &*clock).await?) } else { None };
 
@@ -89,9 +89,11 @@ async fn serve(loaded: Loaded, options: Options, clock: Arc<dyn Clock>) -> Resul
     let ledger = ledger::open(&settings, &store, &*clock).await?;
     let manual = ManualPaths::new(&loaded.given, &store, &log);
     let signatures = signatures::open(&settings, &*clock)?;
+    let warmed = passwords.clone();
     let parts = Opened { store, ledger, signatures, clock, log, passwords, manual };
     let running = start(&settings, parts, public, sides).await?;
     announce(&Banner { address, demo_key, administrator }, options, &settings);
+    warmed.warm_up();
     signals::stop_ordered().await;
     running.stop().await;
     Ok(())

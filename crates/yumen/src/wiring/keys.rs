@@ -43,16 +43,6 @@ pub fn log_format(settings: &Settings) -> Format {
     }
 }
 
-/// Hashes and checks passwords.
-///
-/// # Errors
-/// The operating system gives no randomness.
-pub fn passwords() -> Result<Passwords, Problem> {
-    Passwords::new().map_err(|error| {
-        Problem::new("cannot prepare password hashing", error.to_string(), "check /dev/urandom")
-    })
-}
-
 /// Makes the first administrator when nobody could sign in otherwise.
 ///
 /// # Errors

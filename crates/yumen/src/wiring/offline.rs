@@ -55,7 +55,8 @@ impl Offline {
         // Nobody has to be waited for: every change is in force where nothing runs.
         let (_, applied) = watch::channel(u64::MAX);
         let parts = (&store, &opened.ledger, &clock, &log);
-        let bridge = control_plane::build(settings, parts, keys::passwords()?, (&memory, &metrics), applied)?;
+        let bridge =
+            control_plane::build(settings, parts, control::Passwords::new(), (&memory, &metrics), applied)?;
         let ledger = opened.start(clock, Arc::clone(bridge.readiness()), metrics);
         Ok(Self { bridge, ledger, store })
     }
