@@ -168,7 +168,7 @@ mod tests {
         let canonical = br#"{"a":"x","b":1}"#;
         assert!(signed(&sha256_hex(body)).verify(&[&secret()], body).is_ok());
         assert!(signed(&sha256_hex(canonical)).verify(&[&secret()], body).is_ok());
-        let tried = signed(&sha256_hex(b"other")).verify(&[&secret()], body).err().expect("refused");
+        let tried = signed(&sha256_hex(b"other")).verify(&[&secret()], body).expect_err("refused");
         assert_eq!(tried, Tried { raw: sha256_hex(body), canonical: Some(sha256_hex(canonical)) });
         assert!(signed(&sha256_hex(b"")).verify(&[&secret()], b"").is_ok());
         assert!(signed(&sha256_hex(b"not json")).verify(&[&secret()], b"not json").is_ok());

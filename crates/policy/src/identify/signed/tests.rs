@@ -92,7 +92,7 @@ fn a_default_port_and_the_case_of_the_host_do_not_matter() {
     let hosts = ["gateway.example".to_owned()];
     let parts = signed(|_| {});
     assert!(claim(&parts).check_host(&parts, &hosts).is_ok());
-    let refused = claim(&parts).check_host(&parts, &["other.example".to_owned()]).err().expect("refused");
+    let refused = claim(&parts).check_host(&parts, &["other.example".to_owned()]).expect_err("refused");
     assert_eq!(refused.code, Code::InvalidSignature);
 }
 
@@ -150,7 +150,7 @@ fn a_body_must_be_covered_and_a_component_must_be_there() {
             parts.headers.insert("signature-input", input.parse().expect("a value"));
             parts.headers.insert("signature", "s=:aGk=:".parse().expect("a value"));
         });
-        let differs = claim(&parts).verify(&[&secret()], &parts, body).err().expect("refused");
+        let differs = claim(&parts).verify(&[&secret()], &parts, body).expect_err("refused");
         assert_eq!((differs.step, differs.is_guess), ("headers", false), "{more}");
     }
 }
@@ -175,7 +175,7 @@ fn time_has_its_edges() {
             assert!(checked.err().is_none_or(|rejection| rejection.code == Code::TimestampExpired));
         }
     }
-    let late = claim(&parts).check_time((NOW_S + 600) * 1_000).err().expect("late");
+    let late = claim(&parts).check_time((NOW_S + 600) * 1_000).expect_err("late");
     assert!(late.message.contains("600 s behind"), "{}", late.message);
     let expiring = signed(|parts| {
         let input =
