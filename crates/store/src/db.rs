@@ -103,7 +103,8 @@ impl Db {
     }
 }
 
-fn named(path: &Path, error: sqlx::Error) -> StoreError {
+/// Names the file in errors that are about the file.
+pub(crate) fn named(path: &Path, error: sqlx::Error) -> StoreError {
     if has_code(&error, &[SQLITE_CORRUPT, SQLITE_NOTADB]) {
         return StoreError::Damaged { path: path.to_owned() };
     }

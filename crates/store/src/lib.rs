@@ -13,6 +13,7 @@
 pub mod accounts;
 pub mod answers;
 pub mod audit;
+pub mod care;
 pub mod cipher;
 mod column;
 mod configuration;

@@ -46,6 +46,12 @@ const WRITE_SIGNING: &str =
     "UPDATE api_key SET signing_secret = $1 WHERE id = $2 AND $3 = '' AND signing_secret = $4";
 const COUNT_SIGNING: &str = "SELECT SUBSTR(signing_secret, 4, 8) AS key, COUNT(*) AS count FROM api_key \
      WHERE signing_secret IS NOT NULL GROUP BY SUBSTR(signing_secret, 4, 8)";
+const SIGNING: &str = "SELECT id AS one, '' AS two, tenant_id AS tenant, signing_secret AS value FROM api_key \
+     WHERE signing_secret IS NOT NULL AND (id, '') > ($1, $2) ORDER BY id LIMIT $3";
+const WRITE_SIGNING: &str =
+    "UPDATE api_key SET signing_secret = $1 WHERE id = $2 AND $3 = '' AND signing_secret = $4";
+const COUNT_SIGNING: &str = "SELECT SUBSTR(signing_secret, 4, 8) AS key, COUNT(*) AS count FROM api_key \
+     WHERE signing_secret IS NOT NULL GROUP BY SUBSTR(signing_secret, 4, 8)";
 const ANSWERS: &str = "SELECT key_id AS one, idempotency_key AS two, '' AS tenant, body AS value \
      FROM idempotent_answer WHERE (key_id, idempotency_key) > ($1, $2) \
      ORDER BY key_id, idempotency_key LIMIT $3";
@@ -76,6 +82,14 @@ const COLUMNS: &[Sealed] = &[
         read: ACCOUNTS,
         write: WRITE_ACCOUNT,
         count: COUNT_ACCOUNTS,
+        is_needed: true,
+    },
+    Sealed {
+        table: "api_key",
+        column: "signing_secret",
+        read: SIGNING,
+        write: WRITE_SIGNING,
+        count: COUNT_SIGNING,
         is_needed: true,
     },
     Sealed {

@@ -43,6 +43,9 @@ pub enum Command {
     /// The log of who changed what.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Care for the database, whether or not a server runs.
+    #[command(subcommand)]
+    Db(DbCommand),
     /// Print what a shell needs to complete commands.
     #[command(after_help = "Example:\n  yumen completions bash > /etc/bash_completion.d/yumen")]
     Completions {
@@ -147,6 +150,92 @@ pub struct Reach {
     /// A file with their password; - is standard input.
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
+}
+
+/// What to do with the database.
+#[derive(Subcommand)]
+pub enum DbCommand {
+    /// Look whether the database is whole, and how large it is by what.
+    #[command(after_help = "Example:\n  yumen db check --json")]
+    Check {
+        /// Where the data is.
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Copy database and journal as they stand, also while a server runs.
+    #[command(after_help = "Example:\n  yumen db backup /var/backups/yumen-monday")]
+    Backup {
+        /// A new directory, or a new file ending in .db for the main database alone; without it, one named by
+        /// the time below data/backups.
+        target: Option<PathBuf>,
+        /// Put the keys into the backup too; then whoever has it can read every credential.
+        #[arg(long)]
+        with_keys: bool,
+        /// Where the data is.
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Put a backup in place of the data, which is moved aside; no server may run.
+    #[command(after_help = "Example:\n  yumen db restore /var/backups/yumen-monday")]
+    Restore {
+        /// What `db backup` made.
+        backup: PathBuf,
+        /// Where the data is to be.
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Give the room of deleted rows back to the disk.
+    #[command(after_help = "Example:\n  yumen db vacuum")]
+    Vacuum {
+        /// Where the data is.
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Bring the schema up to this version without starting; `serve` does so by itself.
+    #[command(after_help = "Example:\n  yumen db migrate")]
+    Migrate {
+        /// Where the data is.
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Write the tables as JSON lines or CSV, without secrets.
+    #[command(after_help = "Example:\n  yumen db export --into export --format csv --table usage_daily")]
+    Export {
+        /// A directory for a file a table.
+        #[arg(long, value_name = "DIRECTORY")]
+        into: PathBuf,
+        /// The form of the files.
+        #[arg(long, value_enum, default_value_t)]
+        format: ExportFormat,
+        /// Only this table; give it again for more.
+        #[arg(long = "table", value_name = "TABLE")]
+        tables: Vec<String>,
+        /// Where the data is.
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Get what can be read of a damaged database file into a new one.
+    #[command(after_help = "Example:\n  yumen db salvage data/yumen.db --into salvaged.db")]
+    Salvage {
+        /// The damaged file, which is left as it is.
+        file: PathBuf,
+        /// The new file; without it, FILE.salvaged.
+        #[arg(long, value_name = "FILE")]
+        into: Option<PathBuf>,
+        /// Which database it was, when its name does not begin with `requests`.
+        #[arg(long)]
+        requests: bool,
+    },
+}
+
+/// The form of an export.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// One JSON object a line.
+    #[default]
+    Jsonl,
+    /// Comma-separated values with a heading.
+    Csv,
 }
 
 /// A shell that completes commands.

@@ -69,6 +69,7 @@ const STEPS: &[(&str, &str)] = &[
     ("key disable laptop", "/status=disabled"),
     ("key enable laptop", "/status=active"),
     ("key rotate laptop", "/name=laptop"),
+    ("key unfreeze laptop", ""),
     ("key usage laptop", "/items"),
     ("quota show laptop", "/items/0/limit=10"),
     ("quota set key:laptop tokens monthly 100", "/items/1/limit=100"),

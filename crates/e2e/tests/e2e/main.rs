@@ -11,6 +11,7 @@ mod authentication;
 mod cancel;
 #[cfg(test)]
 mod channels;
+mod care;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod completions;
 pub mod config;
 pub mod data;
+pub mod db;
 pub mod serve;
 pub mod user;
 
@@ -33,6 +34,7 @@ pub fn run(cli: Cli) -> Result<String, Vec<Problem>> {
         Command::Noun(command) => nouns::run(&command, cli.json),
         Command::Sign(sign) => signing::run(&sign, cli.json),
         Command::Audit(command) => audit::run(&command, cli.json),
+        Command::Db(command) => db::run(command, cli.json),
         Command::Completions { shell } => Ok(completions::script(shell)),
         Command::Version => Ok(version(cli.json)),
     }
