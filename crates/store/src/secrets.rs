@@ -7,8 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqlitePool};
 
 use crate::cipher::{self, Place};
 use crate::error::StoreError;
@@ -46,12 +46,6 @@ const WRITE_SIGNING: &str =
     "UPDATE api_key SET signing_secret = $1 WHERE id = $2 AND $3 = '' AND signing_secret = $4";
 const COUNT_SIGNING: &str = "SELECT SUBSTR(signing_secret, 4, 8) AS key, COUNT(*) AS count FROM api_key \
      WHERE signing_secret IS NOT NULL GROUP BY SUBSTR(signing_secret, 4, 8)";
-const SIGNING: &str = "SELECT id AS one, '' AS two, tenant_id AS tenant, signing_secret AS value FROM api_key \
-     WHERE signing_secret IS NOT NULL AND (id, '') > ($1, $2) ORDER BY id LIMIT $3";
-const WRITE_SIGNING: &str =
-    "UPDATE api_key SET signing_secret = $1 WHERE id = $2 AND $3 = '' AND signing_secret = $4";
-const COUNT_SIGNING: &str = "SELECT SUBSTR(signing_secret, 4, 8) AS key, COUNT(*) AS count FROM api_key \
-     WHERE signing_secret IS NOT NULL GROUP BY SUBSTR(signing_secret, 4, 8)";
 const ANSWERS: &str = "SELECT key_id AS one, idempotency_key AS two, '' AS tenant, body AS value \
      FROM idempotent_answer WHERE (key_id, idempotency_key) > ($1, $2) \
      ORDER BY key_id, idempotency_key LIMIT $3";
@@ -82,14 +76,6 @@ const COLUMNS: &[Sealed] = &[
         read: ACCOUNTS,
         write: WRITE_ACCOUNT,
         count: COUNT_ACCOUNTS,
-        is_needed: true,
-    },
-    Sealed {
-        table: "api_key",
-        column: "signing_secret",
-        read: SIGNING,
-        write: WRITE_SIGNING,
-        count: COUNT_SIGNING,
         is_needed: true,
     },
     Sealed {
@@ -228,7 +214,7 @@ impl Store {
         let loaded = self.keys.ids();
         let mut sealed: BTreeMap<String, u64> = loaded.iter().map(|id| (id.clone(), 0)).collect();
         for column in COLUMNS {
-            for (id, count) in self.counted(column).await? {
+            for (id, count) in counted(&self.main.readers, column).await? {
                 *sealed.entry(id).or_default() += count;
             }
         }
@@ -241,19 +227,13 @@ impl Store {
         Ok(sealed.into_iter().map(of).collect())
     }
 
-    async fn counted(&self, column: &Sealed) -> Result<Vec<(String, u64)>, StoreError> {
-        let rows = sqlx::query(column.count).fetch_all(&self.main.readers).await?;
-        rows.iter()
-            .map(|row| Ok((row.try_get("key")?, crate::column::unsigned(row.try_get("count")?))))
-            .collect()
-    }
-
     /// Refuses to begin when a key is missing that sealed what cannot be done without, and ends a rotation that
     /// was cut off.
     pub(crate) async fn check_secrets(&self) -> Result<(), StoreError> {
         let (current, mut is_behind) = (self.keys.kek_id(), false);
         for column in COLUMNS.iter().filter(|column| column.is_needed) {
-            for (id, _) in self.counted(column).await? {
+            // By the connection that is open in any case.
+            for (id, _) in counted(&self.main.writer, column).await? {
                 // A value without a key's name is said to be unreadable by whoever reads it.
                 if id.len() == 8 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
                     self.keys.find(&id)?;
@@ -266,4 +246,10 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// How many values of a column each key sealed.
+async fn counted(pool: &SqlitePool, column: &Sealed) -> Result<Vec<(String, u64)>, StoreError> {
+    let rows = sqlx::query(column.count).fetch_all(pool).await?;
+    rows.iter().map(|row| Ok((row.try_get("key")?, crate::column::unsigned(row.try_get("count")?)))).collect()
 }

@@ -128,7 +128,6 @@ pub static NOUNS: &[Noun] = &[
         verb("rotate", "Give a key new secrets, shown once", "key rotate laptop", Call("POST", "/{id}/rotate"), &[
             NAMED, arg("grace-hours", "for how long the old secret works too", Whole, Query("grace_period_hours"))]),
         verb("revoke", "End a key for good", "key revoke agm4fyq3zxeuxpzr4mwkq2v3ca", Call("POST", "/{id}/revoke"), &[NAMED]),
-        verb("unfreeze", "Thaw a key that was frozen for failed signatures", "key unfreeze laptop", Call("POST", "/{id}/unfreeze"), &[NAMED]),
         verb("usage", "Show what a key used, by day and model", "key usage laptop --from 2026-01-01", Call("GET", "/{id}/usage"), &[
             NAMED, arg("from", "first day, such as 2026-01-31", Text, Query("start_date")), arg("to", "last day", Text, Query("end_date"))]),
     ] },
