@@ -41,6 +41,8 @@ mod relay;
 #[cfg(test)]
 mod rotation;
 #[cfg(test)]
+mod runbooks;
+#[cfg(test)]
 mod sdk;
 #[cfg(test)]
 mod secrets;
