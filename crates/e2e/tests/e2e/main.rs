@@ -10,8 +10,9 @@ mod authentication;
 #[cfg(test)]
 mod cancel;
 #[cfg(test)]
-mod channels;
 mod care;
+#[cfg(test)]
+mod channels;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
