@@ -18,5 +18,5 @@ mod testing;
 pub use api::context::{CallerKey, LocalOperator};
 pub use api::router;
 pub use health::Readiness;
-pub use session::{Holder, JwtKeys, LoginThrottle, Passwords};
+pub use session::{Holder, JwtAlgorithm, JwtKeys, KeySource, LoginThrottle, Passwords};
 pub use state::{AccountControl, Circuit, ControlState, Entropy, FreezeControl, Freezes, SetLogLevel};

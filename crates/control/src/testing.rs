@@ -103,7 +103,7 @@ pub(crate) struct Fixture {
     /// Behind the ledger; it can be made to fail.
     pub(crate) journal: MemoryJournal,
     pub(crate) router: Router,
-    _folder: TemporaryFolder,
+    folder: TemporaryFolder,
 }
 
 impl Fixture {
@@ -134,7 +134,12 @@ impl Fixture {
             readiness: Arc::default(),
         });
         let router = crate::router(Arc::clone(&state));
-        Self { state, clock, accounts, journal, router, _folder: folder }
+        Self { state, clock, accounts, journal, router, folder }
+    }
+
+    /// Where the keys of access tokens are.
+    pub(crate) fn keys_folder(&self) -> PathBuf {
+        self.folder.path().join("keys")
     }
 
     /// A user of `role` and an access token of theirs.

@@ -53,6 +53,12 @@ const WRITE_ANSWER: &str = "UPDATE idempotent_answer SET body = $1 \
      WHERE key_id = $2 AND idempotency_key = $3 AND body = $4";
 const COUNT_ANSWERS: &str = "SELECT SUBSTR(body, 4, 8) AS key, COUNT(*) AS count FROM idempotent_answer \
      GROUP BY SUBSTR(body, 4, 8)";
+const FACTORS: &str = "SELECT user_id AS one, '' AS two, tenant_id AS tenant, secret AS value FROM second_factor \
+     WHERE (user_id, '') > ($1, $2) ORDER BY user_id LIMIT $3";
+const WRITE_FACTOR: &str =
+    "UPDATE second_factor SET secret = $1 WHERE user_id = $2 AND $3 = '' AND secret = $4";
+const COUNT_FACTORS: &str = "SELECT SUBSTR(secret, 4, 8) AS key, COUNT(*) AS count FROM second_factor \
+     GROUP BY SUBSTR(secret, 4, 8)";
 const WRITE_MARKER: &str = "UPDATE key_marker SET key_id = $1, sealed = $2 WHERE id = 1";
 
 pub(crate) const STATEMENTS: &[&str] = &[
@@ -65,6 +71,9 @@ pub(crate) const STATEMENTS: &[&str] = &[
     ANSWERS,
     WRITE_ANSWER,
     COUNT_ANSWERS,
+    FACTORS,
+    WRITE_FACTOR,
+    COUNT_FACTORS,
     WRITE_MARKER,
 ];
 
@@ -76,6 +85,14 @@ const COLUMNS: &[Sealed] = &[
         read: ACCOUNTS,
         write: WRITE_ACCOUNT,
         count: COUNT_ACCOUNTS,
+        is_needed: true,
+    },
+    Sealed {
+        table: "second_factor",
+        column: "secret",
+        read: FACTORS,
+        write: WRITE_FACTOR,
+        count: COUNT_FACTORS,
         is_needed: true,
     },
     Sealed {

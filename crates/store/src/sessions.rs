@@ -206,7 +206,7 @@ impl Store {
         Ok(done.rows_affected())
     }
 
-    async fn commit_noted(
+    pub(crate) async fn commit_noted(
         &self,
         mut transaction: Transaction<'static, Sqlite>,
         audit: &Pending,

@@ -6,8 +6,8 @@ use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 use crate::{
-    accounts, answers, audit, configuration, keys, ledger, members, parties, prices, records, secrets,
-    sessions, settings, store, usage, users,
+    accounts, answers, audit, configuration, keys, ledger, members, parties, prices, records, second_factor,
+    secrets, sessions, settings, store, usage, users,
 };
 
 /// Which database a statement belongs to. On PostgreSQL both are one.
@@ -34,6 +34,7 @@ pub fn statements() -> Vec<(Database, &'static str)> {
         members::STATEMENTS,
         parties::STATEMENTS,
         answers::STATEMENTS,
+        second_factor::STATEMENTS,
         secrets::STATEMENTS,
     ];
     let requests = [records::statements(), usage::statements()];

@@ -115,6 +115,7 @@ fn changes_of_the_rest(account: &str, user: &str) -> Vec<Change> {
         post("/api/v1/admin/circuits/{id}/reset", "openai:gpt-4o", json!({})),
         (Method::PUT, "/api/v1/admin/settings/limits", String::new(), json!({})),
         post("/api/v1/admin/settings/log-level", "", json!({"level": "debug"})),
+        post("/api/v1/admin/jwt-keys/rotate", "", json!({})),
         post("/api/v1/admin/secrets/rotate", "", json!({})),
     ]
 }
@@ -138,9 +139,19 @@ fn changes_of_tenants_and_groups() -> Vec<Change> {
     ]
 }
 
+/// What the table calls an operation.
+fn name_of(method: &Method, path: &str) -> Option<&'static str> {
+    let table = routes();
+    table.iter().find(|route| route.method == *method && route.path == path).map(|route| route.name)
+}
+
 /// Each line of the table that changes something is in the list.
 fn check_covers_the_table(changes: &[Change]) {
     for route in routes().iter().filter(|route| route.method != Method::GET) {
+        // A test of its own looks at the second factor, which the administration token cannot have.
+        if route.path.contains("/totp") || route.path == "/api/v1/admin/jwt-keys/{id}" {
+            continue;
+        }
         // Revoking a second time changes nothing.
         if (&route.method, route.path) == (&Method::DELETE, "/api/v1/admin/api-keys/{id}") {
             continue;
@@ -177,12 +188,8 @@ async fn every_change_of_the_table_is_audited_without_a_secret() {
     changes.push((Method::DELETE, "/admin/keys/{id}", trial["id"].as_str().unwrap().to_owned(), json!({})));
     changes.push(post("/api/v1/auth/token", "", json!({"api_key": internal["key"]})));
     check_covers_the_table(&changes);
-    let named = |method: &Method, path: &str| {
-        let table = routes();
-        table.iter().find(|route| route.method == *method && route.path == path).map(|route| route.name)
-    };
     for (method, pattern, parameter, body) in changes {
-        let name = named(&method, pattern);
+        let name = name_of(&method, pattern);
         let before = newest(&fixture, 1).await.first().map_or(0, |entry| entry.seq);
         let path = pattern.replace("{id}", &parameter).replace("{*model}", &parameter);
         lines.0.lock().clear();

@@ -13,6 +13,7 @@ pub mod circuits;
 pub mod context;
 pub mod describe;
 pub mod gate;
+pub mod jwt_keys;
 pub mod ledger;
 pub mod models;
 pub mod once;
@@ -37,6 +38,8 @@ pub mod users;
 
 #[cfg(test)]
 mod audit_tests;
+#[cfg(test)]
+mod matrix_tests;
 #[cfg(test)]
 mod money_tests;
 #[cfg(test)]
@@ -84,6 +87,10 @@ pub fn routes() -> Vec<Route> {
         post("/api/v1/auth/refresh", Public, ("auth.refresh", "Gives a new pair of tokens for a refresh token, which works once."), auth::refresh::handler),
         post("/api/v1/auth/logout", SignedIn, ("auth.logout", "Ends a sign-in, or every sign-in of the caller."), auth::logout::handler),
         post("/api/v1/auth/token", Public, ("auth.token", "Gives an access token to the internal channel for an internal key."), auth::token::handler),
+        get("/api/v1/auth/totp", SignedIn, ("totp.show", "Shows how the caller's second factor is."), auth::totp::show),
+        post("/api/v1/auth/totp/enrol", SignedIn, ("totp.enrol", "Makes a secret for an authenticator app, to be confirmed."), auth::totp::enrol),
+        post("/api/v1/auth/totp/confirm", SignedIn, ("totp.confirm", "Confirms the secret; from now on sign-in needs a code."), auth::totp::confirm),
+        post("/api/v1/auth/totp/disable", SignedIn, ("totp.disable", "Removes the caller's second factor."), auth::totp::disable),
 
         get("/api/v1/admin/api-keys", ReadOwn, ("api-key.list", "Lists keys."), api_keys::list::handler),
         post("/api/v1/admin/api-keys", Administer, ("api-key.create", "Makes a key, whose text is in this answer only."), api_keys::create::handler),
@@ -116,6 +123,7 @@ pub fn routes() -> Vec<Route> {
         delete("/api/v1/admin/users/{id}", Administer, ("user.delete", "Disables the user, whose records stay."), users::disable::delete),
         post("/api/v1/admin/users/{id}/enable", Administer, ("user.enable", "Lets the user be used again."), users::enable::handler),
         post("/api/v1/admin/users/{id}/disable", Administer, ("user.disable", "Keeps the user from being used."), users::disable::handler),
+        delete("/api/v1/admin/users/{id}/totp", Administer, ("user.totp", "Removes the second factor of a user who lost it."), users::totp::handler),
         put("/api/v1/admin/users/{id}/rate-limit", Administer, ("user.rate-limit", "Replaces the limits of the user."), users::limit::handler),
         put("/api/v1/admin/users/{id}/quota", Bill, ("user.quota", "Replaces the quotas of the user."), users::quota::handler),
         post("/api/v1/admin/users/{id}/quota/reset", Bill, ("user.quota-reset", "Declares the current window of a quota unused."), users::reset::handler),
@@ -143,6 +151,7 @@ pub fn routes() -> Vec<Route> {
         get("/api/v1/admin/models", Read, ("model.list", "Lists models and the accounts that offer them."), models::list::handler),
 
         get("/api/v1/admin/prices", Read, ("price.list", "Lists prices."), prices::list::handler),
+        get("/api/v1/admin/prices/explain", Read, ("price.explain", "Shows line by line what a request costs."), prices::explain::handler),
         get("/api/v1/admin/prices/{*model}", Read, ("price.show", "Shows the price of a model that is in force."), prices::show::handler),
         put("/api/v1/admin/prices/{*model}", Bill, ("price.set", "Sets the price of a model in place of the catalogue's."), prices::set::handler),
         delete("/api/v1/admin/prices/{*model}", Bill, ("price.delete", "Removes the override, so that the catalogue's price holds."), prices::delete::handler),
@@ -159,6 +168,9 @@ pub fn routes() -> Vec<Route> {
         get("/api/v1/admin/settings/limits", Read, ("settings.limits.show", "Shows the limits above keys and their owners."), settings::limits::show),
         put("/api/v1/admin/settings/limits", Administer, ("settings.limits", "Replaces the limits above keys and their owners."), settings::limits::set),
         post("/api/v1/admin/settings/log-level", Administer, ("settings.log-level", "Changes the log level until the next start."), settings::log_level::handler),
+        get("/api/v1/admin/jwt-keys", Read, ("jwt-key.list", "Lists the keys of access tokens."), jwt_keys::list::handler),
+        post("/api/v1/admin/jwt-keys/rotate", Administer, ("jwt-key.rotate", "Makes a new key, which signs access tokens from now on."), jwt_keys::rotate::handler),
+        delete("/api/v1/admin/jwt-keys/{id}", Administer, ("jwt-key.delete", "Ends an old key, and the tokens of it."), jwt_keys::remove::handler),
         get("/api/v1/admin/secrets", Administer, ("secrets.list", "Lists the keys that credentials are sealed under."), secrets::list::handler),
         post("/api/v1/admin/secrets/rotate", Administer, ("secrets.rotate", "Makes a new key and wraps every credential with it."), secrets::rotate::handler),
     ]

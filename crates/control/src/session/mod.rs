@@ -4,11 +4,13 @@
 
 pub mod holder;
 pub mod jwt_keys;
+pub(crate) mod key_files;
 pub mod password;
 pub mod throttle;
+pub mod totp;
 
 pub use holder::Holder;
-pub use jwt_keys::{Claims, JwtKeys, JwtKeysError, TokenFault};
+pub use jwt_keys::{Claims, JwtAlgorithm, JwtKeys, JwtKeysError, KeySource, TokenFault};
 pub use password::{PasswordFault, Passwords};
 pub use throttle::LoginThrottle;
 

@@ -34,6 +34,8 @@ pub struct Settings {
     pub metrics_token: Option<Secret<String>>,
     /// The key that all stored credentials are sealed under; `None` keeps one in the data directory.
     pub encryption_key: Option<Secret<[u8; 32]>>,
+    /// What access tokens are signed with; the folder is within `data`.
+    pub jwt: control::KeySource,
     /// The log.
     pub log: Log,
     /// How long things may take.
@@ -137,6 +139,7 @@ impl Default for Settings {
             admin_token: None,
             metrics_token: None,
             encryption_key: None,
+            jwt: control::KeySource::default(),
             log: Log { level: "info", format: LogFormat::Text },
             timers: Timers::default(),
             sizes: Sizes {

@@ -94,6 +94,24 @@ pub static SETTINGS: &[Setting] = &[
         "32 bytes that stored credentials are sealed under",
         |s, v| put(&mut s.encryption_key, value::encryption_key(v).map(Some)),
     ),
+    open("jwt.algorithm", &["JWT_ALGORITHM"], "EdDSA or RS256, for access tokens", |s, v| {
+        put(&mut s.jwt.algorithm, value::jwt_algorithm(v))
+    }),
+    open(
+        "jwt.private_key_file",
+        &["JWT_PRIVATE_KEY_FILE", "JWT_PRIVATE_KEY_PATH"],
+        "PEM file that signs access tokens, in place of keys made here",
+        |s, v| put(&mut s.jwt.private_file, value::directory(v).map(Some)),
+    ),
+    open(
+        "jwt.public_key_files",
+        &["JWT_PUBLIC_KEY_FILES", "JWT_PUBLIC_KEY_PATH"],
+        "PEM files of earlier keys that still verify, separated by commas",
+        |s, v| {
+            let files = v.split(',').map(|file| value::directory(file.trim())).collect::<Result<_, _>>();
+            put(&mut s.jwt.public_files, files)
+        },
+    ),
     secret("database.url", &["DATABASE_URL"], "sqlite:DIRECTORY/yumen.db", |s, v| {
         put(&mut s.data, database::directory(v))
     }),

@@ -36,6 +36,15 @@ pub fn refuse<T>(cause: impl Into<String>, fix: impl Into<String>) -> Result<T, 
     Err(Refusal { cause: cause.into(), fix: fix.into() })
 }
 
+/// The algorithm of access tokens.
+pub fn jwt_algorithm(text: &str) -> Result<control::JwtAlgorithm, Refusal> {
+    let mut all = control::JwtAlgorithm::ALL.into_iter();
+    match all.find(|known| known.name().eq_ignore_ascii_case(text)) {
+        Some(known) => Ok(known),
+        None => refuse("it is no algorithm for access tokens", "write EdDSA or RS256"),
+    }
+}
+
 /// An address to listen on: `127.0.0.1:8787`, `[::1]:8787`, `localhost:8787`, `:8787` (every address), `8787`.
 pub fn address(text: &str) -> Result<SocketAddr, Refusal> {
     if let Ok(address) = text.parse() {

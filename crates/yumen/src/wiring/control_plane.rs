@@ -77,7 +77,7 @@ pub fn build(
         accounts: Arc::new(Accounts { memory: memory.clone(), clock: Arc::clone(clock) }),
         freezes: Arc::new(SignatureFreezes(Arc::clone(&memory.signatures))),
         ledger: ledger.clone(),
-        jwt_keys: keys::jwt_keys(&settings.data, &**clock)?,
+        jwt_keys: keys::jwt_keys(settings, &**clock)?,
         admin_token: settings.admin_token.clone(),
         passwords,
         throttle: LoginThrottle::default(),

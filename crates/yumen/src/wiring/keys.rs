@@ -1,7 +1,6 @@
 //! What has to be opened before anything is served: the log, the keys, the first administrator, the
 //! first configuration.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use control::Passwords;
@@ -73,9 +72,14 @@ pub async fn first_configuration(store: &Store) -> Result<(sync::Publisher, sync
 ///
 /// # Errors
 /// A key file cannot be read or made.
-pub fn jwt_keys(data: &Path, clock: &dyn Clock) -> Result<control::JwtKeys, Problem> {
-    let folder = data.join("keys");
-    control::JwtKeys::load_or_create(&folder, clock.now_ms()).map_err(|error| {
-        Problem::new("cannot load the signing keys", error.to_string(), format!("check {}", folder.display()))
+pub fn jwt_keys(settings: &Settings, clock: &dyn Clock) -> Result<control::JwtKeys, Problem> {
+    let folder = settings.data.join("keys");
+    let source = control::KeySource { folder: folder.clone(), ..settings.jwt.clone() };
+    control::JwtKeys::load(source, clock.now_ms()).map_err(|error| {
+        let fix = match &settings.jwt.private_file {
+            Some(path) => format!("check {}, and the settings below jwt", path.display()),
+            None => format!("check {}", folder.display()),
+        };
+        Problem::new("cannot load the signing keys", error.to_string(), fix)
     })
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use store::Login;
 use store::sessions::NewSession;
 
-use super::{Pair, RefreshToken, refused};
+use super::{Pair, RefreshToken, refused, totp};
 use crate::answer::{Answer, Json, ok};
 use crate::api::body::JsonBody;
 use crate::api::context::Context;
@@ -23,6 +23,8 @@ const LONGEST_EMAIL: usize = 254;
 pub struct Body {
     email: String,
     password: String,
+    /// A code of the second factor, or a recovery code, for those who have one.
+    totp_code: Option<String>,
 }
 
 /// Signs in.
@@ -44,11 +46,15 @@ pub async fn handler(context: Context, JsonBody(body): JsonBody<Body>) -> Answer
         context.tell_refused("auth.login.refused", &asked);
         return Err(wrong());
     };
+    let scope = context.scope_in(&user.tenant_id);
+    if !totp::passes(&context, &scope, &user, body.totp_code.as_deref()).await? {
+        context.tell_refused("auth.login.refused", user.id.as_str());
+        return Err(refused("The code is wrong, or was used before."));
+    }
     throttle.succeeded(&email, context.peer);
     let token = RefreshToken::mint(&context, context.now_ms());
     let session = NewSession { id: context.mint_id(), user_id: user.id.clone(), token: token.stored.clone() };
     context.note.actor(format!("user:{}", user.id));
-    let scope = context.scope_in(&user.tenant_id);
     context.store().create_session(&scope, &session).await?;
     Ok(ok(token.pair(&context, &user, &session.id)?))
 }
@@ -65,7 +71,7 @@ fn wrong() -> crate::answer::Refusal {
     refused("The e-mail address or the password is wrong.")
 }
 
-fn throttled(seconds: u64) -> crate::answer::Refusal {
+pub(super) fn throttled(seconds: u64) -> crate::answer::Refusal {
     let message = format!("Too many failed sign-ins; wait {seconds} seconds.");
     Rejection::because(Code::LoginThrottled, message).retry_after(seconds).into()
 }

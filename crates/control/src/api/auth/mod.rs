@@ -1,11 +1,16 @@
 //! Signing in, staying signed in, signing out.
 
+#[cfg(test)]
+mod forgery_tests;
 pub mod login;
 pub mod logout;
 pub mod refresh;
 #[cfg(test)]
 mod tests;
 pub mod token;
+pub mod totp;
+#[cfg(test)]
+mod totp_tests;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -1,6 +1,7 @@
 //! Prices of models: an administrator's overrides, and the catalogue behind them.
 
 pub mod delete;
+pub mod explain;
 pub mod list;
 pub mod set;
 pub mod show;

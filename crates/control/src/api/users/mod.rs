@@ -9,6 +9,7 @@ pub mod list;
 pub mod quota;
 pub mod reset;
 pub mod show;
+pub mod totp;
 pub mod update;
 mod wallet;
 
