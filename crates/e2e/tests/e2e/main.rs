@@ -34,6 +34,8 @@ mod faults;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod manual_paths;
+#[cfg(test)]
 mod memory;
 #[cfg(test)]
 mod records;

@@ -91,8 +91,8 @@ async fn routing_is_told_for_every_account_without_a_call() -> Result<()> {
     let told = ask(json!({"model": "m"})).await?;
     ensure!(told["chosen"] == "first" && told["chosen_id"] == first, "{told}");
     let reason = |told: &Value, name: &str| {
-        let all = told["candidates"].as_array().into_iter().flatten();
-        all.filter(|candidate| candidate["account"] == name).map(|c| c["reason"].clone()).next()
+        let mut all = told["candidates"].as_array().into_iter().flatten();
+        all.find(|candidate| candidate["account"] == name).map(|candidate| candidate["reason"].clone())
     };
     for (name, expected) in [("first", "eligible"), ("second", "disabled"), ("demo", "model_not_mapped")] {
         ensure!(reason(&told, name) == Some(json!(expected)), "{name}: {told}");
