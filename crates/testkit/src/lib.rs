@@ -24,6 +24,7 @@ pub mod outcome;
 mod output;
 mod request;
 pub mod script;
+pub mod scripted;
 pub mod sse;
 pub mod surface;
 pub mod trouble;

@@ -15,6 +15,7 @@ pub mod media;
 mod messages;
 pub mod names;
 mod read;
+mod refused;
 mod responses;
 pub mod restore;
 mod schema;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use model::{Rejection, Usage, UsageSource};
 
+use super::refused::{self, Refusals};
 use super::restore::{Restorer, restore};
 use super::{Asked, Codec, SealKeeper, Source, StreamDecoder, StreamEncoder, codec, read, unreadable};
 use crate::dialect::failed_base_response;
@@ -46,6 +47,7 @@ enum Way {
 
 struct Stream {
     decoder: Box<dyn StreamDecoder>,
+    refusals: Refusals,
     restorer: Restorer,
     encoder: Box<dyn StreamEncoder>,
     events: Vec<Event>,
@@ -54,6 +56,7 @@ struct Stream {
 struct Whole {
     from: &'static dyn Codec,
     to: &'static dyn Codec,
+    caller: Dialect,
     quirks: crate::provider::Quirks,
     choices: u32,
     body: Vec<u8>,
@@ -65,6 +68,7 @@ impl Translation {
     pub fn of_stream(from: Dialect, to: Dialect, source: &Source<'_>, asked: Asked) -> Option<Self> {
         let stream = Stream {
             decoder: codec(from)?.stream_decoder(source),
+            refusals: Refusals::of(to),
             restorer: Restorer::default(),
             encoder: codec(to)?.stream_encoder(&asked),
             events: Vec::new(),
@@ -78,6 +82,7 @@ impl Translation {
         let whole = Whole {
             from: codec(from)?,
             to: codec(to)?,
+            caller: to,
             quirks: *source.quirks,
             choices: source.choices,
             body: Vec::new(),
@@ -162,14 +167,16 @@ impl Stream {
     /// Writes the events that have come.
     fn drain(&mut self, asked: &Asked, keeper: Option<&dyn SealKeeper>, found: &mut Found) -> Bytes {
         let mut out = Vec::new();
-        let Self { restorer, encoder, events, .. } = self;
+        let Self { refusals, restorer, encoder, events, .. } = self;
         for event in events.drain(..) {
             // A caller of any dialect expects to be told what it used.
             if matches!(event, Event::End) && found.usage.is_none() {
                 encoder.encode(Event::Usage(estimated(asked, found.content_bytes)), &mut out);
             }
             found.see(&event);
-            restorer.push(event, asked, keeper, |event| encoder.encode(event, &mut out));
+            for event in refusals.before(&event).into_iter().chain([event]) {
+                restorer.push(event, asked, keeper, |event| encoder.encode(event, &mut out));
+            }
         }
         Bytes::from(out)
     }
@@ -200,6 +207,7 @@ impl Whole {
         }
         reply.usage.get_or_insert_with(|| estimated(asked, text_bytes(&reply.choices)));
         restore(&mut reply, asked, keeper);
+        refused::tell(&mut reply, self.caller);
         found.whole = true;
         found.content_begun = true;
         // What an answer loses is known only after its head is sent; the request's losses have said that
