@@ -8,6 +8,7 @@
 
 mod bench;
 mod ci;
+mod clients;
 mod codegen;
 mod command;
 mod deny;
@@ -23,6 +24,7 @@ Usage: cargo xtask <command>
 
   setup                              install what the tests need
   test [--nightly] [filter...]       build the binary, run the tests
+  test --clients                     install real client programs, run them, write docs/clients.md
   trust-report                       write docs/trust-report.md from what the tests last proved
   tidy                               check layers, sizes and names
   codegen [--check]                  write the generated reference pages, or fail when they are stale
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
     let rest = arguments.get(1..).unwrap_or_default();
     let outcome = match arguments.first().map(String::as_str) {
         Some("setup") => setup::run_command(),
+        Some("test") if rest == ["--clients"] => clients::run_command(),
         Some("test") => test::run_command(rest),
         Some("trust-report") => trust::run_command(),
         Some("tidy") => tidy::run(),

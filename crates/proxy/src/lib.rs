@@ -17,6 +17,7 @@ mod channel;
 mod charge;
 mod connection;
 pub mod control_plane;
+mod counting;
 mod dispatch;
 mod drain;
 mod endpoint;

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body::Body;
 use llm::Framing;
+use llm::neutral::Dialect;
 use llm::rejection::Told;
 use model::Rejection;
 use tokio::task::JoinHandle;
@@ -33,6 +34,8 @@ mod head;
 pub(crate) use head::{begin, commit, pass, replay};
 use head::{head_of, late_failure};
 
+/// What Anthropic sends from time to time.
+const PING: Bytes = Bytes::from_static(b"event: ping\ndata: {\"type\":\"ping\"}\n\n");
 /// A comment that every client of server-sent events ignores.
 const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
 
@@ -384,12 +387,25 @@ impl Relay {
                 alarm.as_mut().reset(Instant::now() + self.silence);
                 // Registers the new alarm; it cannot be due yet.
                 let _ = alarm.as_mut().poll(cx);
-                let sign = keep_alive_sign(self.framing);
+                let sign = if self.pings() { PING } else { keep_alive_sign(self.framing) };
                 return Poll::Ready(Some(Ok(self.sent(sign))));
             }
             alarm.as_mut().reset(due);
         }
         Poll::Pending
+    }
+}
+
+impl Relay {
+    /// Whether a sign of life is the dialect's own event: where Bedrock, whose binary streams have none,
+    /// answers a caller of Messages, who counts on them.
+    fn pings(&self) -> bool {
+        self.exchange.as_ref().is_some_and(|exchange| {
+            let translation = exchange.record.translation.as_ref();
+            exchange.envelope == llm::Envelope::Anthropic
+                && exchange.record.bytes_out > 0
+                && translation.is_some_and(|way| way.dialect == Dialect::BedrockConverse.name())
+        })
     }
 }
 

@@ -71,6 +71,12 @@ pub fn nightly() -> bool {
     variable("YUMEN_NIGHTLY").is_some()
 }
 
+/// Whether real client programs shall be run (`cargo xtask test --clients`), and where they are installed.
+#[must_use]
+pub fn clients() -> Option<PathBuf> {
+    variable("YUMEN_CLIENTS")
+}
+
 /// A whole number from the environment, such as `YUMEN_SEED`; `None` when it is not set or is none.
 #[must_use]
 pub fn number(name: &str) -> Option<u64> {

@@ -48,7 +48,7 @@ class Chat:
     def __init__(self):
         import openai
 
-        self.errors = openai
+        self.errors, self.version = openai, openai.__version__
         self.client = openai.OpenAI(base_url=f"{given.url}/v1", api_key=given.key, max_retries=0, timeout=30)
 
     def begin(self, model, case):
@@ -109,7 +109,7 @@ class Responses:
     def __init__(self):
         import openai
 
-        self.errors = openai
+        self.errors, self.version = openai, openai.__version__
         self.client = openai.OpenAI(base_url=f"{given.url}/v1", api_key=given.key, max_retries=0, timeout=30)
 
     def begin(self, model, case):
@@ -175,7 +175,7 @@ class Messages:
     def __init__(self):
         import anthropic
 
-        self.errors = anthropic
+        self.errors, self.version = anthropic, anthropic.__version__
         self.client = anthropic.Anthropic(base_url=given.url, api_key=given.key, max_retries=0, timeout=30)
 
     def begin(self, model, case):
@@ -236,7 +236,7 @@ class Gemini:
         from google import genai
         from google.genai import errors, types
 
-        self.errors, self.types = errors, types
+        self.errors, self.types, self.version = errors, types, genai.__version__
         options = types.HttpOptions(base_url=given.url, timeout=30_000)
         self.client = genai.Client(api_key=given.key, http_options=options)
 
@@ -364,6 +364,7 @@ def main():
             for case in given.cases:
                 for stream in (False, True):
                     line = {"client": name, "provider": provider, "case": case, "stream": stream, "why": None}
+                    line["version"] = client.version
                     try:
                         play(client, provider, case, stream)
                     except Exception as error:

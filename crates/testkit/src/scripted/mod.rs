@@ -135,6 +135,29 @@ impl Provider {
         }
     }
 
+    /// What it answers to a client that works with real tools: it calls `tool` until the request holds
+    /// `marker`, which only the tool's output has, and then tells it. Requests without the tool (titles and
+    /// the like) get a word.
+    #[must_use]
+    pub fn work(self, received: &Received, tool: &'static str, args: &Value, marker: &str) -> Script {
+        let text = String::from_utf8_lossy(&received.body).into_owned();
+        let stream = received.json()["stream"] == true || received.target.contains("tream");
+        let (pieces, stop) = if text.contains(marker) {
+            let told = format!("The word is {marker}.");
+            (vec![Piece::Text(Box::leak(told.into_boxed_str()))], Stop::End)
+        } else if text.contains(&format!("\"{tool}\"")) {
+            (vec![Piece::Call("call_read", tool, args.clone())], Stop::Tools)
+        } else {
+            (vec![Piece::Text("Reading")], Stop::End)
+        };
+        let play = Play { pieces, stop, breaks: false };
+        if stream {
+            self.stream(&play)
+        } else {
+            canned::json_answer(200, &[], &self.whole(&play).to_string())
+        }
+    }
+
     fn whole(self, play: &Play) -> Value {
         match self {
             Self::Chat => chat::whole(play),

@@ -147,3 +147,14 @@ async fn probes_and_counting_are_answered_and_both_carriers_of_the_key_are_taken
     ensure!(listed.status() == 200 && listed.json()["data"][0]["id"] == MODEL, "{}", listed.text());
     Ok(())
 }
+
+#[tokio::test]
+async fn tokens_are_estimated_and_marked_where_no_account_counts_them() -> Result<()> {
+    let (stage, upstreams) = super::matrix::stage().await?;
+    let answer = stage.ask(&COUNT_TOKENS, "bedrock_converse-text", false).await?;
+    ensure!(answer.status() == 200, "{}", answer.text());
+    ensure!(answer.json()["input_tokens"].as_u64().is_some_and(|tokens| tokens > 0), "{}", answer.text());
+    ensure!(answer.header("x-yumen-usage") == Some("estimated"), "{:?}", answer.head.headers);
+    ensure!(upstreams.iter().all(|upstream| upstream.count() == 0), "a provider was called");
+    Ok(())
+}

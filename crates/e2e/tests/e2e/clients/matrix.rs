@@ -13,6 +13,7 @@ use testkit::scripted::{CASES, Provider};
 use testkit::upstream::Upstream;
 use tokio::process::Command;
 
+use super::live::row;
 use crate::stage::Stage;
 
 /// How long one SDK may take for all its cases.
@@ -78,7 +79,24 @@ async fn check(clients: &[&str]) -> Result<()> {
     if !failed.is_empty() {
         bail!("{}", failed.join("\n"));
     }
+    for client in clients {
+        let version = lines.iter().find(|line| line["client"] == **client).map(|line| &line["version"]);
+        let version = version.and_then(Value::as_str).unwrap_or("unknown");
+        for provider in Provider::ALL {
+            let cases = CASES.len() * 2;
+            row(sdk(client), version, (client, provider), &format!("{cases} of {cases} cases"));
+        }
+    }
     Ok(())
+}
+
+/// The package that speaks a dialect.
+fn sdk(client: &str) -> &'static str {
+    match client {
+        "anthropic_messages" => "anthropic (Python)",
+        "gemini" => "google-genai (Python)",
+        _ => "openai (Python)",
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What real client programs send, and what they must find (clients reference).
 
 mod claude_code;
+mod live;
 mod matrix;
 mod refusals;
 

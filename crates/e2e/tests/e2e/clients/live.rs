@@ -1,0 +1,175 @@
+//! Real client programs, each doing a real tool loop against a provider of another vendor's dialect: the
+//! program asks, the provider calls a tool, the program runs it on a real file, the provider tells what it
+//! said. Only with `cargo xtask test --clients`, which installs the programs; the results become
+//! docs/clients.md.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use testkit::admin::UPSTREAM_CREDENTIAL;
+use testkit::environment::{clients, inherited};
+use testkit::gateway::{Folder, Options};
+use testkit::scripted::Provider;
+use testkit::upstream::Upstream;
+use tokio::process::Command;
+
+use crate::stage::Stage;
+
+/// What only the file says.
+const WORD: &str = "xyzzy-4711";
+/// How long a program may take.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// A gateway with one account, whose provider works with real tools, and a folder with a file in it.
+struct Scene {
+    stage: Stage,
+    _upstream: Upstream,
+    folder: Folder,
+    model: String,
+}
+
+impl Scene {
+    async fn set(provider: Provider, model: &str, tool: &'static str, args: Value) -> Result<Self> {
+        let stage = Stage::start(Options::default()).await?;
+        let folder = Folder::temporary()?;
+        let file = folder.path().join("word.txt");
+        std::fs::write(&file, format!("The word is {WORD}\n"))?;
+        let path = file.to_string_lossy().into_owned();
+        let args: Value = serde_json::from_str(&args.to_string().replace("$FILE", &path))?;
+        let upstream = Upstream::start(move |received| provider.work(received, tool, &args, WORD)).await?;
+        let mut account = provider.account(&upstream.url(), UPSTREAM_CREDENTIAL);
+        account["models"] = json!([model]);
+        stage.create(&account).await?;
+        Ok(Self { stage, _upstream: upstream, folder, model: model.to_owned() })
+    }
+
+    /// Runs a program in the folder, with nothing of this process's environment but the path.
+    async fn run(&self, program: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Result<String> {
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(self.folder.path()).env_clear().kill_on_drop(true);
+        command.env("PATH", inherited("PATH").unwrap_or_default()).env("HOME", self.folder.path());
+        command.envs(environment.iter().copied()).stdin(Stdio::null());
+        let output = tokio::time::timeout(LIMIT, command.output()).await.context("it takes too long")??;
+        let (out, errors) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let log = self.stage.gateway.log();
+        let tail = log.get(log.len().saturating_sub(2000)..).unwrap_or_default();
+        ensure!(output.status.success(), "{}: {out}\n{errors}\n{tail}", output.status);
+        ensure!(out.contains(WORD), "it does not tell the word: {out}\n{errors}\n{tail}");
+        Ok(out.into_owned())
+    }
+
+    /// What the gateway says of the requests that were served.
+    async fn records(&self) -> Result<Vec<Value>> {
+        self.stage.gateway.records(&self.stage.admin, &format!("model={}", self.model), 2).await
+    }
+}
+
+/// Prints a row of the table, which `xtask` collects.
+pub(super) fn row(client: &str, version: &str, dialects: (&str, Provider), verdict: &str) {
+    println!("CLIENT | {client} | {version} | {} | {} | {verdict} |", dialects.0, dialects.1.name());
+}
+
+async fn version(program: &Path) -> Result<String> {
+    let output = Command::new(program).arg("--version").output().await?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let number = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit());
+    Ok(text.split_whitespace().find(number).unwrap_or("unknown").to_owned())
+}
+
+/// The program of that name; `None` when clients are not to be run.
+fn installed(name: &str) -> Option<std::path::PathBuf> {
+    let folder = clients();
+    if folder.is_none() {
+        println!("skipped: run with cargo xtask test --clients");
+    }
+    folder.map(|folder| folder.join("node_modules/.bin").join(name))
+}
+
+#[tokio::test]
+async fn claude_code_reads_a_file_by_models_of_other_vendors() -> Result<()> {
+    let Some(program) = installed("claude") else { return Ok(()) };
+    let version = version(&program).await?;
+    for provider in Provider::ALL {
+        let scene = Scene::set(provider, "claude-live", "Read", json!({"file_path": "$FILE"})).await?;
+        let url = scene.stage.gateway.url();
+        let environment = [
+            ("ANTHROPIC_BASE_URL", url.as_str()),
+            ("ANTHROPIC_AUTH_TOKEN", scene.stage.key.as_str()),
+            ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
+            ("ANTHROPIC_SMALL_FAST_MODEL", "claude-live"),
+            ("DISABLE_AUTOUPDATER", "1"),
+        ];
+        let question = "Read word.txt and tell me the word in it.";
+        let arguments =
+            ["-p", question, "--output-format", "json", "--model", "claude-live", "--allowedTools", "Read"];
+        scene.run(&program, &arguments, &environment).await?;
+        let records = scene.records().await?;
+        ensure!(records.iter().all(|record| record["status"] == 200), "{records:?}");
+        ensure!(records.iter().all(|record| record["program"]["program"] == "claude-cli"), "{records:?}");
+        row("Claude Code", &version, ("anthropic_messages", provider), "tool loop");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn codex_runs_a_command_by_models_of_other_vendors() -> Result<()> {
+    let Some(program) = installed("codex") else { return Ok(()) };
+    let version = version(&program).await?;
+    for provider in Provider::ALL {
+        let scene = Scene::set(provider, "codex-live", "exec_command", json!({"cmd": "cat $FILE"})).await?;
+        let url = format!("{}/codex/v1", scene.stage.gateway.url());
+        let configuration = format!(
+            "model = \"codex-live\"\nmodel_provider = \"gw\"\n[model_providers.gw]\nname = \"gw\"\n\
+             base_url = \"{url}\"\nenv_key = \"GATEWAY_KEY\"\nwire_api = \"responses\"\n"
+        );
+        let home = scene.folder.path().join(".codex");
+        std::fs::create_dir_all(&home)?;
+        std::fs::write(home.join("config.toml"), configuration)?;
+        let environment = [("GATEWAY_KEY", scene.stage.key.as_str())];
+        let question = "Print the file word.txt and tell me the word in it.";
+        let arguments = [
+            "exec",
+            "--skip-git-repo-check",
+            "--dangerously-bypass-approvals-and-sandbox",
+            "--json",
+            question,
+        ];
+        let out = scene.run(&program, &arguments, &environment).await?;
+        ensure!(out.contains("turn.completed"), "{out}");
+        let records = scene.records().await?;
+        ensure!(records.iter().all(|record| record["status"] == 200), "{records:?}");
+        ensure!(records.iter().all(|record| record["program"]["thread"].is_string()), "{records:?}");
+        row("Codex", &version, ("openai_responses", provider), "tool loop");
+    }
+    Ok(())
+}
+
+/// Frameworks that bring their own clients: a tool loop each, streamed and whole.
+#[tokio::test]
+async fn langchain_and_litellm_work_at_every_provider() -> Result<()> {
+    let Some(folder) = clients() else {
+        println!("skipped: run with cargo xtask test --clients");
+        return Ok(());
+    };
+    let script = testkit::environment::repository().join("tests/clients/frameworks.py");
+    for provider in Provider::ALL {
+        let scene = Scene::set(provider, "loop-live", "read_file", json!({"path": "$FILE"})).await?;
+        let plan = json!({"url": scene.stage.gateway.url(), "key": scene.stage.key, "model": "loop-live"});
+        let (script, plan) = (script.to_string_lossy().into_owned(), plan.to_string());
+        let out = scene.run(&folder.join("venv/bin/python"), &[&script, &plan], &[]).await?;
+        for line in out.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+            let text = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
+            row(
+                &text("client"),
+                &text("version"),
+                (&text("dialect"), provider),
+                "tool loop, streamed and whole",
+            );
+        }
+    }
+    Ok(())
+}
