@@ -9,6 +9,7 @@
 mod array;
 pub mod aws_stream;
 pub mod codec;
+mod count;
 mod dialect;
 mod echo;
 mod extras;
@@ -30,6 +31,7 @@ mod surface;
 mod usage;
 
 pub use codec::codec;
+pub use count::count_answer;
 pub use echo::Echo;
 pub use extras::{Extras, extras};
 pub use failure::{UpstreamFailure, classify};

@@ -278,6 +278,12 @@ impl Surface {
         )
     }
 
+    /// Whether all it asks for is how many tokens a request has.
+    #[must_use]
+    pub fn counts(self) -> bool {
+        matches!(self, Self::CountTokens | Self::ResponsesInputTokens | Self::GeminiCountTokens)
+    }
+
     /// Whether a request may ask for a long answer, of which most can be had as a stream.
     #[must_use]
     pub fn may_stream(self) -> bool {

@@ -54,6 +54,8 @@ const ANTHROPIC_TOKENS: WindowNames = [
 const RESETS_AT: HeaderName = HeaderName::from_static("x-yumen-resets-at");
 /// Says that the account speaks another dialect, and what was lost for that.
 const TRANSLATION: HeaderName = HeaderName::from_static("x-yumen-translation");
+/// Says that the count in an answer is not a provider's.
+const ESTIMATED: HeaderName = HeaderName::from_static("x-yumen-estimated");
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// What the headers of every answer say of its request, for an answer that is written without it.
@@ -228,6 +230,18 @@ pub(crate) fn json(exchange: Exchange, body: Vec<u8>) -> Response<Outgoing> {
     let mut response = Response::new(Outgoing::ready(body));
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     complete(exchange, response)
+}
+
+/// Answers a count that no upstream gives with an estimate, and says that it is one.
+pub(crate) fn estimated(mut exchange: Exchange) -> Response<Outgoing> {
+    let tokens = exchange.expected.total_input();
+    let Some(body) = exchange.surface.and_then(|surface| llm::count_answer(surface, tokens)) else {
+        return refuse(exchange, &Rejection::new(model::Code::NotSupported));
+    };
+    exchange.is_estimate = true;
+    let mut response = json(exchange, body.into_bytes());
+    response.headers_mut().insert(ESTIMATED, HeaderValue::from_static("true"));
+    response
 }
 
 /// Ends an exchange whose answer is all here.

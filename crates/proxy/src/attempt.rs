@@ -272,6 +272,9 @@ async fn refused(
     }
     let status = head.status.as_u16();
     let failed = llm::classify(surface, status, &head.headers, &body);
+    if surface.counts() && !failed.is_model_missing() && failure::CANNOT_COUNT.contains(&status) {
+        return judged(exchange, offer, failure::cannot_count(status));
+    }
     let mut failure = failure::of_answer(status, &failed);
     if failure.class != Class::Caller {
         return judged(exchange, offer, failure);

@@ -93,6 +93,7 @@ fn answered((exchange, result): Called, cancel: Option<Cancel>) -> Response<Outg
         }
         Err(Stopped::Passed(passed)) => relay::pass(exchange, passed),
         Err(Stopped::Kept(kept)) => relay::replay(exchange, &kept),
+        Err(Stopped::Uncounted) => answer::estimated(exchange),
     }
 }
 

@@ -44,6 +44,8 @@ pub(crate) enum Stopped {
     Passed(Passed),
     /// Answered before, under the same `Idempotency-Key`.
     Kept(Arc<KeptAnswer>),
+    /// No account can count the tokens that it asks for: they are estimated here.
+    Uncounted,
 }
 
 impl From<Rejection> for Stopped {
@@ -108,7 +110,24 @@ pub(crate) async fn call_upstream(
         }
         failpoint::pass("before_retry");
     }
+    if is_uncounted(exchange, &model, outbound.call.surface, last.as_ref()) {
+        return Err(Stopped::Uncounted);
+    }
     Err(exhausted(exchange, &model, outbound.call.surface, last).into())
+}
+
+/// Whether a count is asked for that no account can give, though one offers the model. What is kept at an
+/// account cannot be estimated: it is not here.
+fn is_uncounted(exchange: &Exchange, model: &Model, surface: Surface, last: Option<&Failure>) -> bool {
+    if !surface.counts() || exchange.pinned.is_some() {
+        return false;
+    }
+    let now_ms = exchange.now_ms();
+    let elsewhere = |offer| reason(exchange, offer, surface, now_ms) == CandidateReason::OtherDialect;
+    match last {
+        Some(failure) => failure.rejection.code == Code::NotSupported,
+        None => model.offers.iter().any(elsewhere),
+    }
 }
 
 /// Whether nobody waits any more; what was sent is being read to its end, and nothing is sent anew.

@@ -88,6 +88,8 @@ pub(crate) struct Belongings {
     pub serving: Option<Serving>,
     /// Whether an upstream may have done work for this request.
     pub upstream_may_have_worked: bool,
+    /// Whether the count that it asks for is estimated here.
+    pub is_estimate: bool,
     /// Reports the steps in the stream, where that is asked for.
     pub stages: Option<Rc<Stages>>,
     /// Writes the model's name as it was asked for.
@@ -154,6 +156,7 @@ impl Exchange {
             unkept: false,
             serving: None,
             upstream_may_have_worked: false,
+            is_estimate: false,
             stages: None,
             echo: None,
             waited: std::time::Duration::ZERO,

@@ -132,6 +132,17 @@ pub(crate) fn refused(rejection: Rejection) -> Failure {
     Failure { class: Class::Refused, rejection, punishment: None, trips_circuit: false }
 }
 
+/// The statuses of an upstream that has no endpoint for counting tokens.
+pub(crate) const CANNOT_COUNT: [u16; 3] = [404, 405, 501];
+
+/// Judges an upstream that cannot count tokens: another may, and it is no worse for everything else.
+pub(crate) fn cannot_count(status: u16) -> Failure {
+    let mut rejection =
+        Rejection::because(Code::NotSupported, format!("The upstream cannot count tokens ({status})."));
+    rejection.upstream_status = Some(status);
+    refused(rejection)
+}
+
 impl Failure {
     /// An error event or object within a 200 answer, before content: the upstream took the request and
     /// then refused it, so another account may be tried unless the request itself is at fault.

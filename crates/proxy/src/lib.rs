@@ -17,7 +17,6 @@ mod channel;
 mod charge;
 mod connection;
 pub mod control_plane;
-mod counting;
 mod dispatch;
 mod drain;
 mod endpoint;

@@ -237,6 +237,8 @@ impl Relay {
                         self.held.push_back(kept.body.clone());
                         self.settle(&Ending::Complete);
                     }
+                    // Counts are no streams; should one ask to be one, this is all there is to say.
+                    Stopped::Uncounted => self.break_off(&Rejection::new(model::Code::NotSupported)),
                 }
             }
         }

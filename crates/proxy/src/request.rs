@@ -24,7 +24,7 @@ use crate::intake::Received;
 use crate::reply::Reply;
 use crate::route::{Route, find_route};
 use crate::worker::Worker;
-use crate::{admission, answer, calling, counting, handover, hold, intake, linger, replay};
+use crate::{admission, answer, calling, handover, hold, intake, linger, replay};
 
 /// Serves one request, whatever it is.
 pub(crate) async fn serve(
@@ -110,7 +110,6 @@ async fn carry(
     let received = path(&mut exchange, surface, &head, &mut unread).await;
     let reply = Reply::wanted(&mut exchange);
     let response = match received {
-        Ok(_) if counting::is_ours(&exchange, surface) => counting::estimate(exchange, surface),
         Ok(received) => calling::answer(exchange, head, received).await,
         Err(rejection) => {
             linger::drain(&head, unread);

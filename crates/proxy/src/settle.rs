@@ -83,6 +83,10 @@ impl Belongings {
 
     /// What was used: as the upstream stated it, else estimated; nothing where no upstream worked.
     fn usage(&self) -> Usage {
+        if self.is_estimate {
+            // Nothing is used; what was told is marked.
+            return Usage { source: UsageSource::Estimated, ..Usage::default() };
+        }
         if self.surface.is_some_and(Surface::is_free) || !self.upstream_worked() {
             return Usage::default();
         }
@@ -99,6 +103,7 @@ impl Belongings {
 
     fn cost(&self) -> Option<NanoUsd> {
         match self.record.usage.source {
+            _ if self.is_estimate => Some(NanoUsd::ZERO),
             UsageSource::None => Some(NanoUsd::ZERO),
             UsageSource::Measured | UsageSource::Estimated => self.cost_of(&self.record.usage),
         }

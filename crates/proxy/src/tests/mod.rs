@@ -1,5 +1,6 @@
 //! Whole requests through one worker, callers and upstreams in memory, under paused time.
 
+mod abroad;
 mod admitted;
 mod compiled;
 mod drain;

@@ -57,6 +57,8 @@ pub enum Step {
     Wait(u64),
     /// Writes.
     Send(String),
+    /// Writes what is no text.
+    Bytes(Vec<u8>),
     /// Waits until it is left.
     Hold,
 }
@@ -155,6 +157,7 @@ async fn serve(upstream: Arc<Upstream>, mut pipe: DuplexStream) {
                 _ = pipe.read(&mut byte) => true,
             },
             Step::Send(text) => pipe.write_all(text.as_bytes()).await.is_err(),
+            Step::Bytes(bytes) => pipe.write_all(bytes).await.is_err(),
             Step::Hold => pipe.read(&mut byte).await.is_ok(),
         };
         if left {

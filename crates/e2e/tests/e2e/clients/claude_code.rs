@@ -154,7 +154,7 @@ async fn tokens_are_estimated_and_marked_where_no_account_counts_them() -> Resul
     let answer = stage.ask(&COUNT_TOKENS, "bedrock_converse-text", false).await?;
     ensure!(answer.status() == 200, "{}", answer.text());
     ensure!(answer.json()["input_tokens"].as_u64().is_some_and(|tokens| tokens > 0), "{}", answer.text());
-    ensure!(answer.header("x-yumen-usage") == Some("estimated"), "{:?}", answer.head.headers);
+    ensure!(answer.header("x-yumen-estimated") == Some("true"), "{:?}", answer.head.headers);
     ensure!(upstreams.iter().all(|upstream| upstream.count() == 0), "a provider was called");
     Ok(())
 }

@@ -1,0 +1,178 @@
+//! Callers whose accounts speak another dialect: counts that nobody gives, and signs of life.
+
+use std::sync::Arc;
+
+use ledger::MemoryMeter;
+use llm::aws_stream::write_frame;
+use model::resource::key::Limit;
+use model::resource::{Account, KeyTerms, RateLimit};
+use model::{Code, NanoUsd, UsageSource};
+
+use super::stage::{MODEL, Stage, Step, Upstream, answer, json, run};
+
+/// A stage whose accounts are of these providers.
+fn stage(upstreams: &[(&Arc<Upstream>, &str)], meter: &Arc<MemoryMeter>, rpm: Limit) -> Stage {
+    let doors: Vec<_> = upstreams.iter().map(|(upstream, _)| (*upstream, Some(1))).collect();
+    let meter = Arc::clone(meter);
+    Stage::with(KeyTerms::default(), &doors, meter, |configuration, _| {
+        for (account, (_, provider)) in configuration.accounts.iter_mut().zip(upstreams) {
+            *account = Arc::new(Account { provider: (*provider).into(), ..Account::clone(account) });
+        }
+        let key = Arc::make_mut(&mut configuration.keys[0]);
+        key.rate_limit = RateLimit { rpm, ..RateLimit::default() };
+    })
+}
+
+/// Every way to ask for a count: the path, the body, the members of the answer besides the count, its name.
+fn counts() -> [(&'static str, String, &'static str); 3] {
+    let gemini = r#"{"contents":[{"role":"user","parts":[{"text":"how many tokens is this?"}]}]}"#;
+    let ask = r#"[{"role":"user","content":"how many tokens is this?"}]"#;
+    [
+        (
+            "/v1/messages/count_tokens",
+            format!(r#"{{"model":"{MODEL}","messages":{ask}}}"#),
+            r#"{"input_tokens":N}"#,
+        ),
+        (
+            "/v1/responses/input_tokens",
+            format!(r#"{{"model":"{MODEL}","input":{ask}}}"#),
+            r#"{"object":"response.input_tokens","input_tokens":N}"#,
+        ),
+        ("/v1beta/models/m:countTokens", gemini.to_owned(), r#"{"totalTokens":N}"#),
+    ]
+}
+
+/// Asks for a count and checks that it is an estimate that cost nothing.
+async fn check_estimated(stage: &mut Stage, meter: &MemoryMeter, count: &(&str, String, &str)) {
+    let (path, body, shape) = count;
+    let mut caller = stage.post(path, "", body).await;
+    caller.end().await;
+    let text = caller.text();
+    assert!(text.starts_with("HTTP/1.1 200 OK"), "{path}: {text}");
+    assert!(text.contains("x-yumen-estimated: true"), "{path}: {text}");
+    assert!(text.contains("content-type: application/json"), "{path}: {text}");
+    let estimate = (body.len() / 4).to_string();
+    assert_eq!(caller.body(), shape.replace('N', &estimate), "{path}");
+    let record = stage.record().await;
+    assert_eq!((record.status, record.code, record.cost), (200, None, Some(NanoUsd::ZERO)), "{path}");
+    assert_eq!((record.usage.source, record.usage.total()), (UsageSource::Estimated, 0), "{path}");
+    assert_eq!(meter.counts(), MemoryMeter::default().counts(), "{path}: the ledger knows of it");
+}
+
+#[test]
+fn a_count_is_estimated_where_no_account_speaks_the_dialect() {
+    run(async {
+        for count in counts() {
+            let upstream = Upstream::always(vec![Step::Hold]);
+            let meter = Arc::new(MemoryMeter::default());
+            let mut stage = stage(&[(&upstream, "openai-compatible")], &meter, Limit::Unlimited);
+            check_estimated(&mut stage, &meter, &count).await;
+            // Also while the account's only place is taken.
+            let body = format!(r#"{{"model":"{MODEL}","messages":[{{"role":"user","content":"hi"}}]}}"#);
+            let _running = stage.post("/v1/chat/completions", "", &body).await;
+            super::stage::pass(10).await;
+            assert_eq!(upstream.requests(), 1);
+            let mut caller = stage.post(count.0, "", &count.1).await;
+            assert_eq!(caller.until("x-yumen-estimated").await, 0);
+            assert_eq!(upstream.requests(), 1);
+        }
+    });
+}
+
+#[test]
+fn a_count_is_estimated_where_the_account_cannot_count_and_nothing_is_held_against_it() {
+    run(async {
+        for (count, provider) in counts().iter().zip(["anthropic-compatible", "openai", "gemini"]) {
+            for status in [404, 405, 501] {
+                let refusal = json(status, r#"{"error":{"message":"Not Found"}}"#);
+                let upstream = Upstream::always(vec![refusal]);
+                let meter = Arc::new(MemoryMeter::default());
+                let mut stage = stage(&[(&upstream, provider)], &meter, Limit::Unlimited);
+                for asked in 1..=2 {
+                    check_estimated(&mut stage, &meter, count).await;
+                    assert_eq!(upstream.requests(), asked, "{status}: it was blocked");
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn an_account_that_counts_is_asked_before_anything_is_estimated() {
+    run(async {
+        let [count, ..] = counts();
+        let cannot = Upstream::always(vec![json(404, r#"{"error":{"message":"Not Found"}}"#)]);
+        let counts = Upstream::always(vec![json(200, r#"{"input_tokens":3}"#)]);
+        let foreign = Upstream::always(vec![answer()]);
+        let meter = Arc::new(MemoryMeter::default());
+        let accounts = [
+            (&foreign, "openai-compatible"),
+            (&cannot, "anthropic-compatible"),
+            (&counts, "anthropic-compatible"),
+        ];
+        let mut stage = stage(&accounts, &meter, Limit::Unlimited);
+        let mut caller = stage.post(count.0, "", &count.1).await;
+        caller.end().await;
+        assert_eq!(caller.body(), r#"{"input_tokens":3}"#);
+        assert!(!caller.text().contains("x-yumen-estimated"), "{}", caller.text());
+        assert_eq!(stage.record().await.usage.source, UsageSource::None);
+        assert_eq!((foreign.requests(), cannot.requests(), counts.requests()), (0, 1, 1));
+    });
+}
+
+#[test]
+fn an_estimate_counts_to_the_requests_of_a_minute() {
+    run(async {
+        let [count, ..] = counts();
+        let upstream = Upstream::always(vec![answer()]);
+        let meter = Arc::new(MemoryMeter::default());
+        let mut stage = stage(&[(&upstream, "openai-compatible")], &meter, Limit::AtMost(1));
+        check_estimated(&mut stage, &meter, &count).await;
+        let mut caller = stage.post(count.0, "", &count.1).await;
+        caller.end().await;
+        assert!(caller.text().starts_with("HTTP/1.1 429"), "{}", caller.text());
+        assert_eq!(stage.record().await.code, Some(Code::RateLimitRpm));
+    });
+}
+
+fn frame(kind: &str, payload: &str) -> Step {
+    let mut bytes = Vec::new();
+    write_frame(kind, payload, &mut bytes);
+    Step::Bytes(bytes)
+}
+
+#[test]
+fn the_gaps_of_a_binary_stream_have_pings_for_callers_of_messages_and_comments_for_others() {
+    run(async {
+        for (path, pings) in [("/v1/messages", 2), ("/v1/chat/completions", 0)] {
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/vnd.amazon.eventstream\r\n\
+                        connection: close\r\n\r\n";
+            let delta = r#"{"contentBlockIndex":0,"delta":{"text":"hello"}}"#;
+            let upstream = Upstream::always(vec![
+                Step::Wait(15_000),
+                Step::Send(head.into()),
+                frame("messageStart", r#"{"role":"assistant"}"#),
+                frame("contentBlockDelta", delta),
+                Step::Wait(25_000),
+                frame("contentBlockStop", r#"{"contentBlockIndex":0}"#),
+                frame("messageStop", r#"{"stopReason":"end_turn"}"#),
+                frame("metadata", r#"{"usage":{"inputTokens":3,"outputTokens":2,"totalTokens":5}}"#),
+            ]);
+            let meter = Arc::new(MemoryMeter::default());
+            let mut stage = stage(&[(&upstream, "bedrock")], &meter, Limit::Unlimited);
+            let body = format!(
+                r#"{{"model":"{MODEL}","max_tokens":9,"stream":true,"messages":[{{"role":"user","content":"hi"}}]}}"#
+            );
+            let mut caller = stage.post(path, "", &body).await;
+            caller.end().await;
+            let text = caller.text();
+            let (before, after) = text.split_once("hello").unwrap();
+            assert_eq!(after.matches("event: ping\ndata: {\"type\":\"ping\"}\n\n").count(), pings, "{text}");
+            assert_eq!(after.matches(": keep-alive\n\n").count(), 2 - pings, "{text}");
+            // Before its first event a stream has nothing but comments.
+            let (before, _) = before.split_once("data: ").unwrap();
+            assert_eq!(before.matches(": keep-alive\n\n").count(), 1, "{text}");
+            assert_eq!(stage.record().await.status, 200);
+        }
+    });
+}
