@@ -1,7 +1,7 @@
 //! `cargo xtask setup`: what the tests need beside cargo, installed once and left alone afterwards.
 //!
-//! Packages come from apt (only as root; otherwise the command is printed), the Python SDKs go into
-//! `.venv`, the Node.js SDKs into `tests/sdk/node/node_modules`. Nothing else is written.
+//! Packages come from apt (only as root; otherwise the command is printed), the Python SDKs and tools
+//! go into `.venv`, the Node.js SDKs into `tests/sdk/node/node_modules`. Nothing else is written.
 
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,8 @@ const PACKAGES: &[Package] = &[
     Package { name: "npm", present: || succeeds("npm --version") },
 ];
 
-const PYTHON_REQUIREMENTS: &str = "tests/sdk/python/requirements.txt";
+const PYTHON_REQUIREMENTS: [&str; 2] =
+    ["tests/sdk/python/requirements.txt", "tests/openapi/requirements.txt"];
 const NODE_FOLDER: &str = "tests/sdk/node";
 
 /// The command: installs what is missing and closes with a word.
@@ -38,8 +39,10 @@ pub fn run_command() -> Result<()> {
 /// Installs what is missing; quick and silent when everything is there.
 pub fn install() -> Result<()> {
     install_packages()?;
-    if root().join(PYTHON_REQUIREMENTS).exists() {
-        install_python(PYTHON_REQUIREMENTS, &[])?;
+    for requirements in PYTHON_REQUIREMENTS {
+        if root().join(requirements).exists() {
+            install_python(requirements, &[])?;
+        }
     }
     if root().join(NODE_FOLDER).join("package.json").exists() {
         install_node()?;

@@ -70,7 +70,7 @@ impl JsonSchema for Quota {
         };
         let digits = json_schema!({"type": "string", "pattern": "^[0-9]{1,18}$"});
         let dollars = json_schema!({"type": "string", "pattern": r"^[0-9]{1,9}(\.[0-9]{1,9})?$"});
-        let whole = json_schema!({"type": "integer", "minimum": 0, "maximum": 9_000_000_000_u64});
+        let whole = json_schema!({"type": "integer", "minimum": 0, "maximum": 9_223_372_036_u64});
         json_schema!({
             "anyOf": [of(&["requests", "tokens"], &[count, digits]), of(&["cost"], &[dollars, whole])],
         })

@@ -11,10 +11,13 @@ use model::{Code, ResourceId};
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::context::Context;
+use super::plain;
 use crate::answer::Refusal;
 
 /// The largest body of an administration request, in bytes.
 pub const LARGEST_BODY: usize = 1024 * 1024;
+/// The longest name in a path, in characters.
+pub const LONGEST_NAME: usize = 200;
 
 /// A JSON body.
 pub struct JsonBody<T>(pub T);
@@ -79,7 +82,7 @@ async fn read<T: DeserializeOwned>(request: Request) -> Result<T, Refusal> {
     if bytes.is_empty() {
         return Err(Refusal::because(Code::InvalidRequest, "The body is empty; send a JSON object."));
     }
-    let body = serde_json::from_slice(&bytes).map_err(|error| refuse_json(&error))?;
+    let body = plain::from_slice(&bytes).map_err(|error| refuse_json(&error))?;
     // The audit says which fields were given. Their names are known ones, or the body was refused.
     if let (Some(context), Ok(fields)) = (context, serde_json::from_slice::<Fields>(&bytes)) {
         context.note.fields(fields.into_keys().collect());
@@ -147,7 +150,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     }
 }
 
-/// The name in the path: a model (which may contain slashes), a circuit.
+/// The name in the path: a model (which may contain slashes), a circuit. What is too long to be one is not there.
 pub struct Name(pub String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Name {
@@ -155,7 +158,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let name = Path::<String>::from_request_parts(parts, state).await;
-        name.map(|Path(name)| Self(name)).map_err(|_| Refusal::new(Code::NotFound))
+        let fits = |name: &str| (1..=LONGEST_NAME).contains(&name.chars().count());
+        let name = name.ok().map(|Path(name)| name).filter(|name| fits(name));
+        name.map(Self).ok_or_else(|| Refusal::new(Code::NotFound))
     }
 }
 

@@ -8,13 +8,16 @@ use http::{HeaderMap, StatusCode};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
-use super::body::{Id, JsonBody, Name, OptionalJson, QueryString};
+use super::body::{Id, JsonBody, LONGEST_NAME, Name, OptionalJson, QueryString};
 use super::context::Context;
 use super::parties::Kind;
 use crate::answer::{Answer, Created, Done, Json};
 
 /// Writes the schema of one type.
 pub type Writer = fn(&mut SchemaGenerator) -> Schema;
+
+/// What the id of a resource looks like.
+pub const ID_PATTERN: &str = "^[a-z2-7]{26}$";
 
 /// What a handler takes and gives.
 #[derive(Clone, Default)]
@@ -53,14 +56,14 @@ impl Part for Kind {
 
 impl Part for Id {
     fn describe(operation: &mut Operation) {
-        let id = json!({"type": "string", "pattern": "^[a-z2-7]{26}$", "minLength": 26, "maxLength": 26});
+        let id = json!({"type": "string", "pattern": ID_PATTERN, "minLength": 26, "maxLength": 26});
         operation.in_path = Some(id);
     }
 }
 
 impl Part for Name {
     fn describe(operation: &mut Operation) {
-        operation.in_path = Some(json!({"type": "string", "minLength": 1, "maxLength": 200}));
+        operation.in_path = Some(json!({"type": "string", "minLength": 1, "maxLength": LONGEST_NAME}));
     }
 }
 

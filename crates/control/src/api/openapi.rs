@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::context::Context;
 use super::describe::Writer;
+use super::fields;
 use super::permission::Permission;
 use super::route::Route;
 use crate::answer::{Json, ok};
@@ -37,6 +38,7 @@ pub fn document(routes: &[Route]) -> Value {
         paths.entry(path).or_default().insert(route.method.as_str().to_ascii_lowercase(), operation);
     }
     writing.schemas.insert("Error".to_owned(), error());
+    writing.schemas.insert("CallerError".to_owned(), caller_error());
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -54,10 +56,10 @@ pub fn document(routes: &[Route]) -> Value {
                 },
                 "key": {"type": "http", "scheme": "bearer", "description": "An API key."},
             },
-            "responses": {"Error": {
-                "description": "The refusal, in the native envelope.",
-                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
-            }},
+            "responses": {
+                "Error": refusal("The refusal, in the native envelope.", "Error"),
+                "CallerError": refusal("The refusal, as callers of models get it.", "CallerError"),
+            },
         },
     })
 }
@@ -74,6 +76,26 @@ fn error() -> Value {
         },
         "required": ["code", "message", "source", "trace_id"],
     })
+}
+
+/// What refuses the key of a caller answers in the envelope of `OpenAI`, whatever the path.
+fn caller_error() -> Value {
+    let text = json!({"type": "string"});
+    let inner = json!({
+        "type": "object",
+        "properties": {
+            "message": text, "type": text,
+            "param": {"type": ["string", "null"]}, "code": {"type": ["string", "null"]},
+        },
+        "required": ["message", "type"],
+    });
+    let envelope = json!({"type": "object", "properties": {"error": inner}, "required": ["error"]});
+    json!({"anyOf": [{"$ref": "#/components/schemas/Error"}, envelope]})
+}
+
+fn refusal(description: &str, schema: &str) -> Value {
+    let schema = json!({"$ref": format!("#/components/schemas/{schema}")});
+    json!({"description": description, "content": {"application/json": {"schema": schema}}})
 }
 
 /// The document under way.
@@ -124,7 +146,8 @@ impl Writing {
         }
         responses.insert(status.to_string(), answer);
         for status in refusals(route) {
-            let refusal = json!({"$ref": "#/components/responses/Error"});
+            let by = if route.permission == Permission::CallerKey { "CallerError" } else { "Error" };
+            let refusal = json!({"$ref": format!("#/components/responses/{by}")});
             responses.entry(status.to_string()).or_insert(refusal);
         }
         Value::Object(responses)
@@ -132,7 +155,10 @@ impl Writing {
 
     /// Writes a type, unless it is there already, and refers to it.
     fn refer(&mut self, writer: Writer, contract: Contract, name: &str) -> Value {
-        let schema = schema(writer, contract);
+        let mut schema = schema(writer, contract.clone());
+        if contract == Contract::Deserialize {
+            fields::complete_body(&mut schema);
+        }
         let text = schema.to_string();
         let name = self.named.entry(text).or_insert_with(|| name.to_owned()).clone();
         let reference = json!({"$ref": format!("#/components/schemas/{name}")});
@@ -190,6 +216,7 @@ fn parameters(route: &Route) -> Vec<Value> {
         for (name, schema) in object["properties"].as_object().into_iter().flatten() {
             let mut schema = schema.clone();
             without_null(&mut schema);
+            fields::complete_parameter(name, &mut schema);
             let needed = required.iter().any(|field| field == name);
             parameters.push(json!({"name": name, "in": "query", "required": needed, "schema": schema}));
         }
@@ -236,7 +263,7 @@ fn refusals(route: &Route) -> Vec<u16> {
     if !route.permission.roles().is_empty() {
         statuses.push(403);
     }
-    if route.path.contains('{') {
+    if route.path.contains('{') || route.name == "price.explain" {
         statuses.push(404);
     }
     if !route.method.is_safe() {

@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod answers;
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod authentication;
 #[cfg(test)]
 mod cancel;
@@ -37,6 +39,10 @@ mod limits;
 mod manual_paths;
 #[cfg(test)]
 mod memory;
+#[cfg(test)]
+mod openapi;
+#[cfg(test)]
+mod prices;
 #[cfg(test)]
 mod records;
 #[cfg(test)]

@@ -11,10 +11,8 @@ use crate::api::context::Context;
 /// # Errors
 /// `NOT_FOUND` when the model has none.
 pub async fn handler(context: Context, Name(model): Name) -> Answer<Done> {
-    let before = context.store().find_price(&context.scope, &model).await?;
-    context.if_match.check(before.map_or(0, |price| price.updated_at))?;
-    if !context.store().delete_price(&context.scope, &model).await? {
-        return Err(Refusal::because(Code::NotFound, "The model has no override."));
-    }
-    Ok(done())
+    let none = || Refusal::because(Code::NotFound, "The model has no override.");
+    let before = context.store().find_price(&context.scope, &model).await?.ok_or_else(none)?;
+    context.if_match.check(before.updated_at)?;
+    if context.store().delete_price(&context.scope, &model).await? { Ok(done()) } else { Err(none()) }
 }

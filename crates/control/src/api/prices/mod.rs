@@ -6,6 +6,9 @@ pub mod list;
 pub mod set;
 pub mod show;
 
+#[cfg(test)]
+mod tests;
+
 use ledger::PriceEntry;
 use model::NanoUsd;
 use model::clock::rfc3339;

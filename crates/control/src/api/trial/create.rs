@@ -22,9 +22,12 @@ const LONGEST_S: u64 = 100 * 366 * 24 * 3_600;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
+    #[schemars(range(min = 1))]
     quota: i64,
     #[serde(default)]
     unit: TrialUnit,
+    /// In seconds, up to 100 years.
+    #[schemars(range(min = 1, max = LONGEST_S))]
     expires_in: Option<u64>,
     label: Option<String>,
 }
