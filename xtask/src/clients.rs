@@ -1,5 +1,5 @@
 //! `cargo xtask test --clients`: installs real client programs, lets each work against a gateway, and writes
-//! docs/clients.md from what they did.
+//! docs/clients.md from what they did. `--binary <path>` names a gateway that is built already.
 
 use std::fmt::Write as _;
 use std::process::Stdio;
@@ -11,6 +11,8 @@ use crate::setup;
 
 /// Where the programs are installed: 700 MB that `cargo clean` removes.
 const FOLDER: &str = "target/clients";
+/// The gateway that is built where none is named.
+const BINARY: &str = "target/quick/yumen";
 /// What to install.
 const SOURCES: [&str; 2] = ["package.json", "requirements.txt"];
 /// What is written.
@@ -18,14 +20,17 @@ const PAGE: &str = "docs/clients.md";
 /// What lines of the table begin with in the output of the tests.
 const MARK: &str = "CLIENT ";
 
-/// Installs the clients, runs their tests and writes the page.
-pub fn run_command() -> Result<()> {
+/// Installs the clients, runs their tests against `binary`, or one built for it, and writes the page.
+pub fn run_command(binary: Option<&str>) -> Result<()> {
     setup::install()?;
     install()?;
-    run(&mut command("cargo build -p yumen --profile quick"))?;
+    if binary.is_none() {
+        run(&mut command("cargo build -p yumen --profile quick"))?;
+    }
+    let binary = root().join(binary.unwrap_or(BINARY));
     let mut cargo = command("cargo test -p e2e clients:: -- --nocapture --test-threads=1");
     let folder = root().join(FOLDER);
-    cargo.env("YUMEN_CLIENTS", folder).env("YUMEN_BIN", root().join("target/quick/yumen"));
+    cargo.env("YUMEN_CLIENTS", folder).env("YUMEN_BIN", binary);
     let output = cargo.stderr(Stdio::inherit()).output().context("cannot start cargo")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     println!("{text}");

@@ -24,7 +24,7 @@ Usage: cargo xtask <command>
 
   setup                              install what the tests need
   test [--nightly] [filter...]       build the binary, run the tests
-  test --clients                     install real client programs, run them, write docs/clients.md
+  test --clients [--binary PATH]     install real client programs, run them, write docs/clients.md
   trust-report                       write docs/trust-report.md from what the tests last proved
   tidy                               check layers, sizes and names
   codegen [--check]                  write the generated reference pages, or fail when they are stale
@@ -38,7 +38,14 @@ fn main() -> ExitCode {
     let rest = arguments.get(1..).unwrap_or_default();
     let outcome = match arguments.first().map(String::as_str) {
         Some("setup") => setup::run_command(),
-        Some("test") if rest == ["--clients"] => clients::run_command(),
+        Some("test") if rest.first().is_some_and(|first| first == "--clients") => match &rest[1..] {
+            [] => clients::run_command(None),
+            [option, path] if option == "--binary" => clients::run_command(Some(path)),
+            _ => {
+                eprint!("{USAGE}");
+                return ExitCode::from(2);
+            }
+        },
         Some("test") => test::run_command(rest),
         Some("trust-report") => trust::run_command(),
         Some("tidy") => tidy::run(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use testkit::admin::UPSTREAM_CREDENTIAL;
-use testkit::environment::{python, repository};
+use testkit::environment::{node_scripts, python, repository};
 use testkit::gateway::Options;
 use testkit::scripted::{CASES, Provider};
 use testkit::upstream::Upstream;
@@ -31,15 +31,47 @@ pub(super) async fn stage() -> Result<(Stage, Vec<Upstream>)> {
     Ok((stage, upstreams))
 }
 
+/// The languages whose SDKs judge.
+#[derive(Clone, Copy, Debug)]
+enum Language {
+    Python,
+    Node,
+}
+
+impl Language {
+    /// The interpreter with its script.
+    fn command(self) -> Result<Command> {
+        let (interpreter, script) = match self {
+            Self::Python => (python()?, repository().join("tests/sdk/python/matrix.py")),
+            Self::Node => ("node".into(), node_scripts()?.join("matrix.mjs")),
+        };
+        let mut command = Command::new(interpreter);
+        command.arg(script);
+        Ok(command)
+    }
+
+    /// The package that speaks a dialect.
+    fn package(self, client: &str) -> String {
+        let name = match (self, client) {
+            (Self::Python, "anthropic_messages") => "anthropic",
+            (Self::Python, "gemini") => "google-genai",
+            (Self::Node, "anthropic_messages") => "@anthropic-ai/sdk",
+            (Self::Node, "gemini") => "@google/genai",
+            _ => "openai",
+        };
+        format!("{name} ({self:?})")
+    }
+}
+
 /// Lets one SDK play all cases at all providers; returns what it printed.
-async fn play(stage: &Stage, clients: &[&str]) -> Result<Vec<Value>> {
+async fn play(stage: &Stage, language: Language, clients: &[&str]) -> Result<Vec<Value>> {
     let providers = Provider::ALL.map(Provider::name);
     let plan = json!({
         "url": stage.gateway.url(), "key": stage.key,
         "clients": clients, "providers": providers, "cases": CASES,
     });
-    let mut command = Command::new(python()?);
-    command.arg(repository().join("tests/sdk/python/matrix.py")).arg(plan.to_string()).kill_on_drop(true);
+    let mut command = language.command()?;
+    command.arg(plan.to_string()).kill_on_drop(true);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     for name in [
         "OPENAI_API_KEY",
@@ -58,9 +90,9 @@ async fn play(stage: &Stage, clients: &[&str]) -> Result<Vec<Value>> {
     lines.lines().map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
 }
 
-async fn check(clients: &[&str]) -> Result<()> {
+async fn check(language: Language, clients: &[&str]) -> Result<()> {
     let (stage, _upstreams) = stage().await?;
-    let lines = play(&stage, clients).await?;
+    let lines = play(&stage, language, clients).await?;
     let expected = clients.len() * Provider::ALL.len() * CASES.len() * 2;
     ensure!(lines.len() == expected, "{} of {expected}", lines.len());
     let failed: Vec<String> = lines
@@ -84,32 +116,38 @@ async fn check(clients: &[&str]) -> Result<()> {
         let version = version.and_then(Value::as_str).unwrap_or("unknown");
         for provider in Provider::ALL {
             let cases = CASES.len() * 2;
-            row(sdk(client), version, (client, provider), &format!("{cases} of {cases} cases"));
+            row(&language.package(client), version, (client, provider), &format!("{cases} of {cases} cases"));
         }
     }
     Ok(())
 }
 
-/// The package that speaks a dialect.
-fn sdk(client: &str) -> &'static str {
-    match client {
-        "anthropic_messages" => "anthropic (Python)",
-        "gemini" => "google-genai (Python)",
-        _ => "openai (Python)",
-    }
+#[tokio::test]
+async fn the_openai_python_sdk_reads_every_provider_as_chat_and_as_responses() -> Result<()> {
+    check(Language::Python, &["openai_chat", "openai_responses"]).await
 }
 
 #[tokio::test]
-async fn the_openai_sdk_reads_every_provider_as_chat_and_as_responses() -> Result<()> {
-    check(&["openai_chat", "openai_responses"]).await
+async fn the_anthropic_python_sdk_reads_every_provider() -> Result<()> {
+    check(Language::Python, &["anthropic_messages"]).await
 }
 
 #[tokio::test]
-async fn the_anthropic_sdk_reads_every_provider() -> Result<()> {
-    check(&["anthropic_messages"]).await
+async fn the_google_python_sdk_reads_every_provider() -> Result<()> {
+    check(Language::Python, &["gemini"]).await
 }
 
 #[tokio::test]
-async fn the_google_sdk_reads_every_provider() -> Result<()> {
-    check(&["gemini"]).await
+async fn the_openai_node_sdk_reads_every_provider_as_chat_and_as_responses() -> Result<()> {
+    check(Language::Node, &["openai_chat", "openai_responses"]).await
+}
+
+#[tokio::test]
+async fn the_anthropic_node_sdk_reads_every_provider() -> Result<()> {
+    check(Language::Node, &["anthropic_messages"]).await
+}
+
+#[tokio::test]
+async fn the_google_node_sdk_reads_every_provider() -> Result<()> {
+    check(Language::Node, &["gemini"]).await
 }
