@@ -30,7 +30,10 @@ impl Shape {
         let in_query =
             |name: &str| query.unwrap_or("").split('&').any(|pair| pair.split('=').next() == Some(name));
         let originator = headers.get("originator").and_then(|value| value.to_str().ok()).unwrap_or("");
-        if path.starts_with("/anthropic/") || headers.contains_key("anthropic-version") {
+        if path.starts_with("/cursor/") {
+            // Whatever else it says: it reads Chat's shapes only.
+            Self::OpenAi
+        } else if path.starts_with("/anthropic/") || headers.contains_key("anthropic-version") {
             Self::Anthropic
         } else if path.starts_with("/v1beta/") {
             Self::Gemini
@@ -208,6 +211,7 @@ mod tests {
             ("/v1/models", Some("client_version=0.169.0"), &[], Shape::Codex),
             ("/v1/models", None, &[("originator", "codex_cli_rs")], Shape::Codex),
             ("/codex/v1/models", None, &[], Shape::Codex),
+            ("/cursor/v1/models", Some("key=k"), &anthropic, Shape::OpenAi),
         ] {
             assert_eq!(Shape::asked(path, query, &headers(pairs)), shape, "{path} {query:?}");
         }

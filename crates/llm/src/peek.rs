@@ -13,6 +13,7 @@ use serde::de::IgnoredAny;
 
 use crate::json::{self, Fault};
 use crate::members;
+use crate::neutral::Dialect;
 use crate::surface::{Family, Surface};
 
 /// What a request asks for, as far as the gateway cares.
@@ -34,6 +35,8 @@ pub struct Call {
     pub choices: u32,
     /// What the provider has kept or is to keep, of requests that say something about it.
     pub kept: Option<Box<Kept>>,
+    /// The dialect that the body is written in, where that is not the endpoint's own.
+    pub written: Option<Dialect>,
     /// Where the parts lie that may be rewritten.
     pub spans: Spans,
 }
@@ -51,6 +54,7 @@ impl Call {
             max_output: None,
             choices: 1,
             kept: None,
+            written: None,
             spans: Spans {
                 first_member: 0,
                 empty: true,
@@ -298,6 +302,7 @@ impl<'a> Fields<'a> {
                 .or_else(|| self.max_tokens.and_then(count)),
             choices: self.n.and_then(count).map_or(1, |n| u32::try_from(n).unwrap_or(u32::MAX).max(1)),
             kept: self.kept()?,
+            written: None,
             spans,
         })
     }

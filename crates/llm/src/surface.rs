@@ -208,10 +208,11 @@ impl Surface {
     }
 
     /// The surface that `path` (without query) names: `/v1/…`, the same without version, for Anthropic's
-    /// endpoints also below `/anthropic`, for OpenAI's below `/codex`, for Gemini's below `/v1beta`.
+    /// endpoints also below `/anthropic`, for OpenAI's below `/codex` and `/cursor`, for Gemini's below
+    /// `/v1beta`.
     #[must_use]
     pub fn from_path(path: &str) -> Option<Self> {
-        for (root, family) in [("/anthropic", Family::Anthropic), ("/codex", Family::OpenAi)] {
+        for (root, family) in PREFIXES {
             if let Some(rest) = path.strip_prefix(root).filter(|rest| rest.starts_with('/')) {
                 let surface = Self::with_tail(rest.strip_prefix("/v1")?)?;
                 return (surface.family() == family).then_some(surface);
@@ -311,6 +312,10 @@ impl Surface {
     }
 }
 
+/// Prefixes that programs have for themselves, and the family whose endpoints are there.
+const PREFIXES: [(&str, Family); 3] =
+    [("/anthropic", Family::Anthropic), ("/codex", Family::OpenAi), ("/cursor", Family::OpenAi)];
+
 /// The methods of a stored response's paths; `None` when `tail` is none of them.
 fn stored_methods(tail: &str) -> Option<&'static str> {
     let (id, rest) = match tail.strip_prefix("/responses/")?.split_once('/') {
@@ -363,7 +368,7 @@ impl Envelope {
         if below("/v1/responses") || below("/responses") || below("/codex") {
             return Self::Responses;
         }
-        if below("/v1") || below("/models") {
+        if below("/v1") || below("/models") || below("/cursor") {
             return Self::OpenAi;
         }
         Self::Native
@@ -384,7 +389,7 @@ mod tests {
             };
             assert_eq!(Surface::from_path(&format!("/v1{tail}")), Some(surface));
             assert_eq!(Surface::from_path(&tail), Some(surface));
-            for (root, family) in [("/anthropic", Family::Anthropic), ("/codex", Family::OpenAi)] {
+            for (root, family) in PREFIXES {
                 let prefixed = Surface::from_path(&format!("{root}/v1{tail}"));
                 assert_eq!(prefixed.is_some(), surface.family() == family, "{root} {tail}");
             }
@@ -429,6 +434,8 @@ mod tests {
             "/v1beta/models/x",
             "/v1/models/x:predict",
             "/codexx/v1/responses",
+            "/cursor/chat/completions",
+            "/cursor/v1/messages",
             "/v1x/messages",
             "/api/v1/chat/completions",
         ] {
@@ -450,6 +457,8 @@ mod tests {
             ("/v1/models", &plain, Envelope::OpenAi),
             ("/v1/models/x", &versioned, Envelope::Anthropic),
             ("/v1/modelsx", &versioned, Envelope::OpenAi),
+            ("/cursor/v1/chat/completions", &versioned, Envelope::OpenAi),
+            ("/cursor/v1/messages", &versioned, Envelope::OpenAi),
             ("/v1/responses", &plain, Envelope::Responses),
             ("/v1/responses/x/y", &plain, Envelope::Responses),
             ("/v1/models/x:generateContent", &plain, Envelope::Gemini),

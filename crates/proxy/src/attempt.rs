@@ -47,6 +47,10 @@ pub(crate) async fn run(
     let offer = &model.offers[chosen.offer];
     open(exchange, offer, chosen);
     let written = match offer.uri(outbound.call.surface) {
+        // Written as if for another dialect, even where it is the caller's: the body is in one of its own.
+        Some(_) if outbound.call.written.is_some() => {
+            Box::pin(translate::write(exchange, offer, outbound)).await
+        }
         Some(_) if llm::codec::has_foreign_seal(outbound.call.surface, outbound.body) => {
             translate::write_own(exchange, offer, outbound)
         }

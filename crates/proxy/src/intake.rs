@@ -145,7 +145,10 @@ pub(crate) fn look(
         Channel::Internal => llm::extras(&body)?,
         _ => (Extras::default(), body),
     };
-    let call = llm::peek_at(surface, &head.uri, &body)?;
+    let call = match exchange.channel {
+        Channel::Open if llm::takes_mixed(head.uri.path()) => llm::peek_mixed(&body)?,
+        _ => llm::peek_at(surface, &head.uri, &body)?,
+    };
     exchange.called(&call, body.len());
     Ok(Received { call, body, extras })
 }

@@ -11,8 +11,14 @@ const CONTROL_PATHS: [&str; 3] = ["/health", "/health/ready", "/actuator/readine
 pub(crate) const QUOTA_CHECK: &str = "/v1/quota/check";
 
 /// Where the models of a key are listed, and each of them below it.
-const MODEL_LISTS: [&str; 5] =
-    ["/v1/models", "/models", "/v1beta/models", "/anthropic/v1/models", "/codex/v1/models"];
+const MODEL_LISTS: [&str; 6] = [
+    "/v1/models",
+    "/models",
+    "/v1beta/models",
+    "/anthropic/v1/models",
+    "/codex/v1/models",
+    "/cursor/v1/models",
+];
 
 /// Where a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,6 +152,11 @@ mod tests {
             ("POST", "/v1/models", Route::WrongMethod("GET")),
             ("GET", "/v1beta/models", Route::Models),
             ("GET", "/codex/v1/models", Route::Models),
+            ("GET", "/cursor/v1/models", Route::Models),
+            ("GET", "/cursor/v1/models/a", Route::Model("a".into())),
+            ("POST", "/cursor/v1/chat/completions", Route::Call(Surface::ChatCompletions)),
+            ("GET", "/cursor/v1/chat/completions", Route::WrongMethod("POST")),
+            ("POST", "/cursor/v1/messages", Route::Unknown),
             ("GET", "/v1beta/models/a", Route::Model("a".into())),
             ("POST", "/v1/models/a:generateContent", Route::Call(Surface::GenerateContent)),
             ("GET", "/v1/models/a:generateContent", Route::WrongMethod("POST")),

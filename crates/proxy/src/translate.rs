@@ -49,6 +49,14 @@ pub(crate) fn way(offer: &Offer, surface: Surface, stream: bool) -> Option<Way> 
     })
 }
 
+/// The way to an account of the caller's own dialect, for a body that is in another one.
+fn relayed(offer: &Offer, call: &Call) -> Option<Way> {
+    call.written?;
+    let own = call.surface.dialect()?;
+    offer.uri(call.surface)?;
+    Some(Way { caller: own, provider: own, surface: call.surface })
+}
+
 /// An attempt that is translated, until its answer begins.
 pub(crate) struct Translating {
     way: Way,
@@ -66,7 +74,8 @@ pub(crate) async fn write(
     outbound: &Outbound<'_>,
 ) -> Result<Box<upstream::Request>, Rejection> {
     let call = outbound.call;
-    let way = way(offer, call.surface, call.stream)
+    let way = relayed(offer, call)
+        .or_else(|| way(offer, call.surface, call.stream))
         .ok_or_else(|| misconfigured("no endpoint for this surface, nor one to translate for"))?;
     let mut request = read(way, call, outbound.body)?;
     let mut asked = Asked::of(&request);
@@ -121,10 +130,13 @@ fn target<'a>(exchange: &Exchange, offer: &'a Offer) -> Target<'a> {
 }
 
 fn read(way: Way, call: &Call, body: &Bytes) -> Result<Request, Rejection> {
-    let from = codec(way.caller).ok_or_else(|| misconfigured("the caller's dialect cannot be read"))?;
     let text = std::str::from_utf8(body).map_err(|error| {
         Rejection::because(Code::InvalidRequest, "The body is not UTF-8.").caused_by(error)
     })?;
+    if let Some(written) = call.written {
+        return llm::read_mixed(call, written, text);
+    }
+    let from = codec(way.caller).ok_or_else(|| misconfigured("the caller's dialect cannot be read"))?;
     from.decode_request(text, &Addressed { model: &call.model, stream: call.stream })
 }
 

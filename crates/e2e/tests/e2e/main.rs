@@ -24,6 +24,8 @@ mod configuration;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod cursor;
+#[cfg(test)]
 mod dialects;
 #[cfg(test)]
 mod dispatch;

@@ -14,7 +14,7 @@ pub mod ids;
 pub mod media;
 mod messages;
 pub mod names;
-mod read;
+pub(crate) mod read;
 mod refused;
 mod responses;
 pub mod restore;

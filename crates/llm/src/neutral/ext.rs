@@ -42,6 +42,11 @@ impl Ext {
         self.fields.push((name.into(), Raw::new(value)));
     }
 
+    /// Drops members that somebody else has read.
+    pub(crate) fn forget(&mut self, names: &[&str]) {
+        self.fields.retain(|(name, _)| !names.contains(&&**name));
+    }
+
     /// Whether there is nothing in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
