@@ -19,4 +19,7 @@ pub use api::context::{CallerKey, LocalOperator};
 pub use api::router;
 pub use health::Readiness;
 pub use session::{Holder, JwtAlgorithm, JwtKeys, KeySource, LoginThrottle, Passwords};
-pub use state::{AccountControl, Circuit, ControlState, Entropy, FreezeControl, Freezes, SetLogLevel};
+pub use state::{
+    AccountControl, AccountProbe, Circuit, ControlState, Entropy, FreezeControl, Freezes, Probed, Probing,
+    SetLogLevel,
+};

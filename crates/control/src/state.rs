@@ -1,10 +1,13 @@
 //! What the control plane works with, put together by `yumen`.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use ledger::Ledger;
 use model::clock::EpochMs;
-use model::{Clock, RequestId, ResourceId, Secret};
+use model::resource::Account;
+use model::{Clock, Rejection, RequestId, ResourceId, Secret};
 use store::Store;
 
 use crate::health::Readiness;
@@ -33,6 +36,32 @@ pub struct Circuit {
     pub id: String,
     /// `CLOSED`, `OPEN` or `HALF_OPEN`.
     pub state: &'static str,
+}
+
+/// The answer of a probe, to come.
+pub type Probing = Pin<Box<dyn Future<Output = Result<Probed, Rejection>> + Send>>;
+
+/// The control plane's way to the upstream of an account.
+pub trait AccountProbe: Send + Sync {
+    /// Calls it with the account's credential: what costs nothing, or one token of `model`.
+    fn probe(&self, account: Account, model: Option<String>) -> Probing;
+}
+
+/// How an account's upstream answered.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+pub struct Probed {
+    /// Whether the account works.
+    pub ok: bool,
+    /// The status of the upstream's answer, if one came.
+    pub status: Option<u16>,
+    /// Until the answer was there, or the failure.
+    pub latency_ms: u64,
+    /// What is wrong, as in refusals; nothing when it works.
+    pub code: Option<&'static str>,
+    /// How far the call came, where no answer came: `denied`, `resolve`, `connect`, `tls`, `write` or `head`.
+    pub phase: Option<&'static str>,
+    /// In words, without the credential.
+    pub message: String,
 }
 
 /// The control plane's hand on what bad signatures have frozen.
@@ -64,6 +93,8 @@ pub struct ControlState {
     pub set_log_level: SetLogLevel,
     /// The data plane's memory of its accounts.
     pub accounts: Arc<dyn AccountControl>,
+    /// The way to the upstreams of accounts.
+    pub probe: Arc<dyn AccountProbe>,
     /// What bad signatures have frozen.
     pub freezes: Arc<dyn FreezeControl>,
     /// What owners have left, and money put in or taken out.

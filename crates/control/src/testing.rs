@@ -12,7 +12,7 @@ use ledger::book::Book;
 use ledger::{Ledger, MemoryJournal};
 use model::clock::EpochMs;
 use model::record::{Attempt, RequestRecord};
-use model::resource::{Role, User};
+use model::resource::{Account, Role, User};
 use model::{Clock, ManualClock, NanoUsd, RequestId, ResourceId, Secret, Usage, UsageSource};
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -20,7 +20,9 @@ use store::{KeyRing, Scope, Store};
 use tower::ServiceExt;
 
 use crate::session::{Claims, JwtKeys, LoginThrottle, Passwords};
-use crate::state::{AccountControl, Circuit, ControlState, FreezeControl, Freezes};
+use crate::state::{
+    AccountControl, AccountProbe, Circuit, ControlState, FreezeControl, Freezes, Probed, Probing,
+};
 
 pub(crate) const NOW: EpochMs = 1_790_000_000_000; // 2026-09-21T14:13:20Z
 pub(crate) const ADMIN_TOKEN: &str = "an-admin-token-of-at-least-32-characters";
@@ -66,6 +68,17 @@ impl AccountControl for FakeAccounts {
     fn reset_circuit(&self, key: &str) -> bool {
         self.resets.lock().push(key.to_owned());
         key == "openai:gpt-4o"
+    }
+}
+
+/// Finds that every account works.
+pub(crate) struct FakeProbe;
+
+impl AccountProbe for FakeProbe {
+    fn probe(&self, _: Account, model: Option<String>) -> Probing {
+        let message = format!("asked {}", model.as_deref().unwrap_or("for nothing"));
+        let probed = Probed { ok: true, status: Some(200), latency_ms: 1, code: None, phase: None, message };
+        Box::pin(std::future::ready(Ok(probed)))
     }
 }
 
@@ -125,6 +138,7 @@ impl Fixture {
             entropy: |bytes| aws_lc_rs::rand::fill(bytes).unwrap(),
             set_log_level: Arc::new(level),
             accounts: accounts.clone(),
+            probe: Arc::new(FakeProbe),
             freezes: Arc::new(FakeFreezes::default()),
             ledger: Ledger::open(Book::new(), Arc::new(journal.clone()), NOW),
             jwt_keys: JwtKeys::load_or_create(&folder.path().join("keys"), NOW).unwrap(),

@@ -414,7 +414,7 @@ fn offered(upstream: &Upstream) -> Vec<ModelEntry> {
     upstream.account.models.clone()
 }
 
-fn compile_upstream(account: &Arc<Account>) -> Result<Upstream, String> {
+pub(crate) fn compile_upstream(account: &Arc<Account>) -> Result<Upstream, String> {
     let preset = provider::preset(&account.provider)
         .ok_or_else(|| format!("there is no provider preset `{}`", account.provider))?;
     let base_url = preset
@@ -438,7 +438,7 @@ fn compile_upstream(account: &Arc<Account>) -> Result<Upstream, String> {
     })
 }
 
-fn offer(upstream: &Arc<Upstream>, upstream_model: &str) -> Offer {
+pub(crate) fn offer(upstream: &Arc<Upstream>, upstream_model: &str) -> Offer {
     let account = &upstream.account;
     let provider = match account.base_url {
         Some(_) => format!("account-{}", account.id),

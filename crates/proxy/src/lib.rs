@@ -30,6 +30,7 @@ mod linger;
 pub mod listen;
 mod places;
 mod price;
+pub mod probe;
 mod program;
 mod relay;
 mod replay;

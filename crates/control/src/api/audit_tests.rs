@@ -98,6 +98,7 @@ fn changes_of_the_rest(account: &str, user: &str) -> Vec<Change> {
         post("/api/v1/admin/accounts", "", json!({"name": "again", "provider": "demo"})),
         (Method::PATCH, "/api/v1/admin/accounts/{id}", account.to_owned(), json!({"weight": 2})),
         post("/api/v1/admin/accounts/{id}/reset", account, json!({})),
+        post("/api/v1/admin/accounts/{id}/test", account, json!({"model": "gpt-4o"})),
         post("/api/v1/admin/accounts/{id}/disable", account, json!({})),
         post("/api/v1/admin/accounts/{id}/enable", account, json!({})),
         (Method::DELETE, "/api/v1/admin/accounts/{id}", account.to_owned(), json!({})),

@@ -87,6 +87,11 @@ const STEPS: &[(&str, &str)] = &[
     ("account disable main", "/enabled=false"),
     ("account enable main", "/enabled=true"),
     ("account reset main", ""),
+    (
+        "account update main --base-url http://127.0.0.1:9/v1 --allow-private --api-key-file credential",
+        "/allow_private=true",
+    ),
+    ("account test main", "/phase=connect"),
     ("model list", "/items/0/id=a"),
     ("model show a", "/id=a"),
     ("account delete main", ""),

@@ -46,6 +46,8 @@ mod openapi;
 #[cfg(test)]
 mod prices;
 #[cfg(test)]
+mod probe;
+#[cfg(test)]
 mod records;
 #[cfg(test)]
 mod relay;

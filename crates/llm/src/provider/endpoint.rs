@@ -35,6 +35,51 @@ pub fn endpoint(
     address.parse().map_err(|error| format!("the address `{address}` is not a URL: {error}"))
 }
 
+/// The address whose answer to a `GET` tells for nothing whether the account's credential is taken: the list of
+/// models, at `OpenRouter`, which shows that one to everybody, the key itself. `None` when the provider has
+/// neither.
+///
+/// # Errors
+/// In words, when `base_url` is not an absolute URL without query, fragment and user.
+pub fn credential_check(
+    preset: &Preset,
+    base_url: &str,
+    api_version: Option<&str>,
+) -> Result<Option<Uri>, String> {
+    check_base(base_url)?;
+    let base = base_url.trim_end_matches('/');
+    let address = match preset.families.first() {
+        None | Some(Family::Bedrock) => return Ok(None),
+        Some(Family::Gemini) => format!("{}/v1beta/models?pageSize=1", gemini_host(base)),
+        Some(Family::Anthropic) => format!("{}/v1/models?limit=1", base.strip_suffix("/v1").unwrap_or(base)),
+        Some(Family::OpenAi) if preset.id == "azure" => match azure_models(base, api_version) {
+            Some(address) => address,
+            None => return Ok(None),
+        },
+        Some(Family::OpenAi) if preset.id == "openrouter" => format!("{base}/key"),
+        Some(Family::OpenAi) => format!("{base}/models"),
+    };
+    let address =
+        address.parse().map_err(|error| format!("the address `{address}` is not a URL: {error}"))?;
+    Ok(Some(address))
+}
+
+/// Azure's list is of the resource, not of its deployments; Azure AI services have none.
+fn azure_models(base: &str, api_version: Option<&str>) -> Option<String> {
+    if base.ends_with("/models") {
+        return None;
+    }
+    let resource = base.strip_suffix("/openai/v1").or_else(|| base.strip_suffix("/openai")).unwrap_or(base);
+    let version = api_version.map(encoded).filter(|version| !version.is_empty());
+    Some(match version.as_deref() {
+        None | Some("v1") => format!("{resource}/openai/v1/models"),
+        Some(version @ ("preview" | "latest")) => {
+            format!("{resource}/openai/v1/models?api-version={version}")
+        }
+        Some(version) => format!("{resource}/openai/models?api-version={version}"),
+    })
+}
+
 fn check_base(base_url: &str) -> Result<(), String> {
     let refused = |why: &str| Err(format!("the base URL `{base_url}` {why}"));
     let Some((scheme, rest)) = base_url.split_once("://") else {
@@ -58,14 +103,18 @@ fn check_base(base_url: &str) -> Result<(), String> {
 
 /// Google's host, with or without a version; the model within the path.
 fn gemini(base: &str, action: &str, model: &str) -> String {
-    let base = base.strip_suffix("/openai").unwrap_or(base);
-    let host = base.strip_suffix("/v1beta").or_else(|| base.strip_suffix("/v1")).unwrap_or(base);
+    let host = gemini_host(base);
     let model = model.strip_prefix("models/").unwrap_or(model);
     let (collection, name) = match model.strip_prefix("tunedModels/") {
         Some(name) => ("tunedModels", name),
         None => ("models", model),
     };
     format!("{host}/v1beta/{collection}/{}{action}", encoded(name))
+}
+
+fn gemini_host(base: &str) -> &str {
+    let base = base.strip_suffix("/openai").unwrap_or(base);
+    base.strip_suffix("/v1beta").or_else(|| base.strip_suffix("/v1")).unwrap_or(base)
 }
 
 /// Azure (dialects reference §1.6): deployments below a dated version, or the path that needs none;
@@ -107,6 +156,40 @@ mod tests {
     fn check(id: &str, base: &str, surface: Surface, version: Option<&str>, expected: &str) {
         let uri = endpoint(preset(id).unwrap(), base, surface, "my dep/1", version).unwrap();
         assert_eq!(uri.to_string(), expected);
+    }
+
+    #[test]
+    fn a_credential_is_checked_where_that_costs_nothing() {
+        for (id, base, version, expected) in [
+            ("openai", "https://a.example/v1", None, Some("https://a.example/v1/models")),
+            ("openrouter", "https://a.example/api/v1", None, Some("https://a.example/api/v1/key")),
+            ("anthropic", "https://a.example/v1/", None, Some("https://a.example/v1/models?limit=1")),
+            (
+                "gemini",
+                "https://a.example/v1beta/openai",
+                None,
+                Some("https://a.example/v1beta/models?pageSize=1"),
+            ),
+            ("azure", "https://a.example", None, Some("https://a.example/openai/v1/models")),
+            (
+                "azure",
+                "https://a.example/openai",
+                Some("2024-10-21"),
+                Some("https://a.example/openai/models?api-version=2024-10-21"),
+            ),
+            (
+                "azure",
+                "https://a.example/openai/v1",
+                Some("preview"),
+                Some("https://a.example/openai/v1/models?api-version=preview"),
+            ),
+            ("azure", "https://a.example/models", None, None),
+            ("bedrock", "https://a.example", None, None),
+        ] {
+            let uri = credential_check(preset(id).unwrap(), base, version).unwrap();
+            assert_eq!(uri.map(|uri| uri.to_string()).as_deref(), expected, "{id} {base}");
+        }
+        assert!(credential_check(preset("openai").unwrap(), "a.example", None).is_err());
     }
 
     #[test]

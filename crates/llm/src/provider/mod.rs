@@ -10,7 +10,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
 
-pub use endpoint::endpoint;
+pub use endpoint::{credential_check, endpoint};
 
 use crate::neutral::Dialect;
 use crate::surface::{Family, Surface};

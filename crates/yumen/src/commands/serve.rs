@@ -126,7 +126,8 @@ async fn start(
     let first = subscriber.current();
     let (applied, applying) = watch::channel(first.revision);
     let parts = (&store, &ledger.ledger, &clock, &log);
-    let control = control_plane::build(settings, parts, passwords, (&memory, &metrics), applying)?;
+    let egress = data_plane::egress();
+    let control = control_plane::build(settings, parts, passwords, (&memory, &metrics, &egress), applying)?;
     let parts = data_plane::Parts {
         clock: Arc::clone(&clock),
         store: &store,
@@ -134,6 +135,7 @@ async fn start(
         ledger: ledger.ledger.clone(),
         records,
         metrics: Arc::clone(&metrics),
+        egress,
         control: Arc::new(control.clone()),
     };
     let shared = data_plane::shared(settings, parts, &first);

@@ -174,6 +174,8 @@ pub static NOUNS: &[Noun] = &[
         verb("enable", "Use an account again", "account enable main", Call("POST", "/{id}/enable"), &[NAMED]),
         verb("disable", "Stop using an account", "account disable main", Call("POST", "/{id}/disable"), &[NAMED]),
         verb("reset", "Forget an account's blocks and close its circuits", "account reset main", Call("POST", "/{id}/reset"), &[NAMED]),
+        verb("test", "Call an account's upstream and tell what came of it", "account test main", Call("POST", "/{id}/test"), &[
+            NAMED, arg("model", "ask this model for one token, which costs money; without it, what costs nothing", Text, Body("model"))]),
         verb("delete", "Remove an account", "account delete main", Call("DELETE", "/{id}"), &[NAMED]),
     ] },
     Noun { name: "provider", about: "Presets of model providers", path: "providers", columns: &["id", "name", "base_url"], verbs: &[

@@ -10,6 +10,7 @@ use control::{
     AccountControl, CallerKey, Circuit, ControlState, FreezeControl, Freezes, Holder, LoginThrottle,
     Passwords, Readiness,
 };
+use egress::Egress;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -30,6 +31,7 @@ use tower::ServiceExt;
 use crate::config::Settings;
 use crate::entropy;
 use crate::problem::Problem;
+use crate::wiring::account_probe::Probe;
 use crate::wiring::data_plane::Memory;
 use crate::wiring::keys;
 
@@ -64,7 +66,7 @@ pub fn build(
     settings: &Settings,
     (store, ledger, clock, log): (&Arc<Store>, &Ledger, &Arc<dyn Clock>, &LevelHandle),
     passwords: Passwords,
-    (memory, metrics): (&Memory, &Arc<Metrics>),
+    (memory, metrics, egress): (&Memory, &Arc<Metrics>, &Arc<Egress>),
     applied: watch::Receiver<u64>,
 ) -> Result<Bridge, Problem> {
     let readiness = Arc::new(Readiness::default());
@@ -75,6 +77,7 @@ pub fn build(
         entropy: entropy::fill,
         set_log_level: Arc::new(move |name| level.set(name).map_err(|error| error.to_string())),
         accounts: Arc::new(Accounts { memory: memory.clone(), clock: Arc::clone(clock) }),
+        probe: Arc::new(Probe::new(Arc::clone(egress))),
         freezes: Arc::new(SignatureFreezes(Arc::clone(&memory.signatures))),
         ledger: ledger.clone(),
         jwt_keys: keys::jwt_keys(settings, &**clock)?,

@@ -64,15 +64,21 @@ pub struct Parts<'a> {
     pub records: RecordSender,
     /// Gauges that workers move.
     pub metrics: Arc<Metrics>,
+    /// The way out.
+    pub egress: Arc<Egress>,
     /// Serves the other paths.
     pub control: Arc<dyn ControlPlane>,
+}
+
+/// The way out, of both planes.
+pub fn egress() -> Arc<Egress> {
+    let demo = Arc::new(Demo::on(tokio::runtime::Handle::current()));
+    Arc::new(Egress::new(Arc::new(egress::SystemResolver)).with_in_process(demo::NAME, demo))
 }
 
 /// What all workers share.
 pub fn shared(settings: &Settings, parts: Parts<'_>, first: &Configuration) -> Arc<Shared> {
     let settings = plane_settings(settings);
-    let egress = Egress::new(Arc::new(egress::SystemResolver))
-        .with_in_process(demo::NAME, Arc::new(Demo::on(tokio::runtime::Handle::current())));
     let clock = Arc::clone(&parts.clock);
     let answers = StoredAnswers::new(Arc::clone(parts.store), clock, tokio::runtime::Handle::current());
     let catalog = Catalog::compile(first, &settings.default_limits, None);
@@ -84,7 +90,7 @@ pub fn shared(settings: &Settings, parts: Parts<'_>, first: &Configuration) -> A
         clock: parts.clock,
         pepper: Pepper::new(parts.store.key_ring().pepper()),
         signatures: parts.memory.signatures,
-        egress: Arc::new(egress),
+        egress: parts.egress,
         circuits: parts.memory.circuits,
         blocks: parts.memory.blocks,
         limits: Arc::new(Limits::new()),

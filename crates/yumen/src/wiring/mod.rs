@@ -1,5 +1,6 @@
 //! The parts of `serve`, each put together in one place. No logic of the planes is here.
 
+pub mod account_probe;
 pub mod answers;
 pub mod control_plane;
 pub mod data_plane;

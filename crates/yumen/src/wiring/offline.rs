@@ -20,7 +20,7 @@ use crate::problem::Problem;
 use crate::startup;
 use crate::system_clock::SystemClock;
 use crate::wiring::control_plane::{self, Bridge};
-use crate::wiring::data_plane::Memory;
+use crate::wiring::data_plane::{self, Memory};
 use crate::wiring::{keys, ledger, local_socket, signatures};
 
 /// The opened data directory; it must be closed.
@@ -55,8 +55,14 @@ impl Offline {
         // Nobody has to be waited for: every change is in force where nothing runs.
         let (_, applied) = watch::channel(u64::MAX);
         let parts = (&store, &opened.ledger, &clock, &log);
-        let bridge =
-            control_plane::build(settings, parts, control::Passwords::new(), (&memory, &metrics), applied)?;
+        let egress = data_plane::egress();
+        let bridge = control_plane::build(
+            settings,
+            parts,
+            control::Passwords::new(),
+            (&memory, &metrics, &egress),
+            applied,
+        )?;
         let ledger = opened.start(clock, Arc::clone(bridge.readiness()), metrics);
         Ok(Self { bridge, ledger, store })
     }

@@ -8,6 +8,7 @@ pub mod list;
 mod plan;
 pub mod reset;
 pub mod show;
+pub mod test;
 pub mod update;
 
 use model::clock::rfc3339;
