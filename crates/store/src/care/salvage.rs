@@ -20,6 +20,14 @@ use crate::statements::{Database, migrations};
 /// Where SQLite keeps the schema.
 const SCHEMA_ROOT: u32 = 1;
 
+/// Where the head of the audit log is older than its entries, the chain goes on from the last of them. What is
+/// missing before it is still found by verifying.
+const CONTINUE_CHAIN: &str = "UPDATE audit_head SET \
+     seq = (SELECT MAX(seq) FROM audit_log), \
+     mac = (SELECT mac FROM audit_log ORDER BY seq DESC LIMIT 1), \
+     checkpoints = (SELECT COALESCE(MAX(number), 0) FROM audit_checkpoint) \
+     WHERE seq < (SELECT COALESCE(MAX(seq), 0) FROM audit_log)";
+
 /// What came of it.
 #[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct Salvaged {
@@ -271,7 +279,9 @@ async fn mend(
     if database == Database::Requests {
         return Ok(());
     }
-    for table in described(connection).await? {
+    let tables = described(connection).await?;
+    let has_chain = tables.iter().any(|table| table.name == "audit_head");
+    for table in tables {
         if table.name != "revision" && table.columns.iter().any(|column| column.name == "revision") {
             let raise = format!(
                 "UPDATE revision SET revision = MAX(revision, COALESCE((SELECT MAX(revision) FROM {}), 0))",
@@ -282,6 +292,9 @@ async fn mend(
     }
     let lost = |name: &str| !done.rows.contains_key(name);
     let mut warnings = Vec::new();
+    if has_chain && sqlx::query(CONTINUE_CHAIN).execute(&mut *connection).await?.rows_affected() > 0 {
+        warnings.push("the end of the audit log is lost: it goes on after the last entry that was found");
+    }
     if lost("key_marker") {
         warnings.push("the mark of the keys is lost: a start with other keys is not noticed");
     }
