@@ -151,9 +151,11 @@ fn copy_into(from: &Path, to: &Path) -> Result<()> {
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
         let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
             copy_into(&entry.path(), &target)?;
-        } else {
+        } else if kind.is_file() {
+            // A killed gateway leaves its socket, which belongs to no copy.
             std::fs::copy(entry.path(), target)?;
         }
     }
