@@ -63,12 +63,37 @@ pub(crate) fn members(json: &[u8], mut each: impl FnMut(Member) -> Result<(), Fa
     }
 }
 
+/// Calls `each` with the place of every element of the array that `json` is.
+///
+/// # Errors
+/// When `json` is not one valid array; elements before the fault have been seen by then.
+pub(crate) fn elements(json: &[u8], mut each: impl FnMut(Range<usize>)) -> Result<(), Fault> {
+    let mut at = behind_space(json, 0);
+    if json.get(at) != Some(&b'[') {
+        return Err(Fault::Invalid);
+    }
+    at = behind_space(json, at + 1);
+    if json.get(at) == Some(&b']') {
+        return only_space(json, at + 1);
+    }
+    loop {
+        let end = value_end(json, at)?;
+        each(at..end);
+        at = behind_space(json, end);
+        match json.get(at) {
+            Some(b',') => at = behind_space(json, at + 1),
+            Some(b']') => return only_space(json, at + 1),
+            _ => return Err(Fault::Invalid),
+        }
+    }
+}
+
 fn only_space(json: &[u8], at: usize) -> Result<(), Fault> {
     if behind_space(json, at) == json.len() { Ok(()) } else { Err(Fault::Invalid) }
 }
 
 /// Where the value ends whose first byte is at `at`.
-fn value_end(json: &[u8], at: usize) -> Result<usize, Fault> {
+pub(crate) fn value_end(json: &[u8], at: usize) -> Result<usize, Fault> {
     match json.get(at) {
         Some(b'"') => behind_string(json, at + 1),
         Some(b'{' | b'[') => nested_end(json, at),
@@ -132,7 +157,7 @@ fn behind_name(json: &[u8], at: usize) -> Result<usize, Fault> {
     }
 }
 
-fn behind_colon(json: &[u8], at: usize) -> Result<usize, Fault> {
+pub(crate) fn behind_colon(json: &[u8], at: usize) -> Result<usize, Fault> {
     let at = behind_space(json, at);
     match json.get(at) {
         Some(b':') => Ok(behind_space(json, at + 1)),
@@ -141,7 +166,7 @@ fn behind_colon(json: &[u8], at: usize) -> Result<usize, Fault> {
 }
 
 #[inline]
-fn behind_space(json: &[u8], mut at: usize) -> usize {
+pub(crate) fn behind_space(json: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\n' | b'\t' | b'\r') = json.get(at) {
         at += 1;
     }
@@ -149,7 +174,7 @@ fn behind_space(json: &[u8], mut at: usize) -> usize {
 }
 
 /// Behind the closing quote of the string whose text begins at `at`.
-fn behind_string(json: &[u8], mut at: usize) -> Result<usize, Fault> {
+pub(crate) fn behind_string(json: &[u8], mut at: usize) -> Result<usize, Fault> {
     loop {
         at = plain_end(json, at)?;
         if json[at] == b'"' {
@@ -169,25 +194,82 @@ fn behind_escape(json: &[u8], at: usize) -> Result<usize, Fault> {
     }
 }
 
-/// The next quote or backslash, with no control character before it. Names and words are short and
-/// take one or two words of eight bytes; texts are long, and two searches of them cost less.
-fn plain_end(json: &[u8], mut at: usize) -> Result<usize, Fault> {
-    for _ in 0..2 {
-        let Some(word) = word_at(json, at) else {
-            break;
+/// The next quote or backslash, with no control character before it.
+#[inline]
+pub(crate) fn plain_end(json: &[u8], at: usize) -> Result<usize, Fault> {
+    let stop = next_stop(json, at);
+    match json.get(stop) {
+        Some(b'"' | b'\\') => Ok(stop),
+        _ => Err(Fault::Invalid),
+    }
+}
+
+/// The next byte from `at` on that cannot stand in a JSON string as it is (quote, backslash, control
+/// character), or the length of `text`. Most such stretches are short and end within a few words of eight
+/// bytes; the long ones are crossed in blocks.
+#[inline]
+pub(crate) fn next_stop(text: &[u8], mut at: usize) -> usize {
+    for _ in 0..5 {
+        let Some(word) = word_at(text, at) else {
+            return stop_in_rest(text, at);
         };
-        // A borrow reaches only bytes above the first that is found.
-        let control = word.wrapping_sub(repeated(0x20)) & !word;
-        let stop = first_marked(marks(word, b'"') | marks(word, b'\\') | control);
+        let stop = first_marked(stops(word));
         at += stop;
         if stop < 8 {
-            return if json[at] < 0x20 { Err(Fault::Invalid) } else { Ok(at) };
+            return at;
         }
     }
-    let rest = json.get(at..).unwrap_or_default();
-    let plain = memchr::memchr2(b'"', b'\\', rest).ok_or(Fault::Invalid)?;
-    let least = rest[..plain].iter().fold(u8::MAX, |least, byte| least.min(*byte));
-    if least < 0x20 { Err(Fault::Invalid) } else { Ok(at + plain) }
+    far_stop(text, at)
+}
+
+/// The same where the next stop is far away.
+#[inline(never)]
+fn far_stop(text: &[u8], mut at: usize) -> usize {
+    const BLOCK: usize = 32;
+    while let Some(block) = text.get(at..).and_then(|rest| rest.first_chunk::<BLOCK>())
+        && !has_stop(block)
+    {
+        at += BLOCK;
+    }
+    while let Some(word) = word_at(text, at) {
+        let stop = first_marked(stops(word));
+        at += stop;
+        if stop < 8 {
+            return at;
+        }
+    }
+    stop_in_rest(text, at)
+}
+
+/// The same in fewer bytes than a word has.
+fn stop_in_rest(text: &[u8], at: usize) -> usize {
+    let rest = text.get(at..).unwrap_or_default();
+    if let (Some(first), Some(last)) = (rest.first_chunk::<4>(), rest.last_chunk::<4>()) {
+        let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+        if first_marked(stops(u64::from(first) | u64::from(last) << 32)) == 8 {
+            return text.len();
+        }
+    }
+    let stop = rest.iter().position(|byte| is_stop(*byte));
+    stop.map_or(text.len(), |stop| at + stop)
+}
+
+fn is_stop(byte: u8) -> bool {
+    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
+}
+
+/// Looks at every byte, so that the compiler can look at many at a time.
+fn has_stop(block: &[u8]) -> bool {
+    block.iter().fold(false, |found, byte| found | is_stop(*byte))
+}
+
+/// The high bit of the first byte of `word` that ends a stretch of plain text is set, and none below it.
+/// A borrow reaches only bytes above the first that is found.
+fn stops(word: u64) -> u64 {
+    let control = word.wrapping_sub(repeated(0x20));
+    let quote = (word ^ repeated(b'"')).wrapping_sub(repeated(1));
+    let backslash = (word ^ repeated(b'\\')).wrapping_sub(repeated(1));
+    (control | quote | backslash) & !word
 }
 
 /// The position of the quote that ends the string whose text begins at `at`, or the length of `json`

@@ -3,6 +3,8 @@
 
 use std::fmt::Display;
 
+use crate::json_text::Piece;
+
 /// A JSON text in the making. Commas are its own affair: it sees from the last byte whether one is due.
 #[derive(Clone, Debug, Default)]
 pub struct JsonWriter {
@@ -20,6 +22,12 @@ impl JsonWriter {
     #[must_use]
     pub fn with_capacity(bytes: usize) -> Self {
         Self { out: Vec::with_capacity(bytes) }
+    }
+
+    /// A value that is JSON already.
+    #[must_use]
+    pub fn of(json: &str) -> Self {
+        Self { out: json.as_bytes().to_vec() }
     }
 
     /// The text.
@@ -79,20 +87,31 @@ impl JsonWriter {
     }
 
     /// Writes a string.
-    pub fn text(&mut self, text: &str) {
+    pub fn text<'p>(&mut self, text: impl Into<Piece<'p>>) {
         self.separate();
-        serde_json::to_writer(&mut self.out, text).expect("a string always serialises");
+        self.out.push(b'"');
+        text.into().write(&mut self.out);
+        self.out.push(b'"');
     }
 
     /// Writes the concatenation of `parts` as one string.
-    pub fn texts(&mut self, parts: &[&str]) {
-        self.text(&parts.concat());
+    pub fn texts<'p>(&mut self, parts: impl IntoIterator<Item = Piece<'p>>) {
+        self.separate();
+        self.out.push(b'"');
+        parts.into_iter().for_each(|part| part.write(&mut self.out));
+        self.out.push(b'"');
     }
 
     /// Writes a value that is JSON already.
     pub fn raw(&mut self, json: &str) {
         self.separate();
         self.out.extend_from_slice(json.as_bytes());
+    }
+
+    /// Writes what `other` has written: whole values.
+    pub fn append(&mut self, other: &Self) {
+        self.separate();
+        self.out.extend_from_slice(&other.out);
     }
 
     /// Writes a number, a boolean, or anything else whose text is its JSON.
@@ -103,7 +122,7 @@ impl JsonWriter {
     }
 
     /// Writes the member `name` with a string.
-    pub fn text_member(&mut self, name: &str, text: &str) {
+    pub fn text_member<'p>(&mut self, name: &str, text: impl Into<Piece<'p>>) {
         self.key(name).text(text);
     }
 

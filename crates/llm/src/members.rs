@@ -4,12 +4,9 @@
 //! No tree is built and values are not copied; nested objects are read by asking again.
 
 use std::borrow::Cow;
-use std::fmt;
-
-use serde::de::{Deserializer, Visitor};
-use serde_json::value::RawValue;
 
 use crate::json::{self, Fault, Member};
+use crate::json_text;
 
 /// Calls `each` with the key and the raw value of every member of the object `text`.
 /// Fails when `text` is not one JSON object; members before the fault have been seen by then.
@@ -26,37 +23,23 @@ pub(crate) fn each<'a>(text: &'a str, mut each: impl FnMut(&str, &'a str)) -> Re
     })
 }
 
-/// A member's name, borrowed where it has no escapes.
-pub(crate) struct Key<'a>(pub(crate) Cow<'a, str>);
-
-impl<'de> serde::Deserialize<'de> for Key<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl<'de> Visitor<'de> for Text {
-            type Value = Key<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a member's name")
-            }
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Borrowed(text)))
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(Text)
-    }
-}
-
 /// The string that the raw value `text` is, unescaped; `None` when it is no string.
 pub(crate) fn string(text: &str) -> Option<Cow<'_, str>> {
-    serde_json::from_str::<Key<'_>>(text).ok().map(|key| key.0)
+    let text = text.trim_ascii();
+    if !text.starts_with('"') {
+        return None;
+    }
+    let (string, behind) = json_text::unescaped(text, 1).ok()?;
+    (behind == text.len()).then_some(string)
 }
 
 /// The elements of the raw array `text`; none when it is no array.
 pub(crate) fn elements(text: &str) -> Vec<&str> {
-    let values: Vec<&RawValue> = serde_json::from_str(text).unwrap_or_default();
-    values.into_iter().map(RawValue::get).collect()
+    let mut elements = Vec::new();
+    match json::elements(text.as_bytes(), |element| elements.push(&text[element])) {
+        Ok(()) => elements,
+        Err(_) => Vec::new(),
+    }
 }
 
 /// Whether the raw value says something: not `null`, nor an empty string, array or object.

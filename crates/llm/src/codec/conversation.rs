@@ -17,8 +17,8 @@ pub(crate) fn instructions(request: &Request, own: Dialect) -> impl Iterator<Ite
     let parts = request.instructions.iter().flat_map(|turn| turn.parts.iter().map(move |part| (turn, part)));
     parts.filter(move |(_, part)| match &part.block {
         Block::Text(text) => {
-            !text.text.is_empty()
-                && (own == Dialect::AnthropicMessages || !text.text.starts_with(BILLING_NOTE))
+            text.text.room() > 0
+                && (own == Dialect::AnthropicMessages || !text.text.begins_with(BILLING_NOTE))
         }
         _ => true,
     })

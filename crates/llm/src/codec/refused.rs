@@ -60,7 +60,7 @@ pub(super) fn tell(reply: &mut Reply, caller: Dialect) {
         let mut told = false;
         for part in &mut choice.parts {
             if let Block::Text(text) = &mut part.block {
-                part.block = Block::Refusal(std::mem::take(&mut text.text));
+                part.block = Block::Refusal(std::mem::take(&mut text.text).into_string());
             }
             told |= matches!(part.block, Block::Refusal(_));
         }

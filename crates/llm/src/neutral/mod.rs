@@ -14,6 +14,7 @@ mod loss;
 mod part;
 mod reply;
 mod request;
+mod words;
 
 pub use dialect::{Dialect, Field};
 pub use event::{Delta, Event, PartKind};
@@ -28,3 +29,4 @@ pub use request::{
     CacheWish, Effort, Format, Namespaced, ReasoningWish, Request, Role, Sampling, Thinking, Tool,
     ToolChoice, ToolKind, Turn,
 };
+pub use words::Words;

@@ -1,6 +1,6 @@
 //! The parts that instructions, turns and answers are made of.
 
-use super::{Dialect, Ext, Raw};
+use super::{Dialect, Ext, Raw, Words};
 
 /// One part, with what is said about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +22,31 @@ impl From<Block> for Part {
 impl Part {
     /// A part of plain text.
     #[must_use]
-    pub fn text(text: impl Into<String>) -> Self {
+    pub fn text(text: impl Into<Words>) -> Self {
         Block::Text(Text { text: text.into(), citations: Vec::new() }).into()
+    }
+
+    /// About how many bytes it takes to write the part.
+    pub(super) fn room(&self) -> usize {
+        /// For the names around it.
+        const NAMES: usize = 96;
+        NAMES
+            + match &self.block {
+                Block::Text(text) => text.text.room(),
+                Block::Media(media) => match &media.source {
+                    MediaSource::Base64(text) | MediaSource::Text(text) | MediaSource::Url(text) => {
+                        text.len()
+                    }
+                    MediaSource::File { id, .. } => id.len(),
+                },
+                Block::ToolCall(call) => call.args.len(),
+                Block::ToolResult(result) => result.parts.iter().map(Self::room).sum(),
+                Block::Reasoning(thoughts) => {
+                    thoughts.text.len() + thoughts.opaque.iter().map(|one| one.data.len()).sum::<usize>()
+                }
+                Block::Refusal(text) => text.len(),
+                Block::Foreign(foreign) => foreign.raw.text().len(),
+            }
     }
 }
 
@@ -61,7 +84,7 @@ pub enum Cache {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Text {
     /// The text itself.
-    pub text: String,
+    pub text: Words,
     /// What it rests on.
     pub citations: Vec<Citation>,
 }

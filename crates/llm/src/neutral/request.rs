@@ -87,6 +87,20 @@ impl Request {
     }
 }
 
+impl Request {
+    /// About how many bytes it takes to write the request, so that whoever does need not make room again
+    /// and again.
+    pub(crate) fn room(&self) -> usize {
+        let turns = self.instructions.iter().chain(&self.turns);
+        let parts: usize = turns.flat_map(|turn| &turn.parts).map(Part::room).sum();
+        let schema = |tool: &Tool| tool.schema.as_ref().map_or(0, |schema| schema.text().len());
+        let description = |tool: &Tool| tool.description.as_ref().map_or(0, String::len);
+        let tools: usize = self.tools.iter().map(|tool| schema(tool) + description(tool) + 96).sum();
+        // Escapes take some.
+        (parts + tools) / 8 * 9 + 1024
+    }
+}
+
 /// Who speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {

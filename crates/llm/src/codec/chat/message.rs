@@ -1,25 +1,24 @@
 //! Reads a message of the conversation.
 
+use std::borrow::Cow;
+
 use model::Rejection;
 
 use super::{OWN, reasoning, tools};
 use crate::codec::{invalid, read};
+use crate::cursor::Cursor;
+use crate::json::Fault;
 use crate::members;
 use crate::neutral::{
     Block, Citation, Foreign, Media, MediaKind, MediaSource, Part, Raw, Role, Text, ToolCall, ToolCallKind,
     ToolResult, Turn,
 };
 
-/// Whether a message is what a tool said.
-pub(super) fn is_result(message: &str) -> bool {
-    matches!(read::member(message, "role"), Some("\"tool\"" | "\"function\""))
-}
-
 /// A message's members that matter.
 #[derive(Default)]
 struct Members<'a> {
     role: String,
-    content: Option<&'a str>,
+    content: Vec<Part>,
     refusal: Option<String>,
     calls: Vec<ToolCall>,
     older_call: Option<ToolCall>,
@@ -28,12 +27,35 @@ struct Members<'a> {
     annotations: Option<&'a str>,
 }
 
-/// Reads the message at `place`.
+/// A message.
+pub(super) struct Message {
+    /// What it says.
+    pub turn: Turn,
+    /// Whether it is what a tool said.
+    pub is_result: bool,
+}
+
+/// Reads the message `raw`, which stands at `place`.
 pub(super) fn decode(raw: &str, place: usize) -> Result<Turn, Rejection> {
+    let message = decode_at(&mut Cursor::new(raw), place);
+    message.unwrap_or_else(|_| Err(no_object(place))).map(|message| message.turn)
+}
+
+fn no_object(place: usize) -> Rejection {
+    invalid(format!("`messages[{place}]` is not an object."), "messages")
+}
+
+/// Reads the message at `place`.
+///
+/// # Errors
+/// Outside when it is not valid JSON, inside when it is no message.
+pub(super) fn decode_at(value: &mut Cursor<'_>, place: usize) -> Result<Result<Message, Rejection>, Fault> {
+    if value.first() != b'{' {
+        return value.raw().map(|_| Err(no_object(place)));
+    }
     let mut turn = Turn::new(Role::User, Vec::new(), place);
     let mut said = Members::default();
-    members::each(raw, |key, value| said.read(&mut turn, key, value))
-        .map_err(|_| invalid(format!("`messages[{place}]` is not an object."), "messages"))?;
+    value.object(|key, value| said.read(&mut turn, key, value))?;
     turn.role = match &*said.role {
         "system" => Role::System,
         "developer" => Role::Developer,
@@ -41,27 +63,46 @@ pub(super) fn decode(raw: &str, place: usize) -> Result<Turn, Rejection> {
         "user" | "tool" | "function" => Role::User,
         other => {
             let message = format!("The role `{}` is not known.", other.escape_debug());
-            return Err(invalid(message, &format!("messages[{place}].role")));
+            return Ok(Err(invalid(message, &format!("messages[{place}].role"))));
         }
     };
-    turn.parts = said.parts(turn.name.take_if(|_| is_result(raw)));
-    Ok(turn)
+    let is_result = said.is_result();
+    turn.parts = said.parts(turn.name.take_if(|_| is_result));
+    Ok(Ok(Message { turn, is_result }))
 }
 
 impl<'a> Members<'a> {
-    fn read(&mut self, turn: &mut Turn, key: &str, value: &'a str) {
+    fn is_result(&self) -> bool {
+        matches!(&*self.role, "tool" | "function")
+    }
+
+    fn read(&mut self, turn: &mut Turn, key: &str, value: &mut Cursor<'a>) -> Result<(), Fault> {
         match key {
-            "role" => self.role = read::text(value),
-            "content" => self.content = Some(value),
+            "role" => self.role = value.owned()?,
+            "content" => self.content = parts_at(value)?,
+            "tool_calls" if value.first() == b'[' => {
+                self.calls.clear();
+                value.array(|value| {
+                    self.calls.push(tools::call_at(value)?);
+                    Ok(())
+                })?;
+            }
+            "tool_call_id" => self.call_id = value.owned()?,
+            _ => self.lesser(turn, key, value.raw()?),
+        }
+        Ok(())
+    }
+
+    fn lesser(&mut self, turn: &mut Turn, key: &str, value: &'a str) {
+        match key {
             "name" => turn.name = read::text_if(value),
             "refusal" => self.refusal = read::text_if(value).filter(|text| !text.is_empty()),
-            "tool_calls" => self.calls = members::elements(value).into_iter().map(tools::call).collect(),
+            "tool_calls" => self.calls.clear(),
             "function_call" if value.starts_with('{') => {
                 let mut call = ToolCall::default();
                 tools::called(&mut call, value);
                 self.older_call = Some(call);
             }
-            "tool_call_id" => self.call_id = read::text(value),
             "annotations" => self.annotations = Some(value),
             _ if self.thoughts.read(key, value) => {}
             _ if value == "null" => {}
@@ -70,8 +111,8 @@ impl<'a> Members<'a> {
     }
 
     fn parts(mut self, tool: Option<String>) -> Vec<Part> {
-        let content = self.content.map(parts_of).unwrap_or_default();
-        if matches!(&*self.role, "tool" | "function") {
+        let content = std::mem::take(&mut self.content);
+        if self.is_result() {
             let result = ToolResult {
                 call_id: self.call_id,
                 name: tool,
@@ -100,45 +141,61 @@ fn text_of(part: &mut Part) -> Option<&mut Text> {
     }
 }
 
-/// Reads content: text, or parts.
+/// Reads the content `raw`.
 pub(super) fn parts_of(raw: &str) -> Vec<Part> {
-    match members::string(raw) {
-        Some(text) if text.is_empty() => Vec::new(),
-        Some(text) => vec![Part::text(text)],
-        None => members::elements(raw).into_iter().flat_map(part).collect(),
+    parts_at(&mut Cursor::new(raw)).unwrap_or_default()
+}
+
+/// Reads content: text, or parts.
+fn parts_at(value: &mut Cursor<'_>) -> Result<Vec<Part>, Fault> {
+    let mut parts = Vec::new();
+    if value.first() == b'[' {
+        value.array(|value| {
+            parts.push(part(value)?);
+            Ok(())
+        })?;
+    } else {
+        let text = value.words()?;
+        if text.room() > 0 {
+            parts.push(Part::text(text));
+        }
     }
+    Ok(parts)
 }
 
 /// Reads a part. Mistral's thoughts are a part that holds parts.
-fn part(raw: &str) -> Vec<Part> {
-    let mut kind = String::new();
-    let (mut inner, mut cache) = (None, None);
-    let _ = members::each(raw, |key, value| match key {
-        "type" => kind = read::text(value),
-        "text" | "refusal" | "image_url" | "input_audio" | "file" | "video_url" | "thinking" => {
-            inner = Some(value);
+fn part(value: &mut Cursor<'_>) -> Result<Part, Fault> {
+    if value.first() != b'{' {
+        return value.raw().map(foreign);
+    }
+    let from = value.place();
+    let mut kind = Cow::Borrowed("");
+    let (mut text, mut inner, mut cache) = (None, None, None);
+    value.object(|key, value| {
+        match key {
+            "type" => kind = value.string()?.unwrap_or_default(),
+            "text" | "refusal" => text = Some(value.words()?),
+            "image_url" | "input_audio" | "file" | "video_url" | "thinking" => inner = Some(value.raw()?),
+            "cache_control" => cache = read::cache_mark(value.raw()?),
+            _ => value.raw().map(|_| ())?,
         }
-        "cache_control" => cache = read::cache_mark(value),
-        _ => {}
-    });
-    let Some(inner) = inner else {
-        return vec![foreign(raw)];
-    };
-    let block = match &*kind {
-        "text" | "input_text" | "output_text" => {
-            Block::Text(Text { text: read::text(inner), citations: Vec::new() })
+        Ok(())
+    })?;
+    let block = match (&*kind, text, inner) {
+        ("text" | "input_text" | "output_text", Some(text), _) => {
+            Block::Text(Text { text, citations: Vec::new() })
         }
-        "refusal" => Block::Refusal(read::text(inner)),
-        "image_url" | "input_image" => Block::Media(image(inner)),
-        "input_audio" => Block::Media(audio(inner)),
-        "file" => Block::Media(file(inner)),
-        "video_url" => Block::Media(addressed(MediaKind::Video, inner)),
-        "thinking" => return vec![Block::Reasoning(reasoning::of_parts(inner)).into()],
-        _ => return vec![foreign(raw)],
+        ("refusal", Some(text), _) => Block::Refusal(text.into_string()),
+        ("image_url" | "input_image", _, Some(inner)) => Block::Media(image(inner)),
+        ("input_audio", _, Some(inner)) => Block::Media(audio(inner)),
+        ("file", _, Some(inner)) => Block::Media(file(inner)),
+        ("video_url", _, Some(inner)) => Block::Media(addressed(MediaKind::Video, inner)),
+        ("thinking", _, Some(inner)) => return Ok(Block::Reasoning(reasoning::of_parts(inner)).into()),
+        _ => return Ok(foreign(value.since(from))),
     };
     let mut part = Part::from(block);
     part.cache = cache;
-    vec![part]
+    Ok(part)
 }
 
 fn foreign(raw: &str) -> Part {

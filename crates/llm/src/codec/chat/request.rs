@@ -2,26 +2,41 @@
 
 use model::Rejection;
 
-use super::{OWN, message, tools};
+use super::message::{self, Message};
+use super::{OWN, tools};
 use crate::codec::{invalid, read};
+use crate::cursor::Cursor;
+use crate::json::Fault;
 use crate::members;
-use crate::neutral::{Ext, Format, Raw, ReasoningWish, Request, Role, Thinking, Tool, ToolKind};
+use crate::neutral::{
+    Block, Ext, Format, Part, Raw, ReasoningWish, Request, Role, Thinking, Tool, ToolKind, Turn,
+};
 
 /// Reads a request to Chat Completions.
 pub(super) fn decode(body: &str) -> Result<Request, Rejection> {
     let mut request = Request::new(OWN, "");
-    let (mut messages, mut names, mut functions, mut function_call) = (None, Names::default(), None, None);
-    members::each(body, |key, value| match key {
-        "messages" => messages = Some(value),
-        // Older, and only read where the newer are not there.
-        "functions" => functions = Some(value),
-        "function_call" => function_call = Some(value),
-        "safety_identifier" => names.safety = read::text_if(value),
-        "max_tokens" => names.older_most = read::count(value),
-        _ if wish(&mut request.reasoning, key, value) => {}
-        _ => field(&mut request, key, value),
-    })
-    .map_err(|_| invalid("The request body is not a JSON object.", ""))?;
+    let mut messages = Err(invalid("The field `messages` must be an array.", "messages"));
+    let (mut names, mut functions, mut function_call) = (Names::default(), None, None);
+    let mut cursor = Cursor::new(body);
+    let read = cursor.object(|key, value| {
+        if key == "messages" && value.first() == b'[' {
+            messages = converse(value)?;
+            return Ok(());
+        }
+        let value = value.raw()?;
+        match key {
+            "messages" => messages = Err(invalid("The field `messages` must be an array.", "messages")),
+            // Older, and only read where the newer are not there.
+            "functions" => functions = Some(value),
+            "function_call" => function_call = Some(value),
+            "safety_identifier" => names.safety = read::text_if(value),
+            "max_tokens" => names.older_most = read::count(value),
+            _ if wish(&mut request.reasoning, key, value) => {}
+            _ => field(&mut request, key, value),
+        }
+        Ok(())
+    });
+    read.and_then(|()| cursor.end()).map_err(|_| invalid("The request body is not a JSON object.", ""))?;
     if request.model.is_empty() {
         return Err(invalid("The field `model` must be a non-empty string.", "model"));
     }
@@ -30,9 +45,9 @@ pub(super) fn decode(body: &str) -> Result<Request, Rejection> {
         request.tools = members::elements(raw).into_iter().map(tools::function).collect();
         request.tool_choice = function_call.and_then(tools::older_choice);
     }
-    let messages = messages.filter(|raw| raw.starts_with('['));
-    let messages = messages.ok_or_else(|| invalid("The field `messages` must be an array.", "messages"))?;
-    converse(&mut request, messages)?;
+    let conversation = messages?;
+    request.instructions = conversation.instructions;
+    request.turns = conversation.turns;
     Ok(request)
 }
 
@@ -188,26 +203,42 @@ fn schema_format(raw: &str) -> Format {
     Format::Schema { name, description, schema, strict }
 }
 
-/// Reads the messages: what leads are instructions, the rest are turns.
-fn converse(request: &mut Request, raw: &str) -> Result<(), Rejection> {
-    for (place, message) in members::elements(raw).into_iter().enumerate() {
-        let turn = message::decode(message, place)?;
-        let instructs = matches!(turn.role, Role::System | Role::Developer);
-        if instructs && request.turns.is_empty() {
-            request.instructions.push(turn);
-        } else if let Some(last) = joins(request, message) {
-            last.parts.extend(turn.parts);
-        } else {
-            request.turns.push(turn);
-        }
-    }
-    Ok(())
+/// What is said.
+#[derive(Default)]
+struct Conversation {
+    instructions: Vec<Turn>,
+    turns: Vec<Turn>,
 }
 
-/// The turn that a message of a tool belongs to: the results of one round are one turn.
-fn joins<'a>(request: &'a mut Request, message: &str) -> Option<&'a mut crate::neutral::Turn> {
-    let is_result = |part: &crate::neutral::Part| matches!(part.block, crate::neutral::Block::ToolResult(_));
-    let last = request.turns.last_mut()?;
-    (message::is_result(message) && last.parts.iter().all(is_result) && !last.parts.is_empty())
-        .then_some(last)
+/// Reads the messages: what leads are instructions, the rest are turns.
+fn converse(messages: &mut Cursor<'_>) -> Result<Result<Conversation, Rejection>, Fault> {
+    let (mut conversation, mut refused, mut place) = (Conversation::default(), None, 0);
+    messages.array(|value| {
+        match message::decode_at(value, place)? {
+            Ok(message) => conversation.take(message),
+            Err(rejection) => refused = refused.take().or(Some(rejection)),
+        }
+        place += 1;
+        Ok(())
+    })?;
+    Ok(refused.map_or(Ok(conversation), Err))
+}
+
+impl Conversation {
+    fn take(&mut self, Message { turn, is_result }: Message) {
+        let instructs = matches!(turn.role, Role::System | Role::Developer);
+        if instructs && self.turns.is_empty() {
+            self.instructions.push(turn);
+        } else if let Some(last) = self.turns.last_mut().filter(|last| is_result && is_round(last)) {
+            last.parts.extend(turn.parts);
+        } else {
+            self.turns.push(turn);
+        }
+    }
+}
+
+/// Whether the results of one round, which are one turn, may go on in `turn`.
+fn is_round(turn: &Turn) -> bool {
+    let is_result = |part: &Part| matches!(part.block, Block::ToolResult(_));
+    turn.parts.iter().all(is_result) && !turn.parts.is_empty()
 }

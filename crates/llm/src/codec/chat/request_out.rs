@@ -6,6 +6,7 @@ use super::{OWN, reasoning, tools};
 use crate::codec::conversation::{self, identified};
 use crate::codec::ids::IdRule;
 use crate::codec::{Target, custom};
+use crate::json_text::Piece;
 use crate::json_writer::JsonWriter;
 use crate::neutral::{
     Block, Cache, Dialect, Field, Foreign, Losses, Media, MediaKind, MediaSource, Part, Request, Role,
@@ -25,7 +26,7 @@ pub(super) fn encode(
         origin: request.origin,
         losses,
     };
-    let mut json = JsonWriter::with_capacity(4096);
+    let mut json = JsonWriter::with_capacity(request.room());
     json.object(|json| {
         json.text_member("model", target.model);
         json.key("messages").array(|json| writer.messages(json, request));
@@ -94,10 +95,9 @@ impl Writer<'_> {
                 json.array(|json| parts.iter().for_each(|part| self.part(json, part, turn.place)));
             } else {
                 parts.iter().for_each(|part| self.unmarked(part, turn.place));
-                let texts: Vec<&str> = parts.iter().filter_map(|part| text_of(part)).collect();
-                json.text(&texts.join("\n\n"));
+                json.texts(joined(parts.iter().filter_map(|part| text_of(part)), "\n\n"));
             }
-            turn.ext.write(OWN, json, &self.path(turn.place), self.losses);
+            self.rest(json, turn);
         });
     }
 
@@ -126,7 +126,7 @@ impl Writer<'_> {
             json.text_member_if("name", turn.name.as_deref());
             json.key("content");
             match &*rest {
-                [(None, part)] if is_plain(part) => json.text(text_of(part).unwrap_or_default()),
+                [(None, part)] if is_plain(part) => json.texts(text_of(part)),
                 [] => json.text(""),
                 _ => json.array(|json| {
                     for (note, part) in &rest {
@@ -137,7 +137,7 @@ impl Writer<'_> {
                     }
                 }),
             }
-            turn.ext.write(OWN, json, &self.path(turn.place), self.losses);
+            self.rest(json, turn);
         });
     }
 
@@ -161,12 +161,12 @@ impl Writer<'_> {
             let path = format!("{}.is_error", self.path(place));
             self.losses.advisory(path, "the provider's dialect cannot say that a tool failed");
         }
-        let (mut texts, mut media): (Vec<(&str, Option<Cache>)>, Vec<&Part>) = Default::default();
+        let (mut texts, mut media): (Vec<(Piece<'_>, Option<Cache>)>, Vec<&Part>) = Default::default();
         for inner in &result.parts {
             match &inner.block {
-                Block::Text(text) => texts.push((&text.text, inner.cache)),
+                Block::Text(text) => texts.push((text.text.piece(), inner.cache)),
                 Block::Media(Media { source: MediaSource::Text(text), .. }) => {
-                    texts.push((text, inner.cache));
+                    texts.push((Piece::Plain(text), inner.cache));
                 }
                 Block::Media(_) => media.push(inner),
                 Block::Foreign(foreign) => self.foreign(foreign, place),
@@ -182,10 +182,10 @@ impl Writer<'_> {
                 Some(mark) => json.array(|json| {
                     for (at, (text, own)) in texts.iter().enumerate() {
                         let last = at + 1 == texts.len();
-                        text_part(json, text, own.or(part.cache.filter(|_| last)).map(|_| mark));
+                        text_part(json, *text, own.or(part.cache.filter(|_| last)).map(|_| mark));
                     }
                 }),
-                None => json.text(&texts.iter().map(|(text, _)| *text).collect::<Vec<_>>().join("\n")),
+                None => json.texts(joined(texts.iter().map(|(text, _)| *text), "\n")),
             }
         });
         media
@@ -200,11 +200,22 @@ impl Writer<'_> {
                 _ => None,
             })
             .collect();
-        let (mut text, mut refusal) = (None::<String>, None::<String>);
+        let texts = || {
+            turn.parts.iter().filter_map(|part| match &part.block {
+                Block::Text(said) => Some(said.text.piece()),
+                _ => None,
+            })
+        };
+        let refusals = || {
+            turn.parts.iter().filter_map(|part| match &part.block {
+                Block::Refusal(said) => Some(Piece::Plain(said)),
+                _ => None,
+            })
+        };
+        let (has_text, refuses) = (texts().next().is_some(), refusals().next().is_some());
         for part in &turn.parts {
             match &part.block {
-                Block::Text(said) => text.get_or_insert_default().push_str(&said.text),
-                Block::Refusal(said) => refusal.get_or_insert_default().push_str(said),
+                Block::Text(_) | Block::Refusal(_) => {}
                 Block::Foreign(foreign) => self.foreign(foreign, turn.place),
                 Block::Media(_) => self.lose(turn.place, "content", "an answer cannot contain media"),
                 Block::ToolResult(_) => self.lose(turn.place, "content", "an answer cannot contain results"),
@@ -212,23 +223,32 @@ impl Writer<'_> {
             }
             self.unmarked(part, turn.place);
         }
-        if text.is_none() && refusal.is_none() && calls.is_empty() {
+        if !has_text && !refuses && calls.is_empty() {
             return self.thoughts_alone(turn);
         }
         json.object(|json| {
             json.text_member("role", "assistant");
             json.text_member_if("name", turn.name.as_deref());
-            match text {
-                Some(text) => json.text_member("content", &text),
-                None => json.raw_member("content", "null"),
+            match has_text {
+                true => json.key("content").texts(texts()),
+                false => json.raw_member("content", "null"),
             }
-            json.text_member_if("refusal", refusal.as_deref());
+            if refuses {
+                json.key("refusal").texts(refusals());
+            }
             self.thoughts(json, turn);
             if !calls.is_empty() {
                 json.key("tool_calls").array(|json| calls.iter().for_each(|call| self.call(json, call)));
             }
-            turn.ext.write(OWN, json, &self.path(turn.place), self.losses);
+            self.rest(json, turn);
         });
+    }
+
+    /// What only this dialect has of a turn.
+    fn rest(&mut self, json: &mut JsonWriter, turn: &Turn) {
+        if !turn.ext.is_empty() {
+            turn.ext.write(OWN, json, &self.path(turn.place), self.losses);
+        }
     }
 
     fn call(&self, json: &mut JsonWriter, call: &ToolCall) {
@@ -375,10 +395,15 @@ impl Writer<'_> {
     }
 }
 
-fn text_of(part: &Part) -> Option<&str> {
+/// `texts` with `between` between them.
+fn joined<'t>(texts: impl Iterator<Item = Piece<'t>>, between: &'t str) -> impl Iterator<Item = Piece<'t>> {
+    texts.enumerate().flat_map(move |(at, text)| [Piece::Plain(if at == 0 { "" } else { between }), text])
+}
+
+fn text_of(part: &Part) -> Option<Piece<'_>> {
     match &part.block {
-        Block::Text(text) => Some(&text.text),
-        Block::Refusal(text) => Some(text),
+        Block::Text(text) => Some(text.text.piece()),
+        Block::Refusal(text) => Some(Piece::Plain(text)),
         _ => None,
     }
 }
@@ -387,7 +412,7 @@ fn is_plain(part: &Part) -> bool {
     matches!(part.block, Block::Text(_)) && part.cache.is_none() && part.ext.is_empty()
 }
 
-fn text_part(json: &mut JsonWriter, text: &str, mark: Option<Cache>) {
+fn text_part<'t>(json: &mut JsonWriter, text: impl Into<Piece<'t>>, mark: Option<Cache>) {
     json.object(|json| {
         json.text_member("type", "text");
         json.text_member("text", text);

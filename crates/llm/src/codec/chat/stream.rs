@@ -241,7 +241,7 @@ impl Reader {
     fn content_parts(&mut self, choice: usize, raw: &str, events: &mut Vec<Event>) {
         for part in message::parts_of(raw) {
             match part.block {
-                Block::Text(text) => self.words(choice, Kind::Text, Some(text.text), events),
+                Block::Text(text) => self.words(choice, Kind::Text, Some(text.text.into_string()), events),
                 Block::Reasoning(thoughts) => {
                     self.words(choice, Kind::Thoughts, Some(thoughts.text), events);
                 }

@@ -2,6 +2,8 @@
 
 use super::OWN;
 use crate::codec::read;
+use crate::cursor::Cursor;
+use crate::json::Fault;
 use crate::json_writer::JsonWriter;
 use crate::members;
 use crate::neutral::{
@@ -132,28 +134,46 @@ pub(super) fn older_choice(raw: &str) -> Option<ToolChoice> {
 }
 
 /// Reads a call of a tool, in a message.
-pub(super) fn call(raw: &str) -> ToolCall {
+pub(super) fn call_at(value: &mut Cursor<'_>) -> Result<ToolCall, Fault> {
     let mut call = ToolCall::default();
-    let _ = members::each(raw, |key, value| match key {
-        "id" => call.id = read::text(value),
-        "function" => called(&mut call, value),
-        "custom" => {
-            call.kind = ToolCallKind::Custom;
-            called(&mut call, value);
+    if value.first() != b'{' {
+        return value.raw().map(|_| call);
+    }
+    value.object(|key, value| {
+        match key {
+            "id" => call.id = value.owned()?,
+            "function" => called_at(&mut call, value)?,
+            "custom" => {
+                call.kind = ToolCallKind::Custom;
+                called_at(&mut call, value)?;
+            }
+            "extra_content" => call.opaque.extend(google_seal(value.raw()?)),
+            _ => value.raw().map(|_| ())?,
         }
-        "extra_content" => call.opaque.extend(google_seal(value)),
-        _ => {}
-    });
-    call
+        Ok(())
+    })?;
+    Ok(call)
+}
+
+/// Reads name and arguments of the call `raw`.
+pub(super) fn called(call: &mut ToolCall, raw: &str) {
+    let _ = called_at(call, &mut Cursor::new(raw));
 }
 
 /// Reads name and arguments: text as a rule, but some vendors send the object itself.
-pub(super) fn called(call: &mut ToolCall, raw: &str) {
-    let _ = members::each(raw, |key, value| match key {
-        "name" => call.name = read::text(value),
-        "arguments" | "input" => call.args = arguments(value),
-        _ => {}
-    });
+fn called_at(call: &mut ToolCall, value: &mut Cursor<'_>) -> Result<(), Fault> {
+    if value.first() != b'{' {
+        return value.raw().map(|_| ());
+    }
+    value.object(|key, value| {
+        match key {
+            "name" => call.name = value.owned()?,
+            "arguments" | "input" if value.first() == b'"' => call.args = value.owned()?,
+            "arguments" | "input" => call.args = arguments(value.raw()?),
+            _ => value.raw().map(|_| ())?,
+        }
+        Ok(())
+    })
 }
 
 /// Arguments as text.

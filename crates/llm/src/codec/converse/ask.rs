@@ -49,7 +49,7 @@ pub(super) fn request(
         effort: None,
     };
     plan.think(losses);
-    let mut json = JsonWriter::with_capacity(4096);
+    let mut json = JsonWriter::with_capacity(request.room());
     json.object(|json| plan.write(json, losses));
     Ok(json.into_bytes())
 }

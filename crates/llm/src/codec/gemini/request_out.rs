@@ -31,7 +31,7 @@ pub(super) fn encode(
         refused: None,
         newer: is_newer(target.model),
     };
-    let mut json = JsonWriter::with_capacity(4096);
+    let mut json = JsonWriter::with_capacity(request.room());
     json.object(|json| {
         writer.system(json);
         json.key("contents").array(|json| {

@@ -88,7 +88,7 @@ impl Reader {
             Block::Text(text) => {
                 let open = self.open(choice, seen, Kind::Text, events);
                 seen.text.push_str(&text.text);
-                events.push(Event::Delta { part: open, delta: Delta::Text(text.text) });
+                events.push(Event::Delta { part: open, delta: Delta::Text(text.text.into_string()) });
             }
             Block::Reasoning(thoughts) if thoughts.text.is_empty() => {
                 // A seal behind thoughts is theirs; behind words nobody needs it.

@@ -2,35 +2,50 @@
 
 use super::OWN;
 use crate::codec::read;
+use crate::cursor::Cursor;
+use crate::json::Fault;
 use crate::members;
 use crate::neutral::{
     Block, Cache, Citation, Ext, Foreign, Media, MediaKind, MediaSource, Opaque, OpaqueKind, Part, Raw,
-    Reasoning, Text, ToolCall, ToolCallKind, ToolResult,
+    Reasoning, Text, ToolCall, ToolCallKind, ToolResult, Words,
 };
 
-/// Reads text, or blocks.
+/// Reads the text or the blocks that `raw` is.
 pub(super) fn decode_all(raw: &str) -> Vec<Part> {
-    match members::string(raw) {
-        Some(text) if text.is_empty() => Vec::new(),
-        Some(text) => vec![Part::text(text)],
-        None => members::elements(raw).into_iter().map(decode).collect(),
-    }
+    decode_all_at(&mut Cursor::new(raw)).unwrap_or_default()
 }
 
-/// A block's members, as raw values.
+/// Reads text, or blocks.
+pub(super) fn decode_all_at(value: &mut Cursor<'_>) -> Result<Vec<Part>, Fault> {
+    let mut parts = Vec::new();
+    if value.first() == b'[' {
+        value.array(|value| {
+            parts.push(decode_at(value)?);
+            Ok(())
+        })?;
+    } else {
+        let text = value.words()?;
+        if text.room() > 0 {
+            parts.push(Part::text(text));
+        }
+    }
+    Ok(parts)
+}
+
+/// A block's members: texts as such, the others as raw values.
 #[derive(Default)]
-pub(super) struct Members<'a> {
-    pub kind: String,
-    text: Option<&'a str>,
+struct Members<'a> {
+    kind: String,
+    text: Words,
     citations: Option<&'a str>,
-    thinking: Option<&'a str>,
-    signature: Option<&'a str>,
-    data: Option<&'a str>,
-    id: Option<&'a str>,
-    name: Option<&'a str>,
+    thinking: String,
+    signature: String,
+    data: String,
+    id: String,
+    name: String,
     input: Option<&'a str>,
-    call_id: Option<&'a str>,
-    content: Option<&'a str>,
+    call_id: String,
+    content: Vec<Part>,
     is_error: bool,
     source: Option<&'a str>,
     title: Option<&'a str>,
@@ -39,26 +54,28 @@ pub(super) struct Members<'a> {
 }
 
 impl<'a> Members<'a> {
-    /// Reads the members of the block `raw`.
-    pub(super) fn of(raw: &'a str) -> Self {
-        let mut own = Self::default();
-        let _ = members::each(raw, |key, value| own.read(key, value));
-        own
+    fn read(&mut self, key: &str, value: &mut Cursor<'a>) -> Result<(), Fault> {
+        match key {
+            "type" => self.kind = value.owned()?,
+            "text" => self.text = value.words()?,
+            "thinking" => self.thinking = value.owned()?,
+            "signature" => self.signature = value.owned()?,
+            "data" => self.data = value.owned()?,
+            "id" => self.id = value.owned()?,
+            "name" => self.name = value.owned()?,
+            "tool_use_id" => self.call_id = value.owned()?,
+            // Of other blocks it is of no use, and theirs may be long.
+            "content" if matches!(&*self.kind, "" | "tool_result") => self.content = decode_all_at(value)?,
+            _ => self.lesser(key, value.raw()?),
+        }
+        Ok(())
     }
 
-    fn read(&mut self, key: &str, value: &'a str) {
+    fn lesser(&mut self, key: &str, value: &'a str) {
         match key {
-            "type" => self.kind = read::text(value),
-            "text" => self.text = Some(value),
             "citations" if value.starts_with('[') => self.citations = Some(value),
-            "thinking" => self.thinking = Some(value),
-            "signature" => self.signature = Some(value),
-            "data" => self.data = Some(value),
-            "id" => self.id = Some(value),
-            "name" => self.name = Some(value),
             "input" => self.input = Some(value),
-            "tool_use_id" => self.call_id = Some(value),
-            "content" => self.content = Some(value),
+            "content" => {}
             "is_error" => self.is_error = value == "true",
             "source" => self.source = Some(value),
             "title" => self.title = Some(value),
@@ -67,46 +84,54 @@ impl<'a> Members<'a> {
             _ => self.ext.keep(OWN, key, value),
         }
     }
+}
 
-    fn text(&self, member: Option<&str>) -> String {
-        member.map(read::text).unwrap_or_default()
-    }
+/// Reads the block `raw`.
+pub(super) fn decode(raw: &str) -> Part {
+    decode_at(&mut Cursor::new(raw)).unwrap_or_else(|_| foreign(raw).into())
 }
 
 /// Reads a block.
-pub(super) fn decode(raw: &str) -> Part {
-    let members = Members::of(raw);
-    let block = match &*members.kind {
+fn decode_at(value: &mut Cursor<'_>) -> Result<Part, Fault> {
+    if value.first() != b'{' {
+        return value.raw().map(|raw| foreign(raw).into());
+    }
+    let from = value.place();
+    let mut members = Members::default();
+    value.object(|key, value| members.read(key, value))?;
+    let raw = value.since(from);
+    let (mark, ext) = (members.mark, std::mem::take(&mut members.ext));
+    let block = block(members, raw);
+    let is_foreign = matches!(block, Block::Foreign(_));
+    Ok(Part { block, cache: mark, ext: if is_foreign { Ext::default() } else { ext } })
+}
+
+fn block(members: Members<'_>, raw: &str) -> Block {
+    match &*members.kind {
         "text" => Block::Text(Text {
-            text: members.text(members.text),
-            citations: members::elements(members.citations.unwrap_or("[]"))
-                .into_iter()
-                .map(citation)
-                .collect(),
+            text: members.text,
+            citations: members.citations.map(members::elements).into_iter().flatten().map(citation).collect(),
         }),
         "image" => media(MediaKind::Image, &members).map_or_else(|| foreign(raw), Block::Media),
         "document" => media(MediaKind::Document, &members).map_or_else(|| foreign(raw), Block::Media),
-        "thinking" => Block::Reasoning(thoughts(&members)),
-        "redacted_thinking" => Block::Reasoning(hidden(&members)),
+        "thinking" => Block::Reasoning(thoughts(members)),
+        "redacted_thinking" => Block::Reasoning(hidden(members.data)),
         "tool_use" => Block::ToolCall(ToolCall {
-            id: members.text(members.id),
-            name: members.text(members.name),
+            id: members.id,
+            name: members.name,
             kind: ToolCallKind::Function,
             args: members.input.map(input_text).unwrap_or_default(),
             opaque: Vec::new(),
         }),
         "tool_result" => Block::ToolResult(ToolResult {
-            call_id: members.text(members.call_id),
+            call_id: members.call_id,
             name: None,
             kind: ToolCallKind::Function,
-            parts: members.content.map(decode_all).unwrap_or_default(),
+            parts: members.content,
             is_error: members.is_error,
         }),
         _ => foreign(raw),
-    };
-    let is_foreign = matches!(block, Block::Foreign(_));
-    let ext = if is_foreign { Ext::default() } else { members.ext };
-    Part { block, cache: members.mark, ext }
+    }
 }
 
 fn foreign(raw: &str) -> Block {
@@ -121,9 +146,9 @@ fn input_text(raw: &str) -> String {
     }
 }
 
-fn thoughts(members: &Members<'_>) -> Reasoning {
-    let mut thoughts = Reasoning { text: members.text(members.thinking), ..Reasoning::default() };
-    let signature = members.text(members.signature);
+fn thoughts(members: Members<'_>) -> Reasoning {
+    let mut thoughts = Reasoning { text: members.thinking, ..Reasoning::default() };
+    let signature = members.signature;
     match read::untag_seal(&signature) {
         Some(foreign) => thoughts.opaque.extend(foreign),
         None if signature.is_empty() => {}
@@ -132,8 +157,7 @@ fn thoughts(members: &Members<'_>) -> Reasoning {
     thoughts
 }
 
-fn hidden(members: &Members<'_>) -> Reasoning {
-    let data = members.text(members.data);
+fn hidden(data: String) -> Reasoning {
     let opaque = match read::untag_seal(&data) {
         Some(foreign) => foreign.into_iter().collect(),
         None => vec![own(OpaqueKind::Redacted, data)],

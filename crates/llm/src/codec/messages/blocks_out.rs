@@ -1,32 +1,38 @@
 //! Writes the blocks of one message.
 
+use std::borrow::Cow;
+
 use super::{OWN, write_mark};
 use crate::codec::conversation::{self, Item};
 use crate::codec::custom;
 use crate::codec::ids::IdRule;
+use crate::json_text::Piece;
 use crate::json_writer::JsonWriter;
 use crate::neutral::{
-    Block, Dialect, Field, Losses, Media, MediaKind, MediaSource, OpaqueKind, Part, Reasoning, ToolCall,
-    ToolResult,
+    Block, Dialect, Field, Losses, Media, MediaKind, MediaSource, OpaqueKind, Part, Reasoning, Text,
+    ToolCall, ToolResult, Words,
 };
 
+/// Room for the names that a block has around its text.
+const ROOM: usize = 64;
+
 /// The blocks of a message, each as JSON.
-pub(super) struct Blocks<'a> {
-    blocks: Vec<String>,
+pub(super) struct Blocks<'a, 'p> {
+    blocks: Vec<JsonWriter>,
     origin: Dialect,
     losses: &'a mut Losses,
     /// The last text that may not end in space, if the last block is one.
-    last_text: Option<String>,
+    last_text: Option<Cow<'p, Words>>,
 }
 
-impl<'a> Blocks<'a> {
+impl<'a, 'p> Blocks<'a, 'p> {
     pub(super) fn new(origin: Dialect, losses: &'a mut Losses) -> Self {
         Self { blocks: Vec::new(), origin, losses, last_text: None }
     }
 
     /// The blocks. A message of the model that ends the conversation is its beginning of the answer, and
     /// may not end in space.
-    pub(super) fn finish(mut self, is_prefill: bool) -> Vec<String> {
+    pub(super) fn finish(mut self, is_prefill: bool) -> Vec<JsonWriter> {
         if let (true, Some(text)) = (is_prefill, &self.last_text) {
             let trimmed = text.trim_end();
             self.blocks.pop();
@@ -37,21 +43,21 @@ impl<'a> Blocks<'a> {
         self.blocks
     }
 
-    pub(super) fn item(&mut self, item: &Item<'_>, assistant: bool) {
+    pub(super) fn item(&mut self, item: &Item<'p>, assistant: bool) {
         let part = item.part;
         self.last_text = None;
         match &part.block {
             Block::Text(text) if item.instructs => {
-                self.text(&conversation::instruction_text(&text.text), part);
+                self.text(Cow::Owned(conversation::instruction_text(&text.text).into()), part);
             }
             Block::Text(text) => {
                 if !text.citations.is_empty() {
-                    self.cited(&text.text, part);
+                    self.cited(text, part);
                 } else {
-                    self.text(&text.text, part);
+                    self.text(Cow::Borrowed(&text.text), part);
                 }
             }
-            Block::Refusal(text) => self.text(text, part),
+            Block::Refusal(text) => self.text(Cow::Owned(text.as_str().into()), part),
             Block::Media(media) if !assistant => self.media(media, part, item.place),
             Block::Media(_) => self.lose(item.place, "an answer cannot contain media"),
             Block::ToolCall(call) if assistant => self.call(call, part),
@@ -59,7 +65,7 @@ impl<'a> Blocks<'a> {
             Block::ToolResult(result) => self.result(result, part, item),
             Block::Reasoning(thoughts) => self.thoughts(thoughts, item.place),
             Block::Foreign(foreign) if foreign.origin == OWN => {
-                self.blocks.push(foreign.raw.text().to_owned());
+                self.blocks.push(JsonWriter::of(foreign.raw.text()));
             }
             Block::Foreign(_) => self.lose(item.place, "only its own dialect has such a part"),
         }
@@ -74,24 +80,23 @@ impl<'a> Blocks<'a> {
     }
 
     /// Empty text is refused, and says nothing.
-    fn text(&mut self, text: &str, part: &Part) {
-        if !text.trim().is_empty() {
-            self.blocks.push(text_block(text, Some(part)));
-            self.last_text = Some(text.to_owned());
+    fn text(&mut self, text: Cow<'p, Words>, part: &Part) {
+        if !text.is_blank() {
+            self.blocks.push(text_block(&*text, Some(part)));
+            self.last_text = Some(text);
         }
     }
 
     /// Text with the citations that were Anthropic's own; those of others are gone by now.
-    fn cited(&mut self, text: &str, part: &Part) {
-        let Block::Text(said) = &part.block else { return };
+    fn cited(&mut self, said: &'p Text, part: &Part) {
         let own: Vec<_> =
             said.citations.iter().map(|one| one.ext.fields_of(OWN)).filter(|own| !own.is_empty()).collect();
-        if own.is_empty() || text.trim().is_empty() {
-            return self.text(text, part);
+        if own.is_empty() || said.text.is_blank() {
+            return self.text(Cow::Borrowed(&said.text), part);
         }
-        self.block(part, |json| {
+        self.block(part, said.text.room(), |json| {
             json.text_member("type", "text");
-            json.text_member("text", text);
+            json.text_member("text", &said.text);
             json.key("citations").array(|json| {
                 for fields in &own {
                     json.object(|json| {
@@ -102,8 +107,9 @@ impl<'a> Blocks<'a> {
         });
     }
 
-    fn block(&mut self, part: &Part, members: impl FnOnce(&mut JsonWriter)) {
-        let mut json = JsonWriter::new();
+    /// Writes a block with what is said about `part`; `length` is that of the longest thing in it.
+    fn block(&mut self, part: &Part, length: usize, members: impl FnOnce(&mut JsonWriter)) {
+        let mut json = JsonWriter::with_capacity(length + ROOM);
         json.object(|json| {
             members(json);
             if let Some(mark) = part.cache {
@@ -111,12 +117,12 @@ impl<'a> Blocks<'a> {
             }
             part.ext.write(OWN, json, "", &mut Losses::default());
         });
-        self.blocks.push(json.into_string());
+        self.blocks.push(json);
     }
 
     fn call(&mut self, call: &ToolCall, part: &Part) {
         let id = IdRule::Word64.fit(&call.id, "toolu_");
-        self.block(part, |json| {
+        self.block(part, call.args.len(), |json| {
             json.text_member("type", "tool_use");
             json.text_member("id", &id);
             json.text_member("name", &call.name);
@@ -124,7 +130,7 @@ impl<'a> Blocks<'a> {
         });
     }
 
-    fn result(&mut self, result: &ToolResult, part: &Part, item: &Item<'_>) {
+    fn result(&mut self, result: &'p ToolResult, part: &Part, item: &Item<'p>) {
         if item.orphan {
             let path = format!("{}[{}]", self.origin.field(Field::Turns), item.place);
             self.losses.advisory(path, "the result of a call that is not there is said by the user");
@@ -132,35 +138,43 @@ impl<'a> Blocks<'a> {
             let inner = |part| Item { part, place: item.place, instructs: false, orphan: false };
             return result.parts.iter().for_each(|part| self.item(&inner(part), false));
         }
-        let mut inside = Blocks::new(self.origin, self.losses);
-        for inner in &result.parts {
-            match &inner.block {
-                Block::Text(text) => inside.text(&text.text, inner),
-                Block::Media(media) => inside.media(media, inner, item.place),
-                Block::Foreign(foreign) if foreign.origin == OWN => {
-                    inside.blocks.push(foreign.raw.text().to_owned());
-                }
-                _ => inside.lose(item.place, "a tool's result cannot contain this"),
-            }
-        }
-        let blocks = inside.blocks;
         let only_text = match &*result.parts {
-            [Part { block: Block::Text(text), cache: None, .. }] => Some(&text.text),
+            [] => Some(Piece::Plain("")),
+            [Part { block: Block::Text(text), cache: None, .. }] => Some(text.text.piece()),
             _ => None,
         };
+        let blocks = if only_text.is_some() { Vec::new() } else { self.inside(result, item.place) };
+        let length =
+            only_text.map_or_else(|| blocks.iter().map(|block| block.bytes().len()).sum(), Piece::room);
         let id = IdRule::Word64.fit(&result.call_id, "toolu_");
-        self.block(part, |json| {
+        self.block(part, length, |json| {
             json.text_member("type", "tool_result");
             json.text_member("tool_use_id", &id);
             match only_text {
                 Some(text) => json.text_member("content", text),
                 None if blocks.is_empty() => json.text_member("content", ""),
-                None => json.key("content").array(|json| blocks.iter().for_each(|block| json.raw(block))),
+                None => json.key("content").array(|json| blocks.iter().for_each(|block| json.append(block))),
             }
             if result.is_error {
                 json.plain_member("is_error", true);
             }
         });
+    }
+
+    /// The blocks within a tool's result.
+    fn inside(&mut self, result: &ToolResult, place: usize) -> Vec<JsonWriter> {
+        let mut inside = Blocks::new(self.origin, self.losses);
+        for inner in &result.parts {
+            match &inner.block {
+                Block::Text(text) => inside.text(Cow::Borrowed(&text.text), inner),
+                Block::Media(media) => inside.media(media, inner, place),
+                Block::Foreign(foreign) if foreign.origin == OWN => {
+                    inside.blocks.push(JsonWriter::of(foreign.raw.text()));
+                }
+                _ => inside.lose(place, "a tool's result cannot contain this"),
+            }
+        }
+        inside.blocks
     }
 
     /// Thoughts go back only with Anthropic's own seal: it refuses any other, and those without.
@@ -185,7 +199,7 @@ impl<'a> Blocks<'a> {
             let path = format!("{}[{place}].reasoning", self.origin.field(Field::Turns));
             return self.losses.advisory(path, "thoughts of another provider are never sent on");
         }
-        self.blocks.push(json.into_string());
+        self.blocks.push(json);
     }
 
     fn media(&mut self, media: &Media, part: &Part, place: usize) {
@@ -198,12 +212,16 @@ impl<'a> Blocks<'a> {
         };
         let usual = if media.kind == MediaKind::Image { "image/png" } else { "application/pdf" };
         let mime = media.mime.as_deref().unwrap_or(usual);
+        let length = match &media.source {
+            MediaSource::Base64(data) | MediaSource::Text(data) => data.len(),
+            MediaSource::Url(_) | MediaSource::File { .. } => 0,
+        };
         if let MediaSource::File { owner, .. } = &media.source
             && *owner != OWN
         {
             return self.lose(place, "the file is kept by another provider");
         }
-        self.block(part, |json| {
+        self.block(part, length, |json| {
             json.text_member("type", name);
             json.key("source").object(|json| source(json, &media.source, mime));
             if media.kind == MediaKind::Document {
@@ -241,8 +259,9 @@ fn source(json: &mut JsonWriter, source: &MediaSource, mime: &str) {
     }
 }
 
-fn text_block(text: &str, part: Option<&Part>) -> String {
-    let mut json = JsonWriter::with_capacity(text.len() + 32);
+fn text_block<'t>(text: impl Into<Piece<'t>>, part: Option<&Part>) -> JsonWriter {
+    let text = text.into();
+    let mut json = JsonWriter::with_capacity(text.room() / 8 * 9 + ROOM);
     json.object(|json| {
         json.text_member("type", "text");
         json.text_member("text", text);
@@ -253,5 +272,5 @@ fn text_block(text: &str, part: Option<&Part>) -> String {
             part.ext.write(OWN, json, "", &mut Losses::default());
         }
     });
-    json.into_string()
+    json
 }

@@ -1,9 +1,13 @@
 //! Reads a request.
 
+use std::borrow::Cow;
+
 use model::Rejection;
 
 use super::{OWN, block, tools};
 use crate::codec::{invalid, read};
+use crate::cursor::Cursor;
+use crate::json::Fault;
 use crate::members;
 use crate::neutral::{Format, ReasoningWish, Request, Role, Thinking, Turn};
 
@@ -12,32 +16,36 @@ pub(super) fn decode(body: &str) -> Result<Request, Rejection> {
     let mut request = Request::new(OWN, "");
     // Streams of this dialect always state usage.
     request.include_usage = true;
-    let mut messages = None;
-    members::each(body, |key, value| match key {
-        "messages" => messages = Some(value),
-        _ => field(&mut request, key, value),
-    })
-    .map_err(|_| invalid("The request body is not a JSON object.", ""))?;
+    let mut turns = Err(invalid("The field `messages` must be an array.", "messages"));
+    let mut cursor = Cursor::new(body);
+    let read = cursor.object(|key, value| {
+        match key {
+            "messages" if value.first() == b'[' => turns = converse(value)?,
+            "messages" => {
+                value.raw()?;
+                turns = Err(invalid("The field `messages` must be an array.", "messages"));
+            }
+            "system" => {
+                let parts = block::decode_all_at(value)?;
+                if !parts.is_empty() {
+                    request.instructions = vec![Turn::new(Role::System, parts, 0)];
+                }
+            }
+            _ => field(&mut request, key, value.raw()?),
+        }
+        Ok(())
+    });
+    read.and_then(|()| cursor.end()).map_err(|_| invalid("The request body is not a JSON object.", ""))?;
     if request.model.is_empty() {
         return Err(invalid("The field `model` must be a non-empty string.", "model"));
     }
-    let messages = messages.filter(|raw| raw.starts_with('['));
-    let messages = messages.ok_or_else(|| invalid("The field `messages` must be an array.", "messages"))?;
-    for (place, raw) in members::elements(messages).into_iter().enumerate() {
-        request.turns.push(turn(raw, place)?);
-    }
+    request.turns = turns?;
     Ok(request)
 }
 
 fn field(request: &mut Request, key: &str, value: &str) {
     match key {
         "model" => request.model = read::text(value),
-        "system" => {
-            let parts = block::decode_all(value);
-            if !parts.is_empty() {
-                request.instructions = vec![Turn::new(Role::System, parts, 0)];
-            }
-        }
         "max_tokens" => request.max_output = read::count(value),
         "stream" => request.stream = value == "true",
         "temperature" => request.sampling.temperature = read::said(value),
@@ -108,15 +116,34 @@ fn metadata(request: &mut Request, raw: &str) {
     }
 }
 
-fn turn(raw: &str, place: usize) -> Result<Turn, Rejection> {
+/// Reads the messages. The first that is none says what is wrong with them.
+fn converse(messages: &mut Cursor<'_>) -> Result<Result<Vec<Turn>, Rejection>, Fault> {
+    let (mut turns, mut refused) = (Vec::new(), None);
+    messages.array(|value| {
+        match turn(value, turns.len())? {
+            Ok(turn) => turns.push(turn),
+            Err(rejection) => refused = refused.take().or(Some(rejection)),
+        }
+        Ok(())
+    })?;
+    Ok(refused.map_or(Ok(turns), Err))
+}
+
+fn turn(value: &mut Cursor<'_>, place: usize) -> Result<Result<Turn, Rejection>, Fault> {
+    if value.first() != b'{' {
+        value.raw()?;
+        return Ok(Err(invalid(format!("`messages[{place}]` is not an object."), "messages")));
+    }
     let mut turn = Turn::new(Role::User, Vec::new(), place);
-    let mut role = String::new();
-    members::each(raw, |key, value| match key {
-        "role" => role = read::text(value),
-        "content" => turn.parts = block::decode_all(value),
-        _ => turn.ext.keep(OWN, key, value),
-    })
-    .map_err(|_| invalid(format!("`messages[{place}]` is not an object."), "messages"))?;
+    let mut role = Cow::Borrowed("");
+    value.object(|key, value| {
+        match key {
+            "role" => role = value.string()?.unwrap_or_default(),
+            "content" => turn.parts = block::decode_all_at(value)?,
+            _ => turn.ext.keep(OWN, key, value.raw()?),
+        }
+        Ok(())
+    })?;
     turn.role = match &*role {
         "user" => Role::User,
         "assistant" => Role::Assistant,
@@ -125,8 +152,8 @@ fn turn(raw: &str, place: usize) -> Result<Turn, Rejection> {
         "developer" => Role::Developer,
         other => {
             let message = format!("The role `{}` is not known.", other.escape_debug());
-            return Err(invalid(message, &format!("messages[{place}].role")));
+            return Ok(Err(invalid(message, &format!("messages[{place}].role"))));
         }
     };
-    Ok(turn)
+    Ok(Ok(turn))
 }

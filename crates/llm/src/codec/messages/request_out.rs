@@ -30,7 +30,7 @@ pub(super) fn encode(
     let turns = conversation::identified(&request.turns);
     let joined = conversation::alternating(&turns, losses, request.origin);
     let settings = settings_out::Settings::of(request, target, &joined, losses);
-    let mut json = JsonWriter::with_capacity(4096);
+    let mut json = JsonWriter::with_capacity(request.room());
     json.object(|json| {
         json.text_member("model", target.model);
         json.plain_member("max_tokens", settings.max_tokens);
@@ -99,7 +99,7 @@ fn messages(json: &mut JsonWriter, request: &Request, joined: &[Joined<'_>], los
         written.push((turn.assistant, blocks.finish(last && turn.assistant)));
     }
     // A turn of which nothing could be carried over leaves its neighbours side by side.
-    let mut messages: Vec<(bool, Vec<String>)> = Vec::with_capacity(written.len());
+    let mut messages: Vec<(bool, Vec<JsonWriter>)> = Vec::with_capacity(written.len());
     for (assistant, blocks) in written {
         match messages.last_mut() {
             _ if blocks.is_empty() => {}
@@ -111,7 +111,9 @@ fn messages(json: &mut JsonWriter, request: &Request, joined: &[Joined<'_>], los
         message(json, false, |json| json.text(PLACEHOLDER));
     }
     for (assistant, blocks) in &messages {
-        message(json, *assistant, |json| json.array(|json| blocks.iter().for_each(|block| json.raw(block))));
+        message(json, *assistant, |json| {
+            json.array(|json| blocks.iter().for_each(|block| json.append(block)));
+        });
     }
 }
 

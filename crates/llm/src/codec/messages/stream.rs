@@ -130,7 +130,7 @@ impl Reader {
         let mut begun = Vec::new();
         let kind = match decoded.block {
             Block::Text(text) => {
-                begun.extend((!text.text.is_empty()).then_some(Delta::Text(text.text)));
+                begun.extend((!text.text.is_empty()).then_some(Delta::Text(text.text.into_string())));
                 PartKind::Text
             }
             Block::Reasoning(thoughts) if !is_hidden(&thoughts) => {

@@ -93,7 +93,7 @@ fn part(raw: &str) -> Part {
         "input_text" | "output_text" | "text" | "summary_text" | "reasoning_text" => {
             let citations = members::elements(read::member(raw, "annotations").unwrap_or("[]"));
             Block::Text(Text {
-                text: text("text").unwrap_or_default(),
+                text: text("text").unwrap_or_default().into(),
                 citations: citations.into_iter().map(citation).collect(),
             })
             .into()

@@ -32,7 +32,7 @@ pub(super) fn encode(
         .map(|tool| tool.name.clone())
         .collect();
     let mut writer = Writer { request, target, custom, losses };
-    let mut json = JsonWriter::with_capacity(4096);
+    let mut json = JsonWriter::with_capacity(request.room());
     json.object(|json| {
         json.text_member("model", target.model);
         json.key("input").array(|json| writer.input(json));

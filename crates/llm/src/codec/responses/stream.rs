@@ -160,7 +160,7 @@ impl Reader {
             _ if filled => {}
             Block::Text(text) if text.text.is_empty() => {}
             Block::Text(text) => {
-                self.delta(place, || PartKind::Text, Delta::Text(text.text), events);
+                self.delta(place, || PartKind::Text, Delta::Text(text.text.into_string()), events);
                 for citation in text.citations {
                     self.delta(place, || PartKind::Text, Delta::Citation(Box::new(citation)), events);
                 }

@@ -296,7 +296,7 @@ impl Writer {
             Block::Foreign(foreign) if foreign.origin == super::OWN => foreign.raw.text().to_owned(),
             Block::Text(text) => {
                 self.open = Some(self.text_start(out));
-                self.delta(Delta::Text(text.text), out);
+                self.delta(Delta::Text(text.text.into_string()), out);
                 self.part_stop(out);
                 return;
             }
