@@ -105,6 +105,21 @@ impl Surface {
         }
     }
 
+    /// The dialect of chat that it belongs to: its own, or that of the endpoint it stands beside to count, to
+    /// keep and to shorten. `None` for what is no chat.
+    #[must_use]
+    pub fn beside(self) -> Option<Dialect> {
+        match self {
+            Self::ResponsesInputTokens | Self::ResponsesCompact | Self::StoredResponse => {
+                Some(Dialect::OpenAiResponses)
+            }
+            Self::CountTokens => Some(Dialect::AnthropicMessages),
+            Self::GeminiCountTokens => Some(Dialect::Gemini),
+            Self::Converse | Self::ConverseStream => Some(Dialect::BedrockConverse),
+            other => other.dialect(),
+        }
+    }
+
     /// The surface at which providers of `dialect` are called, for a stream or for a whole answer.
     #[must_use]
     pub fn of_dialect(dialect: Dialect, stream: bool) -> Option<Self> {

@@ -8,6 +8,7 @@ use egress::{BoundSecret, Class, Origin, Target};
 use http::{HeaderName, HeaderValue, Uri};
 use ipnet::IpNet;
 use ledger::catalogue::{Catalogue, PriceEntry};
+use llm::neutral::Dialect;
 use llm::provider::{self, Preset};
 use llm::{Family, Surface};
 use model::ResourceId;
@@ -396,7 +397,7 @@ fn collect_models(configuration: &Configuration) -> (ModelsByGroup, Vec<Arc<Upst
                 name,
             });
             model.created_ms = model.created_ms.min(account.created_at);
-            model.offers.push(offer(&upstream, entry.upstream()));
+            model.offers.push(offer(&upstream, entry.upstream(), entry.dialect().map(Into::into)));
         }
     }
     (groups, upstreams)
@@ -438,7 +439,8 @@ pub(crate) fn compile_upstream(account: &Arc<Account>) -> Result<Upstream, Strin
     })
 }
 
-pub(crate) fn offer(upstream: &Arc<Upstream>, upstream_model: &str) -> Offer {
+/// What an account's offer of a model is called, and where; in `only` one dialect, where its entry says so.
+pub(crate) fn offer(upstream: &Arc<Upstream>, upstream_model: &str, only: Option<Dialect>) -> Offer {
     let account = &upstream.account;
     let provider = match account.base_url {
         Some(_) => format!("account-{}", account.id),
@@ -447,6 +449,7 @@ pub(crate) fn offer(upstream: &Arc<Upstream>, upstream_model: &str) -> Offer {
     let api_version = account.api_version.as_deref();
     let mut uris = [const { None }; Surface::EVERY];
     let uri = |surface: Surface| {
+        upstream.preset.speaks(surface, only).then_some(())?;
         let base_url = upstream.preset.base_for(surface.family(), account.base_url.as_deref())?;
         provider::endpoint(upstream.preset, base_url, surface, upstream_model, api_version).ok()
     };

@@ -9,6 +9,7 @@ use egress::{Egress, Phase, Pool, SendError, Timers};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, Uri};
 use http_body_util::{BodyExt, Full};
+use llm::neutral::Dialect;
 use llm::{Family, Surface, provider};
 use model::resource::Account;
 use model::{Code, Rejection};
@@ -130,10 +131,13 @@ fn check(upstream: &Upstream) -> Result<(Surface, Box<Request>), Rejection> {
 
 /// The request for a single token of `model`, which is a public name of the account or one of the provider.
 fn talk(upstream: &Arc<Upstream>, model: &str) -> Result<(Surface, Box<Request>), Rejection> {
-    let surface = chat(family(upstream));
     let listed = upstream.account.models.iter().find(|entry| entry.public() == model);
+    let only = listed.and_then(|entry| entry.dialect()).map(Dialect::from);
+    let surface = only
+        .and_then(|dialect| Surface::of_dialect(dialect, false))
+        .unwrap_or_else(|| chat(family(upstream)));
     let model = listed.map_or(model, |entry| entry.upstream());
-    let offer = catalog::offer(upstream, model);
+    let offer = catalog::offer(upstream, model, only);
     let most = match upstream.preset.id.as_str() {
         "openai" | "azure" => "max_completion_tokens",
         _ => "max_tokens",
@@ -147,6 +151,8 @@ fn talk(upstream: &Arc<Upstream>, model: &str) -> Result<(Surface, Box<Request>)
             "messages": [{"role": "user", "content": [{"text": "Hi"}]}],
             "inferenceConfig": {"maxTokens": 1},
         }),
+        // The fewest that OpenAI takes here.
+        Surface::Responses => json!({"model": model, "input": "Hi", "max_output_tokens": 16, "store": false}),
         _ => json!({"model": model, "messages": [{"role": "user", "content": "Hi"}], most: 1}),
     };
     let request = upstream::translated(&offer, surface, body.to_string().into())?;

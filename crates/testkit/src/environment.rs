@@ -77,6 +77,13 @@ pub fn clients() -> Option<PathBuf> {
     variable("YUMEN_CLIENTS")
 }
 
+/// OpenAI's published OpenAPI document, which answers in its dialects are judged by where
+/// `YUMEN_OPENAI_SCHEMA` names it.
+#[must_use]
+pub fn openai_schema() -> Option<PathBuf> {
+    variable("YUMEN_OPENAI_SCHEMA")
+}
+
 /// A whole number from the environment, such as `YUMEN_SEED`; `None` when it is not set or is none.
 #[must_use]
 pub fn number(name: &str) -> Option<u64> {

@@ -1,6 +1,6 @@
 """One official SDK against every provider dialect: what it parses must be what the provider said.
 
-Started with {"url", "key", "client", "providers", "cases"}; prints one JSON line for each combination.
+Started with {"url", "key", "clients", "providers", "cases", "schema"}; prints one JSON line for each combination.
 """
 
 import json
@@ -10,6 +10,8 @@ import traceback
 import plan
 
 given = plan.read()
+if given.schema:
+    import openai_schema
 
 PIXEL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -358,14 +360,19 @@ CLIENTS = {
 
 
 def main():
+    schema = given.schema and openai_schema.Judge(given.schema)
     for name in given.clients:
         client = CLIENTS[name]()
+        by_schema = schema if name.startswith("openai_") else None
         for provider in given.providers:
             for case in given.cases:
                 for stream in (False, True):
                     line = {"client": name, "provider": provider, "case": case, "stream": stream, "why": None}
                     line["version"] = client.version
                     try:
+                        if by_schema:
+                            client.begin(f"{provider}-{case}", case)
+                            openai_schema.judge(by_schema, given, name, client.call, stream)
                         play(client, provider, case, stream)
                     except Exception as error:
                         line["why"] = f"{type(error).__name__}: {error}"[:1500]

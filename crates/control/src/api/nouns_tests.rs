@@ -56,6 +56,8 @@ async fn an_account_that_cannot_work_is_refused_at_its_field() {
         (account(json!({"credential": SECRET})), "expected"),
         (with_model(json!({"name": "a"})), "models"),
         (with_model(json!({"name": "a", "upstream": "b", "c": 1})), "models"),
+        (with_model(json!({"name": "a", "upstream": "b", "dialect": "latin"})), "models"),
+        (with_model(json!({"name": "a", "upstream": "b", "dialect": "gemini"})), "dialect"),
         (account(json!({"models": ["a", "a"]})), "twice"),
         (account(json!({"frob": 1})), "`frob`"),
     ] {

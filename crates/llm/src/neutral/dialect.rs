@@ -1,5 +1,7 @@
 //! The dialects in which a model is talked to, and what each calls the fields that all of them know.
 
+use model::resource::ModelDialect;
+
 /// A dialect of chat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Dialect {
@@ -13,6 +15,18 @@ pub enum Dialect {
     Gemini,
     /// Bedrock Converse: spoken by providers only.
     BedrockConverse,
+}
+
+impl From<ModelDialect> for Dialect {
+    fn from(named: ModelDialect) -> Self {
+        match named {
+            ModelDialect::OpenAiChat => Self::OpenAiChat,
+            ModelDialect::OpenAiResponses => Self::OpenAiResponses,
+            ModelDialect::AnthropicMessages => Self::AnthropicMessages,
+            ModelDialect::Gemini => Self::Gemini,
+            ModelDialect::BedrockConverse => Self::BedrockConverse,
+        }
+    }
 }
 
 impl Dialect {

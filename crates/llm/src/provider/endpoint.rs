@@ -10,8 +10,8 @@ use crate::surface::{Family, Surface};
 /// the model, at Google and Azure; `api_version` at Azure only.
 ///
 /// # Errors
-/// In words, when `base_url` is not an absolute URL without query, fragment and user, or when the provider
-/// has no such endpoint.
+/// In words, when `base_url` is not an absolute URL without query, fragment and user. Whether the provider has
+/// such an endpoint is the question of [`Preset::speaks`].
 pub fn endpoint(
     preset: &Preset,
     base_url: &str,
@@ -22,9 +22,6 @@ pub fn endpoint(
     check_base(base_url)?;
     let base = base_url.trim_end_matches('/');
     let tail = surface.tail();
-    if !preset.speaks(surface) {
-        return Err(format!("the provider `{}` has no {}", preset.id, surface.route()));
-    }
     let address = match surface.family() {
         Family::Gemini => gemini(base, tail, upstream_model),
         Family::Bedrock => format!("{base}/model/{}{tail}", encoded(upstream_model)),

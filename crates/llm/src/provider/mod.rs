@@ -197,10 +197,21 @@ impl Preset {
         }
     }
 
-    /// Whether it has the endpoint `surface` at all, whatever its address.
+    /// Whether its models can be called in `dialect` where their entries say so.
     #[must_use]
-    pub fn speaks(&self, surface: Surface) -> bool {
-        self.families.contains(&surface.family()) && (self.responses || !surface.is_responses())
+    pub fn may_speak(&self, dialect: Dialect) -> bool {
+        self.families.iter().any(|family| family.dialects().contains(&dialect))
+    }
+
+    /// Whether it has the endpoint `surface` at all, whatever its address. A model that is called in `only` one
+    /// dialect has that dialect's endpoints, known of the provider or not, and no other's.
+    #[must_use]
+    pub fn speaks(&self, surface: Surface, only: Option<Dialect>) -> bool {
+        let has = match (only, surface.beside()) {
+            (Some(only), Some(dialect)) => only == dialect,
+            _ => self.responses || !surface.is_responses(),
+        };
+        has && self.families.contains(&surface.family())
     }
 }
 
@@ -285,7 +296,11 @@ mod tests {
             presets().iter().filter(|preset| preset.responses).map(|p| p.id.as_str()).collect();
         assert_eq!(have, ["openai", "azure", "deepseek", "openrouter", "xai", "demo"]);
         let chat_only = preset("groq").unwrap();
-        assert!(chat_only.speaks(Surface::ChatCompletions) && !chat_only.speaks(Surface::Responses));
+        let speaks = |surface| chat_only.speaks(surface, None);
+        assert!(speaks(Surface::ChatCompletions) && !speaks(Surface::Responses));
+        let speaks = |surface| chat_only.speaks(surface, Some(Dialect::OpenAiResponses));
+        assert!(speaks(Surface::Responses) && speaks(Surface::StoredResponse) && speaks(Surface::Embeddings));
+        assert!(!speaks(Surface::ChatCompletions) && !speaks(Surface::Messages));
     }
 
     #[test]

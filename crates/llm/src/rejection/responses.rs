@@ -14,6 +14,8 @@ pub(super) fn failed(rejection: &Rejection, request_id: &RequestId, told: Told<'
     let error = json!({
         "type": "error",
         "sequence_number": next,
+        // OpenAI's document has the members here, its service and its SDKs in an envelope.
+        "code": info.name, "message": rejection.message, "param": rejection.param,
         "error": {
             "type": info.openai_type, "code": info.name, "message": rejection.message,
             "param": rejection.param,
@@ -22,7 +24,9 @@ pub(super) fn failed(rejection: &Rejection, request_id: &RequestId, told: Told<'
     let usage = told.usage.map(|usage| {
         json!({
             "input_tokens": usage.total_input(),
-            "input_tokens_details": {"cached_tokens": usage.cache_read},
+            "input_tokens_details": {
+                "cached_tokens": usage.cache_read, "cache_write_tokens": usage.cache_write(),
+            },
             "output_tokens": usage.output,
             "output_tokens_details": {"reasoning_tokens": usage.reasoning},
             "total_tokens": usage.total(),

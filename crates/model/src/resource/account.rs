@@ -23,7 +23,31 @@ pub enum ModelEntry {
         name: String,
         /// What the provider is asked for.
         upstream: String,
+        /// The one dialect of its provider's in which it is called; `None` for whichever fits the caller. For
+        /// models that a provider of several dialects has in one of them alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        dialect: Option<ModelDialect>,
     },
+}
+
+/// A dialect of chat, as a model's entry names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum ModelDialect {
+    /// OpenAI Chat Completions.
+    #[serde(rename = "openai_chat")]
+    OpenAiChat,
+    /// OpenAI Responses.
+    #[serde(rename = "openai_responses")]
+    OpenAiResponses,
+    /// Anthropic Messages.
+    #[serde(rename = "anthropic_messages")]
+    AnthropicMessages,
+    /// Gemini's generateContent.
+    #[serde(rename = "gemini")]
+    Gemini,
+    /// Bedrock Converse.
+    #[serde(rename = "bedrock_converse")]
+    BedrockConverse,
 }
 
 impl ModelEntry {
@@ -41,6 +65,15 @@ impl ModelEntry {
         match self {
             Self::Same(name) => name,
             Self::Mapped { upstream, .. } => upstream,
+        }
+    }
+
+    /// The one dialect in which it is called, where the administrator named one.
+    #[must_use]
+    pub fn dialect(&self) -> Option<ModelDialect> {
+        match self {
+            Self::Same(_) => None,
+            Self::Mapped { dialect, .. } => *dialect,
         }
     }
 }

@@ -9,7 +9,7 @@ pub mod terms;
 pub mod user;
 
 pub use access::{FreezeScope, KeyAccess, Signing, SigningSecret};
-pub use account::{Account, ModelEntry};
+pub use account::{Account, ModelDialect, ModelEntry};
 pub use configuration::Configuration;
 pub use key::{ApiKey, KeyKind, RateLimit};
 pub use price::{PriceLines, PriceOverride};

@@ -90,7 +90,7 @@ pub fn account(n: u8, credential: &str) -> Account {
         credential: Some(Secret::new(credential.to_owned())),
         models: vec![
             ModelEntry::Same("gpt-x".to_owned()),
-            ModelEntry::Mapped { name: "public".to_owned(), upstream: "real".to_owned() },
+            ModelEntry::Mapped { name: "public".to_owned(), upstream: "real".to_owned(), dialect: None },
         ],
         priority: 50,
         weight: 1,

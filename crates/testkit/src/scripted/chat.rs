@@ -71,7 +71,8 @@ pub(super) fn frames(play: &Play) -> Vec<String> {
         }
     }
     if play.breaks {
-        let error = json!({"error": {"message": "it broke", "type": "server_error", "code": null}});
+        let error =
+            json!({"error": {"message": "it broke", "type": "server_error", "param": null, "code": null}});
         frames.push(format!("data: {error}\n\n"));
         return frames;
     }

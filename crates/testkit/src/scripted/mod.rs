@@ -6,6 +6,7 @@ mod chat;
 mod converse;
 mod gemini;
 mod messages;
+mod responses;
 
 use serde_json::{Value, json};
 
@@ -25,6 +26,8 @@ pub const SEAL: &str = "c2VhbGVkLXRob3VnaHRz";
 pub enum Provider {
     /// OpenAI Chat Completions.
     Chat,
+    /// OpenAI Responses, and nothing else.
+    Responses,
     /// Anthropic Messages.
     Messages,
     /// Gemini.
@@ -75,13 +78,14 @@ struct Play {
 
 impl Provider {
     /// Every provider.
-    pub const ALL: [Self; 4] = [Self::Chat, Self::Messages, Self::Gemini, Self::Converse];
+    pub const ALL: [Self; 5] = [Self::Chat, Self::Responses, Self::Messages, Self::Gemini, Self::Converse];
 
     /// The name in tests and tables.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Chat => "openai_chat",
+            Self::Responses => "openai_responses",
             Self::Messages => "anthropic_messages",
             Self::Gemini => "gemini",
             Self::Converse => "bedrock_converse",
@@ -92,7 +96,7 @@ impl Provider {
     #[must_use]
     pub fn account(self, origin: &str, credential: &str) -> Value {
         let (provider, base) = match self {
-            Self::Chat => ("openai-compatible", format!("{origin}/v1")),
+            Self::Chat | Self::Responses => ("openai-compatible", format!("{origin}/v1")),
             Self::Messages => ("anthropic-compatible", origin.to_owned()),
             Self::Gemini => ("gemini", origin.to_owned()),
             Self::Converse => ("bedrock", origin.to_owned()),
@@ -101,15 +105,24 @@ impl Provider {
             // The maker's name decides how thinking is asked for.
             Self::Messages | Self::Converse => format!("claude-sonnet-4-5-{case}"),
             Self::Gemini => format!("gemini-3-{case}"),
-            Self::Chat => case.to_owned(),
+            Self::Chat | Self::Responses => case.to_owned(),
         };
-        let model =
-            |case: &&str| json!({"name": format!("{}-{case}", self.name()), "upstream": upstream(case)});
+        let model = |case: &&str| self.model(&format!("{}-{case}", self.name()), &upstream(case));
         json!({
             "name": self.name(), "provider": provider, "base_url": base, "allow_private": true,
             "credential": {"type": "api_key", "api_key": credential},
             "models": CASES.iter().map(model).collect::<Vec<_>>(),
         })
+    }
+
+    /// The entry of an account's list for one of its models.
+    #[must_use]
+    pub fn model(self, name: &str, upstream: &str) -> Value {
+        let mut entry = json!({"name": name, "upstream": upstream});
+        if self == Self::Responses {
+            entry["dialect"] = json!(self.name());
+        }
+        entry
     }
 
     /// What it answers to a request.
@@ -147,6 +160,9 @@ impl Provider {
             (vec![Piece::Text(Box::leak(told.into_boxed_str()))], Stop::End)
         } else if text.contains(&format!("\"{tool}\"")) {
             (vec![Piece::Call("call_read", tool, args.clone())], Stop::Tools)
+        } else if text.contains("complexity_score") {
+            // Gemini CLI asks first which of its models suits the question.
+            (vec![Piece::Text(r#"{"complexity_reasoning":"It is simple.","complexity_score":5}"#)], Stop::End)
         } else {
             (vec![Piece::Text("Reading")], Stop::End)
         };
@@ -161,6 +177,7 @@ impl Provider {
     fn whole(self, play: &Play) -> Value {
         match self {
             Self::Chat => chat::whole(play),
+            Self::Responses => responses::whole(play),
             Self::Messages => messages::whole(play),
             Self::Gemini => gemini::whole(play),
             Self::Converse => converse::whole(play),
@@ -170,6 +187,7 @@ impl Provider {
     fn stream(self, play: &Play) -> Script {
         match self {
             Self::Chat => canned::stream_answer(&chat::frames(play)),
+            Self::Responses => canned::stream_answer(&responses::frames(play)),
             Self::Messages => canned::stream_answer(&messages::frames(play)),
             Self::Gemini => canned::stream_answer(&gemini::frames(play)),
             Self::Converse => converse::stream(play),
@@ -178,7 +196,9 @@ impl Provider {
 
     fn error(self, status: u16, kind: &str, message: &str) -> Script {
         let body = match self {
-            Self::Chat => json!({"error": {"message": message, "type": kind, "param": null, "code": null}}),
+            Self::Chat | Self::Responses => {
+                json!({"error": {"message": message, "type": kind, "param": null, "code": null}})
+            }
             Self::Messages => {
                 json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_up"})
             }

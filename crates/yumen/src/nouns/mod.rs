@@ -93,7 +93,7 @@ pub enum Form {
     Truth,
     /// May be given again for more.
     List,
-    /// `name` or `public=upstream`; may be given again.
+    /// `name`, `public=upstream` or `public=upstream=dialect`; may be given again.
     Models,
     /// `UNIT:PERIOD:LIMIT`; may be given again.
     Quotas,

@@ -98,11 +98,15 @@ fn truth(argument: &Argument, text: &str) -> Result<bool, Problem> {
     text.parse().map_err(|_| unusable(argument, text, "give true or false"))
 }
 
-/// A model under its own name, or `public=upstream`.
+/// A model under its own name, or `public=upstream`, perhaps with `=dialect` behind it.
 fn offered(text: &str) -> Value {
-    match text.split_once('=') {
-        Some((name, upstream)) => json!({"name": name, "upstream": upstream}),
-        None => json!(text),
+    let Some((name, upstream)) = text.split_once('=') else { return json!(text) };
+    let dialect = upstream
+        .rsplit_once('=')
+        .filter(|(_, last)| serde_json::from_value::<model::resource::ModelDialect>(json!(last)).is_ok());
+    match dialect {
+        Some((upstream, dialect)) => json!({"name": name, "upstream": upstream, "dialect": dialect}),
+        None => json!({"name": name, "upstream": upstream}),
     }
 }
 

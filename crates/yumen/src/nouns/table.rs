@@ -57,7 +57,7 @@ const EXPIRES: Argument =
     arg("expires-at", "when it ends, such as 2027-01-31T00:00:00Z", Text, Body("expires_at"));
 const OFFERED: Argument = arg(
     "model",
-    "a model it offers, NAME or PUBLIC=UPSTREAM; give it again for more",
+    "a model it offers, NAME or PUBLIC=UPSTREAM[=DIALECT]; give it again for more",
     Models,
     Body("models"),
 );

@@ -3,7 +3,7 @@
 use egress::{Class, Origin, Scheme, check_address};
 use llm::provider::{self, Preset};
 use llm::{Family, Surface};
-use model::resource::{Account, ModelEntry};
+use model::resource::{Account, ModelDialect, ModelEntry};
 use model::{Code, Secret};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -73,7 +73,7 @@ pub fn check(account: &Account) -> Answer<()> {
             format!("The provider `{}` has no models of its own; name some in `models`.", preset.id);
         return Err(Refusal::invalid("models", message));
     }
-    check_models(&account.models)
+    check_models(&account.models, preset)
 }
 
 fn unknown_provider() -> Refusal {
@@ -84,7 +84,7 @@ fn unknown_provider() -> Refusal {
 
 /// A model as it comes in: its name, or the two names.
 #[derive(Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "models must be names or objects of `name` and `upstream`")]
+#[serde(untagged, expecting = "models must be names or objects of `name`, `upstream` and perhaps `dialect`")]
 pub enum Offered {
     /// Offered under its own name.
     Same(String),
@@ -92,29 +92,37 @@ pub enum Offered {
     Mapped(Mapped),
 }
 
-/// The two names of a mapped model.
+/// The two names of a mapped model, and how it is called.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mapped {
     name: String,
     upstream: String,
+    /// The one dialect of the provider's in which the model is called; without, whichever fits the caller.
+    #[serde(default)]
+    dialect: Option<ModelDialect>,
 }
 
 impl From<Offered> for ModelEntry {
     fn from(offered: Offered) -> Self {
         match offered {
             Offered::Same(name) => Self::Same(name),
-            Offered::Mapped(Mapped { name, upstream }) => Self::Mapped { name, upstream },
+            Offered::Mapped(Mapped { name, upstream, dialect }) => Self::Mapped { name, upstream, dialect },
         }
     }
 }
 
-fn check_models(models: &[ModelEntry]) -> Answer<()> {
+fn check_models(models: &[ModelEntry], preset: &Preset) -> Answer<()> {
     check::at_most("models", models.len())?;
     let mut seen = std::collections::HashSet::new();
     for entry in models {
         check::name("models", entry.public())?;
         check::name("models", entry.upstream())?;
+        if entry.dialect().is_some_and(|dialect| !preset.may_speak(dialect.into())) {
+            let message =
+                format!("The provider `{}` does not speak the dialect of {:?}.", preset.id, entry.public());
+            return Err(Refusal::invalid("models", message));
+        }
         if !seen.insert(entry.public()) {
             let message = format!("`models` names {:?} twice.", entry.public());
             return Err(Refusal::invalid("models", message));

@@ -32,7 +32,7 @@ struct Scene {
 }
 
 impl Scene {
-    async fn set(provider: Provider, model: &str, tool: &'static str, args: Value) -> Result<Self> {
+    async fn set(provider: Provider, models: &[&str], tool: &'static str, args: Value) -> Result<Self> {
         let stage = Stage::start(Options::default()).await?;
         let folder = Folder::temporary()?;
         let file = folder.path().join("word.txt");
@@ -41,9 +41,14 @@ impl Scene {
         let args: Value = serde_json::from_str(&args.to_string().replace("$FILE", &path))?;
         let upstream = Upstream::start(move |received| provider.work(received, tool, &args, WORD)).await?;
         let mut account = provider.account(&upstream.url(), UPSTREAM_CREDENTIAL);
-        account["models"] = json!([model]);
+        account["models"] = models.iter().map(|model| provider.model(model, model)).collect();
         stage.create(&account).await?;
-        Ok(Self { stage, _upstream: upstream, folder, model: model.to_owned() })
+        Ok(Self {
+            stage,
+            _upstream: upstream,
+            folder,
+            model: (*models.first().context("no model")?).to_owned(),
+        })
     }
 
     /// Runs a program in the folder, with nothing of this process's environment but the path.
@@ -62,7 +67,7 @@ impl Scene {
         Ok(out.into_owned())
     }
 
-    /// What the gateway says of the requests that were served.
+    /// What the gateway says of the requests for its first model.
     async fn records(&self) -> Result<Vec<Value>> {
         self.stage.gateway.records(&self.stage.admin, &format!("model={}", self.model), 2).await
     }
@@ -94,7 +99,7 @@ async fn claude_code_reads_a_file_by_models_of_other_vendors() -> Result<()> {
     let Some(program) = installed("claude") else { return Ok(()) };
     let version = version(&program).await?;
     for provider in Provider::ALL {
-        let scene = Scene::set(provider, "claude-live", "Read", json!({"file_path": "$FILE"})).await?;
+        let scene = Scene::set(provider, &["claude-live"], "Read", json!({"file_path": "$FILE"})).await?;
         let url = scene.stage.gateway.url();
         let environment = [
             ("ANTHROPIC_BASE_URL", url.as_str()),
@@ -120,7 +125,8 @@ async fn codex_runs_a_command_by_models_of_other_vendors() -> Result<()> {
     let Some(program) = installed("codex") else { return Ok(()) };
     let version = version(&program).await?;
     for provider in Provider::ALL {
-        let scene = Scene::set(provider, "codex-live", "exec_command", json!({"cmd": "cat $FILE"})).await?;
+        let scene =
+            Scene::set(provider, &["codex-live"], "exec_command", json!({"cmd": "cat $FILE"})).await?;
         let url = format!("{}/codex/v1", scene.stage.gateway.url());
         let configuration = format!(
             "model = \"codex-live\"\nmodel_provider = \"gw\"\n[model_providers.gw]\nname = \"gw\"\n\
@@ -148,6 +154,51 @@ async fn codex_runs_a_command_by_models_of_other_vendors() -> Result<()> {
     Ok(())
 }
 
+/// What Gemini CLI asks which model suits a question, before it asks that one (clients reference §1.4).
+const GEMINI_ROUTER: &str = "gemini-3.5-flash-lite";
+/// That, and what it chooses by the answer: the second for simple questions.
+const GEMINI_MODELS: [&str; 3] = [GEMINI_ROUTER, "gemini-3.8-flash", "gemini-3.1-pro-preview"];
+
+/// Without a model named it routes by a call of its own; the key comes in both headers.
+#[tokio::test]
+async fn gemini_cli_reads_a_file_by_models_of_other_vendors() -> Result<()> {
+    let Some(program) = installed("gemini") else { return Ok(()) };
+    let version = version(&program).await?;
+    for provider in Provider::ALL {
+        let args = json!({"file_path": "$FILE"});
+        let scene = Scene::set(provider, &GEMINI_MODELS, "read_file", args).await?;
+        let home = scene.folder.path().join(".gemini");
+        std::fs::create_dir_all(&home)?;
+        let settings = json!({
+            "security": {"auth": {"selectedType": "gemini-api-key"}},
+            "privacy": {"usageStatisticsEnabled": false}, "general": {"enableAutoUpdate": false},
+        });
+        std::fs::write(home.join("settings.json"), settings.to_string())?;
+        let url = scene.stage.gateway.url();
+        let environment = [
+            ("GOOGLE_GEMINI_BASE_URL", url.as_str()),
+            ("GEMINI_API_KEY", scene.stage.key.as_str()),
+            ("GEMINI_API_KEY_AUTH_MECHANISM", "bearer"),
+            ("GEMINI_CLI_TRUST_WORKSPACE", "true"),
+        ];
+        let question = "Read word.txt and tell me the word in it.";
+        let arguments = ["-p", question, "--approval-mode", "yolo", "--output-format", "json"];
+        let out = scene.run(&program, &arguments, &environment).await?;
+        let told: Value = serde_json::from_str(&out).context("it prints no JSON")?;
+        ensure!(told["stats"]["tools"]["totalSuccess"] == 1, "{out}");
+        let scene = &scene;
+        let records = |model: &'static str, count| {
+            let filter = format!("model={model}");
+            async move { scene.stage.gateway.records(&scene.stage.admin, &filter, count).await }
+        };
+        let (routed, asked) = (records(GEMINI_MODELS[0], 1).await?, records(GEMINI_MODELS[1], 2).await?);
+        ensure!(routed.len() == 1 && asked.len() == 2, "{routed:?} {asked:?}");
+        ensure!(routed.iter().chain(&asked).all(|record| record["status"] == 200), "{routed:?} {asked:?}");
+        row("Gemini CLI", &version, ("gemini", provider), "routing call and tool loop");
+    }
+    Ok(())
+}
+
 /// Frameworks that bring their own clients: a tool loop each, streamed and whole.
 #[tokio::test]
 async fn langchain_and_litellm_work_at_every_provider() -> Result<()> {
@@ -157,7 +208,7 @@ async fn langchain_and_litellm_work_at_every_provider() -> Result<()> {
     };
     let script = testkit::environment::repository().join("tests/clients/frameworks.py");
     for provider in Provider::ALL {
-        let scene = Scene::set(provider, "loop-live", "read_file", json!({"path": "$FILE"})).await?;
+        let scene = Scene::set(provider, &["loop-live"], "read_file", json!({"path": "$FILE"})).await?;
         let plan = json!({"url": scene.stage.gateway.url(), "key": scene.stage.key, "model": "loop-live"});
         let (script, plan) = (script.to_string_lossy().into_owned(), plan.to_string());
         let out = scene.run(&folder.join("venv/bin/python"), &[&script, &plan], &[]).await?;

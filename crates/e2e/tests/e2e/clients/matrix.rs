@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use testkit::admin::UPSTREAM_CREDENTIAL;
-use testkit::environment::{node_scripts, python, repository};
+use testkit::environment::{node_scripts, openai_schema, python, repository};
 use testkit::gateway::Options;
 use testkit::scripted::{CASES, Provider};
 use testkit::upstream::Upstream;
@@ -17,7 +17,7 @@ use super::live::row;
 use crate::stage::Stage;
 
 /// How long one SDK may take for all its cases.
-const SCRIPT_LIMIT: Duration = Duration::from_secs(240);
+const SCRIPT_LIMIT: Duration = Duration::from_secs(300);
 
 /// A gateway with an account at every scripted provider.
 pub(super) async fn stage() -> Result<(Stage, Vec<Upstream>)> {
@@ -69,6 +69,7 @@ async fn play(stage: &Stage, language: Language, clients: &[&str]) -> Result<Vec
     let plan = json!({
         "url": stage.gateway.url(), "key": stage.key,
         "clients": clients, "providers": providers, "cases": CASES,
+        "schema": openai_schema(),
     });
     let mut command = language.command()?;
     command.arg(plan.to_string()).kill_on_drop(true);

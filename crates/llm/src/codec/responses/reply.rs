@@ -76,12 +76,12 @@ pub(super) fn encode(reply: &Reply, asked: &Asked, losses: &mut Losses) -> Vec<u
     let items = output.items;
     let seen = Head { id: &id, model: &reply.model, created: reply.created.unwrap_or(asked.created) };
     let mut json = JsonWriter::with_capacity(1024);
-    let end = End {
+    let ended = State::Ended(End {
         stop: choice.map_or(&Stop::End, |choice| &choice.stop),
         usage: reply.usage.as_ref(),
         tier: reply.tier.as_deref(),
-    };
-    response(&mut json, &seen, &items, asked, Some(end));
+    });
+    response(&mut json, &seen, &items, asked, &ended);
     json.into_bytes()
 }
 
@@ -99,19 +99,33 @@ pub(super) struct End<'a> {
     pub tier: Option<&'a str>,
 }
 
-/// Writes the response object; without an `end`, of an answer that is in progress.
+/// How far an answer has come.
+pub(super) enum State<'a> {
+    /// It is in progress.
+    Begun,
+    /// It ended as the model meant it to.
+    Ended(End<'a>),
+    /// It broke off.
+    Failed(&'a UpstreamFailure),
+}
+
+/// Writes the response object.
 pub(super) fn response(
     json: &mut JsonWriter,
     head: &Head<'_>,
     items: &[String],
     asked: &Asked,
-    end: Option<End<'_>>,
+    state: &State<'_>,
 ) {
-    let reason = end.as_ref().and_then(|end| incomplete(end.stop));
-    let status = match (&end, reason) {
-        (None, _) => "in_progress",
-        (Some(_), Some(_)) => "incomplete",
-        (Some(_), None) => "completed",
+    let (reason, end) = match state {
+        State::Ended(end) => (incomplete(end.stop), Some(end)),
+        State::Begun | State::Failed(_) => (None, None),
+    };
+    let status = match (state, reason) {
+        (State::Begun, _) => "in_progress",
+        (State::Failed(_), _) => "failed",
+        (State::Ended(_), Some(_)) => "incomplete",
+        (State::Ended(_), None) => "completed",
     };
     json.object(|json| {
         json.text_member("id", head.id);
@@ -119,7 +133,13 @@ pub(super) fn response(
         json.plain_member("created_at", head.created);
         json.text_member("status", status);
         json.plain_member("background", false);
-        json.raw_member("error", "null");
+        match state {
+            State::Failed(failure) => json.key("error").object(|json| {
+                json.text_member("code", own_code(failure));
+                json.text_member("message", &failure.message);
+            }),
+            State::Begun | State::Ended(_) => json.raw_member("error", "null"),
+        }
         match reason {
             Some(reason) => json.key("incomplete_details").object(|json| json.text_member("reason", reason)),
             None => json.raw_member("incomplete_details", "null"),
@@ -129,7 +149,7 @@ pub(super) fn response(
         for (name, value) in asked.response.fields_of(OWN) {
             json.raw_member(name, value.text());
         }
-        let tier = end.as_ref().and_then(|end| end.tier).and_then(own_tier);
+        let tier = end.and_then(|end| end.tier).and_then(own_tier);
         json.text_member("service_tier", tier.unwrap_or("default"));
         match end.and_then(|end| end.usage) {
             Some(used) => write_usage(json.key("usage"), used),
@@ -138,27 +158,32 @@ pub(super) fn response(
     });
 }
 
-/// Writes the response object of an answer that failed.
-pub(super) fn failed(
-    json: &mut JsonWriter,
-    head: &Head<'_>,
-    items: &[String],
-    (code, message): (&str, &str),
-) {
-    json.object(|json| {
-        json.text_member("id", head.id);
-        json.text_member("object", "response");
-        json.plain_member("created_at", head.created);
-        json.text_member("status", "failed");
-        json.key("error").object(|json| {
-            json.text_member("code", code);
-            json.text_member("message", message);
-        });
-        json.raw_member("incomplete_details", "null");
-        json.text_member("model", head.model);
-        json.key("output").array(|json| items.iter().for_each(|item| json.raw(item)));
-        json.raw_member("usage", "null");
+/// Writes the members of the event that tells of a failure: those that OpenAI's document gives it, and the
+/// envelope that OpenAI's service sends and its SDKs raise.
+pub(super) fn failure(json: &mut JsonWriter, failure: &UpstreamFailure) {
+    let code = failure.code.as_deref().unwrap_or("server_error");
+    let members = |json: &mut JsonWriter| {
+        json.text_member("code", code);
+        json.text_member("message", &failure.message);
+        json.raw_member("param", "null");
+    };
+    members(json);
+    json.key("error").object(|json| {
+        json.text_member("type", failure.kind.as_deref().unwrap_or("server_error"));
+        members(json);
     });
+}
+
+/// A failure's code as Responses has them. Codes of this gateway, and those by which Codex tells what to do
+/// (clients reference §1.3), are told as they are.
+fn own_code(failure: &UpstreamFailure) -> &str {
+    match failure.code.as_deref().unwrap_or("server_error") {
+        "rate_limit_error" | "RESOURCE_EXHAUSTED" | "throttlingException" | "429" => "rate_limit_exceeded",
+        "invalid_request_error" | "INVALID_ARGUMENT" | "validationException" => "invalid_prompt",
+        "overloaded_error" | "api_error" | "timeout_error" | "INTERNAL" | "UNAVAILABLE" => "server_error",
+        number if number.bytes().all(|byte| byte.is_ascii_digit()) => "server_error",
+        other => other,
+    }
 }
 
 fn own_tier(name: &str) -> Option<&str> {

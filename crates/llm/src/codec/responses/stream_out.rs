@@ -2,7 +2,7 @@
 //! the end the whole response.
 
 use super::item_out;
-use super::reply::{self, End, Head, bare, names};
+use super::reply::{self, End, Head, State, bare, names};
 use crate::codec::sequence::Sequencer;
 use crate::codec::{Asked, StreamEncoder, failed, ids};
 use crate::failure::UpstreamFailure;
@@ -135,10 +135,10 @@ impl Writer {
         }
     }
 
-    fn response(&self, end: Option<End<'_>>) -> String {
+    fn response(&self, state: &State<'_>) -> String {
         let head = Head { id: &self.id, model: &self.model, created: self.asked.created };
         let mut json = JsonWriter::new();
-        reply::response(&mut json, &head, &self.items, &self.asked, end);
+        reply::response(&mut json, &head, &self.items, &self.asked, state);
         json.into_string()
     }
 
@@ -148,7 +148,7 @@ impl Writer {
         }
         self.id = self.asked.reply_id("resp_", id);
         model.clone_into(&mut self.model);
-        let response = self.response(None);
+        let response = self.response(&State::Begun);
         for kind in ["response.created", "response.in_progress"] {
             self.write(kind, out, |json| json.raw_member("response", &response));
         }
@@ -465,7 +465,7 @@ impl Writer {
         self.close_message(out);
         let used = self.usage.take().unwrap_or_else(|| self.asked.estimated(self.bytes));
         let end = End { stop: &self.stop, usage: Some(&used), tier: self.tier.as_deref() };
-        let response = self.response(Some(end));
+        let response = self.response(&State::Ended(end));
         let kind = match super::incomplete(&self.stop) {
             Some(_) => "response.incomplete",
             None => "response.completed",
@@ -477,17 +477,8 @@ impl Writer {
     /// The two events with which OpenAI ends a response that failed.
     fn fail(&mut self, failure: &UpstreamFailure, out: &mut Vec<u8>) {
         self.start("", "", out);
-        let code = failure.code.as_deref().unwrap_or("server_error").to_owned();
-        self.write("error", out, |json| {
-            json.key("error").object(|json| {
-                json.text_member("type", failure.kind.as_deref().unwrap_or("server_error"));
-                json.text_member("code", &code);
-                json.text_member("message", &failure.message);
-                json.raw_member("param", "null");
-            });
-        });
-        let head = Head { id: &self.id, model: &self.model, created: self.asked.created };
-        let response = written(|json| reply::failed(json, &head, &self.items, (&code, &failure.message)));
+        self.write("error", out, |json| reply::failure(json, failure));
+        let response = self.response(&State::Failed(failure));
         self.write("response.failed", out, |json| json.raw_member("response", &response));
         self.ended = true;
     }
