@@ -54,6 +54,28 @@ const PROMISES: &[(&str, &str)] = &[
         "No request fails because of a change of configuration, a locked database, or one dead upstream when \
          another is healthy.",
     ),
+    (
+        "P9",
+        "Secrets: keys of callers are never stored so that they could be read back; no secret is in logs, errors, \
+         metrics, the audit log or an answer after its creation.",
+    ),
+    ("P10", "No default credentials and no open administration: the process refuses to start instead."),
+    (
+        "P11",
+        "A credential of an upstream is sent to the origin that it was registered for, and nowhere else.",
+    ),
+    ("P12", "The audit log is complete and shows when it was altered: each change is one entry."),
+    (
+        "R10",
+        "Every route asks for its permission, whatever carries the credential; what nobody permitted is refused.",
+    ),
+    (
+        "R13",
+        "No tenant reaches another's rows, no body sets a field that is not its own, no text of a caller becomes \
+         SQL.",
+    ),
+    ("R15", "Nobody guesses or replays a credential, and trying harms nobody else."),
+    ("R20", "What is released is what was checked: dependencies, build and binary."),
 ];
 
 /// What is not promised; said where the promises are said.

@@ -94,6 +94,11 @@ impl Channel {
         &TABLE[self as usize]
     }
 
+    /// What paths begin with, on whichever channel.
+    pub fn prefixes() -> impl Iterator<Item = &'static str> {
+        TABLE.iter().flat_map(|rules| rules.prefixes.iter().copied())
+    }
+
     /// The channel that a path leads into, and the rest of the path behind its prefix: as it would stand
     /// on the open channel. The longest prefix wins.
     pub fn of_path(path: &str) -> (Self, &str) {

@@ -78,6 +78,7 @@ pub use catalog::Catalog;
 pub use control_plane::{ControlBody, ControlPlane, HandedOver, Holder};
 pub use listen::{Listening, start};
 pub use replay::{AnswerName, AnswerShelf, KeptAnswer};
+pub use route::listed_routes;
 pub use settings::Settings;
 
 /// What all workers share: immutable, or sharded by owner.

@@ -5,6 +5,10 @@ use llm::{Surface, percent_decoded};
 
 use crate::channel::Channel;
 
+mod listed;
+
+pub use listed::listed_routes;
+
 /// Whole paths that the control plane answers, besides those of the admin channel.
 const CONTROL_PATHS: [&str; 3] = ["/health", "/health/ready", "/actuator/readiness"];
 /// Where a key's holder looks what is left of its quota.

@@ -19,7 +19,7 @@ pub use settings::{Log, LogFormat, ProviderKey, Settings, Sizes, Timers};
 pub use table::{SETTINGS, Setting};
 pub use value::{Refusal, encryption_key};
 
-use crate::problem::Problem;
+use crate::problem::{Problem, Reason};
 
 /// The configuration file that is read when none is named and it exists.
 pub const DEFAULT_FILE: &str = "yumen.toml";
@@ -103,7 +103,8 @@ fn read(path: &Path) -> Result<Option<(PathBuf, String)>, Problem> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some((path.to_owned(), text))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Problem::new(
+        Err(error) => Err(Problem::refusal(
+            Reason::ConfigurationFile,
             format!("cannot read {}", path.display()),
             error.to_string(),
             "make it a text file in UTF-8 that this user may read",
@@ -112,7 +113,8 @@ fn read(path: &Path) -> Result<Option<(PathBuf, String)>, Problem> {
 }
 
 fn missing(path: &Path) -> Problem {
-    Problem::new(
+    Problem::refusal(
+        Reason::ConfigurationFile,
         format!("cannot read {}", path.display()),
         "there is no such file",
         "give the right path after --config, or leave --config out to run with the defaults",

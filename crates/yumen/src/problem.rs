@@ -4,6 +4,10 @@
 
 use std::fmt;
 
+mod reason;
+
+pub use reason::Reason;
+
 /// Something the operator has to change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -13,18 +17,35 @@ pub struct Problem {
     pub cause: String,
     /// What to do about it.
     pub fix: String,
+    /// Which refusal to start it is; `None` for what only a command finds.
+    pub reason: Option<Reason>,
 }
 
 impl Problem {
     /// A problem with its three parts.
     pub fn new(what: impl Into<String>, cause: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { what: what.into(), cause: cause.into(), fix: fix.into() }
+        Self { what: what.into(), cause: cause.into(), fix: fix.into(), reason: None }
+    }
+
+    /// A problem for which the gateway refuses to start. Whatever keeps it from starting is made here, so that
+    /// [`Reason::ALL`] is the list of all refusals.
+    pub fn refusal(
+        reason: Reason,
+        what: impl Into<String>,
+        cause: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
+        Self { reason: Some(reason), ..Self::new(what, cause, fix) }
     }
 
     /// The form of `--json`.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
-        serde_json::json!({ "what": self.what, "cause": self.cause, "fix": self.fix })
+        let mut json = serde_json::json!({ "what": self.what, "cause": self.cause, "fix": self.fix });
+        if let Some(reason) = self.reason {
+            json["reason"] = reason.name().into();
+        }
+        json
     }
 }
 

@@ -16,7 +16,7 @@ use model::clock::{EpochMs, rfc3339};
 use store::StoreError;
 
 use crate::config::Settings;
-use crate::problem::Problem;
+use crate::problem::{Problem, Reason};
 
 /// No release of this program is older: a clock before it is wrong (2025-01-01T00:00:00Z).
 const EARLIEST_MS: EpochMs = 1_735_689_600_000;
@@ -40,7 +40,8 @@ pub fn check_clock(clock: &dyn Clock) -> Result<(), Problem> {
     if now >= EARLIEST_MS {
         return Ok(());
     }
-    Err(Problem::new(
+    Err(Problem::refusal(
+        Reason::Clock,
         "the clock is wrong",
         format!("it says {}, before this program was written", rfc3339(now)),
         "set the clock, for example with: timedatectl set-ntp true",
@@ -55,7 +56,8 @@ pub fn check_exposure(settings: &Settings) -> Result<(), Problem> {
     let administration = settings.admin_listen.unwrap_or(settings.listen);
     let ops = settings.ops_listen.filter(|address| !address.ip().is_loopback());
     if let Some(address) = ops {
-        return Err(Problem::new(
+        return Err(Problem::refusal(
+            Reason::OperatorsExposed,
             format!("refusing to listen for operators on {address}"),
             "its debugging paths would be reachable from other machines",
             "set ops_listen to an address such as 127.0.0.1:8788, or to off",
@@ -64,7 +66,8 @@ pub fn check_exposure(settings: &Settings) -> Result<(), Problem> {
     if administration.ip().is_loopback() || settings.tls_terminated {
         return Ok(());
     }
-    Err(Problem::new(
+    Err(Problem::refusal(
+        Reason::AdministrationExposed,
         format!("refusing to listen on {administration} without TLS"),
         "the administration paths would be reachable from other machines, with their credentials in clear",
         "put a proxy that speaks TLS in front and set YUMEN_TLS_TERMINATED=1, or listen on 127.0.0.1, \
@@ -92,7 +95,8 @@ fn unusable_directory(path: &Path, error: &io::Error) -> Problem {
         let mode = metadata.mode() & 0o7777;
         format!("; {} belongs to user {} with mode {mode:04o}", shown.display(), metadata.uid())
     });
-    Problem::new(
+    Problem::refusal(
+        Reason::DataDirectory,
         format!("cannot write to the data directory {}", path.display()),
         format!("{error}{owner}"),
         format!("give another with --data, or make it writable: chown \"$(id -u)\" {}", path.display()),
@@ -126,17 +130,21 @@ pub fn bind_problem(address: SocketAddr, setting: &str, error: &io::Error) -> Pr
                 ),
                 None => ("another process has it".to_owned(), format!("stop that process, or {elsewhere}")),
             };
-            Problem::new(what, cause, fix)
+            Problem::refusal(Reason::AddressInUse, what, cause, fix)
         }
-        io::ErrorKind::PermissionDenied => {
-            Problem::new(what, "ports below 1024 are kept for the administrator of the machine", elsewhere)
-        }
-        io::ErrorKind::AddrNotAvailable => Problem::new(
+        io::ErrorKind::PermissionDenied => Problem::refusal(
+            Reason::AddressNotAllowed,
+            what,
+            "ports below 1024 are kept for the administrator of the machine",
+            elsewhere,
+        ),
+        io::ErrorKind::AddrNotAvailable => Problem::refusal(
+            Reason::AddressNotHere,
             what,
             "this machine has no such address",
             format!("name one of its addresses with {flag}"),
         ),
-        _ => Problem::new(what, error.to_string(), elsewhere),
+        _ => Problem::refusal(Reason::Address, what, error.to_string(), elsewhere),
     }
 }
 
@@ -144,41 +152,34 @@ pub fn bind_problem(address: SocketAddr, setting: &str, error: &io::Error) -> Pr
 #[must_use]
 pub fn store_problem(error: &StoreError) -> Problem {
     match error {
-        StoreError::Directory { path, reason } => Problem::new(
+        StoreError::Directory { path, reason } => Problem::refusal(
+            Reason::DataDirectory,
             format!("cannot use the data directory, at {}", path.display()),
             reason.clone(),
             "give another with --data, or make it writable for this user",
         ),
-        StoreError::Locked { path, pid } => Problem::new(
-            "cannot open the data directory",
-            format!(
-                "process {pid}{} is using it (lock file {})",
-                holder::command_in_words(pid),
-                path.display()
-            ),
-            "stop that process, or give another directory with --data",
-        ),
-        StoreError::KeyFile { path, reason } => Problem::new(
+        StoreError::Locked { path, pid } => in_use(path, pid),
+        StoreError::KeyFile { path, reason } => Problem::refusal(
+            Reason::KeyFile,
             format!("cannot use the key file {}", path.display()),
             reason.clone(),
             key_file_fix(path),
         ),
-        StoreError::WrongKey { sealed_by, at_hand } => Problem::new(
-            "cannot open the stored credentials",
-            format!("the key {sealed_by} sealed them; at hand is {at_hand}. Nothing was changed"),
-            format!("restore the file data/keys/kek-{sealed_by}, or the former ENCRYPTION_KEY"),
-        ),
-        StoreError::WrongPepper => Problem::new(
+        StoreError::WrongKey { sealed_by, at_hand } => wrong_key(sealed_by, at_hand),
+        StoreError::WrongPepper => Problem::refusal(
+            Reason::WrongPepper,
             "cannot recognise the stored API keys",
             "the pepper is not the one that they were hashed with. Nothing was changed",
             "restore data/keys/pepper or the former ENCRYPTION_KEY",
         ),
-        StoreError::NewerSchema { path, version } => Problem::new(
+        StoreError::NewerSchema { path, version } => Problem::refusal(
+            Reason::NewerSchema,
             format!("cannot open the database {}", path.display()),
             format!("a newer version of this program wrote it (schema {version})"),
             "start that newer version, or restore a backup made before it",
         ),
-        StoreError::Damaged { path } => Problem::new(
+        StoreError::Damaged { path } => Problem::refusal(
+            Reason::DamagedDatabase,
             format!("cannot open the database {}", path.display()),
             "it is damaged, or not a database",
             format!(
@@ -186,15 +187,39 @@ pub fn store_problem(error: &StoreError) -> Problem {
                 path.display()
             ),
         ),
-        StoreError::Unsealable { table, column, id } => Problem::new(
+        StoreError::Unsealable { table, column, id } => Problem::refusal(
+            Reason::AlteredCredential,
             "cannot open the stored credentials",
             format!(
                 "the {column} of {table} {id} does not open: it was altered, or moved from another row. Nothing was changed"
             ),
             "restore the database from a backup: yumen db restore",
         ),
-        other => Problem::new("the database failed", other.to_string(), "see the cause; then start again"),
+        other => Problem::refusal(
+            Reason::Database,
+            "the database failed",
+            other.to_string(),
+            "see the cause; then start again",
+        ),
     }
+}
+
+fn in_use(path: &Path, pid: &str) -> Problem {
+    Problem::refusal(
+        Reason::DataInUse,
+        "cannot open the data directory",
+        format!("process {pid}{} is using it (lock file {})", holder::command_in_words(pid), path.display()),
+        "stop that process, or give another directory with --data",
+    )
+}
+
+fn wrong_key(sealed_by: &str, at_hand: &str) -> Problem {
+    Problem::refusal(
+        Reason::WrongKey,
+        "cannot open the stored credentials",
+        format!("the key {sealed_by} sealed them; at hand is {at_hand}. Nothing was changed"),
+        format!("restore the file data/keys/kek-{sealed_by}, or the former ENCRYPTION_KEY"),
+    )
 }
 
 fn key_file_fix(path: &Path) -> String {

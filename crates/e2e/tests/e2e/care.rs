@@ -157,7 +157,7 @@ async fn a_migration_that_is_killed_is_done_again_from_the_first_schema() -> Res
     let commands = Commands::on(folder.path());
     let made = commands.shell(&format!("python3 make.py . {}", migrations.display())).await?;
     ensure!(made.code == Some(0), "{made:?}");
-    let key = "7".repeat(64);
+    let key = "77665544332211ff".repeat(4);
     let commands = commands.env("ENCRYPTION_KEY", &key);
     for delay in [2, 5, 10, 20, 30, 40, 60, 80] {
         let mut migrating = commands.start(&["db", "migrate"])?;

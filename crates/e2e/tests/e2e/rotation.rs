@@ -18,8 +18,8 @@ use crate::stage::{IN_FORCE, Stage, ensure_complete};
 
 /// Callers that ask without a pause while the keys change.
 const CALLERS: usize = 4;
-const OLD: &str = "1111111111111111111111111111111111111111111111111111111111111111";
-const NEW: &str = "2222222222222222222222222222222222222222222222222222222222222222";
+const OLD: &str = "11223344556677889900aabbccddeeff11223344556677889900aabbccddeeff";
+const NEW: &str = "ffeeddccbbaa00998877665544332211ffeeddccbbaa00998877665544332211";
 
 /// Asks until told to stop; how often, all of it answered whole.
 async fn ask_on(stage: Arc<Stage>, stop: Arc<AtomicBool>, asked: Arc<AtomicU64>) -> Result<()> {

@@ -76,7 +76,7 @@ async fn a_second_process_on_the_same_data_is_refused() -> Result<()> {
 async fn another_encryption_key_than_the_one_that_sealed_the_data_is_refused() -> Result<()> {
     let folder = Folder::temporary()?;
     let with = |digit: char| {
-        let key: String = std::iter::repeat_n(digit, 64).collect();
+        let key = format!("{}{}", "0123456789abcdef".repeat(3), String::from(digit).repeat(16));
         Options::default().data(folder.path()).env("ENCRYPTION_KEY", &key).turn(Turn::Held)
     };
     let mut first = Gateway::start(with('1').turn(Turn::Shared)).await?;

@@ -62,10 +62,7 @@ pub(crate) fn caller(
     query: Option<&str>,
 ) -> Result<Arc<Key>, Rejection> {
     let rules = exchange.channel.rules();
-    if identify::is_signed(headers) {
-        let message = "This channel does not take signed requests.";
-        return Err(Rejection::because(Code::InvalidSignature, message));
-    }
+    refuse_signature(headers, "This channel does not take signed requests.")?;
     if rules.bearers.is_empty() {
         return Err(unsigned());
     }
@@ -77,7 +74,15 @@ pub(crate) fn caller(
     works(exchange, key, rules)
 }
 
-/// The caller's key, whether it still works or not.
+/// Refuses a signature where none is looked at: a bearer beside it is not read then.
+fn refuse_signature(headers: &HeaderMap, message: &'static str) -> Result<(), Rejection> {
+    if identify::is_signed(headers) {
+        return Err(Rejection::because(Code::InvalidSignature, message));
+    }
+    Ok(())
+}
+
+/// The key of a bearer, whether it still works or not.
 ///
 /// # Errors
 /// As [`caller`], but for what ends a key.
@@ -86,7 +91,9 @@ pub(crate) fn known_key(
     headers: &HeaderMap,
     query: Option<&str>,
 ) -> Result<Arc<Key>, Rejection> {
+    refuse_signature(headers, "This address does not take signed requests.")?;
     let key = key_of(exchange, identify::find_bearer(headers, query)?.0)?;
+    takes_bearer(&key)?;
     check_address(exchange, &key)?;
     Ok(key)
 }

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use crate::banner::Banner;
 use crate::commands::data;
 use crate::config::{Loaded, Settings};
-use crate::problem::Problem;
+use crate::problem::{Problem, Reason};
 use crate::startup;
 use crate::system_clock::SystemClock;
 use crate::wiring::control_plane::Bridge;
@@ -53,15 +53,18 @@ pub fn run(loaded: Loaded, options: Options) -> Result<(), Problem> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     startup::check(&loaded.settings, &*clock)?;
     if let Some(failpoint) = &loaded.settings.failpoint {
-        telemetry::failpoint::arm(failpoint)
-            .map_err(|error| Problem::new("cannot arm the failpoint", error.to_string(), "leave it out"))?;
+        telemetry::failpoint::arm(failpoint).map_err(|error| {
+            Problem::refusal(Reason::Failpoint, "cannot arm the failpoint", error.to_string(), "leave it out")
+        })?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
         .thread_name("control")
         .enable_all()
         .build()
-        .map_err(|error| Problem::new("cannot start", error.to_string(), "raise the limit on threads"))?;
+        .map_err(|error| {
+            Problem::refusal(Reason::Threads, "cannot start", error.to_string(), "raise the limit on threads")
+        })?;
     runtime.block_on(serve(loaded, options, clock))
 }
 
@@ -140,7 +143,12 @@ async fn start(
     };
     let shared = data_plane::shared(settings, parts, &first);
     let listening = proxy::start(&shared, public, &Handle::current(), data_plane::seed).map_err(|error| {
-        Problem::new("cannot start the workers", error.to_string(), "raise the limit on threads")
+        Problem::refusal(
+            Reason::Threads,
+            "cannot start the workers",
+            error.to_string(),
+            "raise the limit on threads",
+        )
     })?;
 
     let readiness = Arc::clone(control.readiness());

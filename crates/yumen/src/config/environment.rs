@@ -3,7 +3,7 @@
 use super::given::{Given, Layer};
 use super::nearest::nearest;
 use super::table::{SETTINGS, Setting};
-use crate::problem::Problem;
+use crate::problem::{Problem, Reason};
 
 /// A variable: its name, its value, and its line when it comes from `.env`.
 pub type Variable = (String, String, Option<usize>);
@@ -25,8 +25,9 @@ pub fn read(variables: &[Variable], layer: Layer, given: &mut Vec<Given>, proble
         };
         match named(name) {
             _ if is_service_link(name, value) => {}
-            // Platforms that cannot unset a variable set it to nothing.
-            Some(setting) if !value.trim().is_empty() => {
+            // Platforms that cannot unset a variable set it to nothing. A secret that protects something is no such
+            // thing: whoever set it to nothing believes that something is protected.
+            Some(setting) if !value.trim().is_empty() || setting.protects() => {
                 given.push(Given::new(setting.name, value.trim(), layer, place));
             }
             None if is_strange(name) => problems.push(unknown(name, &place)),
@@ -58,7 +59,8 @@ pub fn parse_dotenv(text: &str, problems: &mut Vec<Problem>) -> Vec<Variable> {
         match assignment.split_once('=').and_then(|(name, value)| Some((name.trim(), unquote(value.trim())?)))
         {
             Some((name, value)) => variables.push((name.to_owned(), value, Some(i + 1))),
-            None => problems.push(Problem::new(
+            None => problems.push(Problem::refusal(
+                Reason::DotEnv,
                 format!(".env line {} cannot be read", i + 1),
                 "it is not NAME=value, or a quote is not closed",
                 "write NAME=value, with quotes around a value that holds spaces or #",
@@ -115,5 +117,10 @@ fn unknown(name: &str, place: &str) -> Problem {
         Some(known) => format!("did you mean {known}?"),
         None => "remove it; `yumen config check --help` lists the settings".to_owned(),
     };
-    Problem::new(format!("unknown setting {name} ({place})"), "there is no setting of that name", fix)
+    Problem::refusal(
+        Reason::UnknownSetting,
+        format!("unknown setting {name} ({place})"),
+        "there is no setting of that name",
+        fix,
+    )
 }

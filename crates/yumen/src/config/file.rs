@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::given::{Given, Layer};
 use super::nearest::nearest;
 use super::table::{SETTINGS, find};
-use crate::problem::Problem;
+use crate::problem::{Problem, Reason};
 
 /// The file being read.
 struct Source<'a> {
@@ -31,7 +31,8 @@ pub fn read(path: &Path, text: &str, given: &mut Vec<Given>, problems: &mut Vec<
         Ok(table) => table,
         Err(error) => {
             let place = error.span().map_or_else(|| source.name.clone(), |span| source.place(span.start));
-            problems.push(Problem::new(
+            problems.push(Problem::refusal(
+                Reason::NotToml,
                 format!("{place} is not TOML"),
                 error.message(),
                 "write it as KEY = VALUE, text in quotes",
@@ -67,7 +68,8 @@ fn take(
     };
     match as_text(value.get_ref()) {
         Some(text) => given.push(Given::new(setting.name, &text, Layer::File, place)),
-        None => problems.push(Problem::new(
+        None => problems.push(Problem::refusal(
+            Reason::Setting,
             format!("setting {name} cannot be used ({place})"),
             format!("a {} does not fit", value.get_ref().type_str()),
             "write text in quotes, a number, true or false, or a list of texts",
@@ -97,5 +99,10 @@ fn unknown(name: &str, place: &str) -> Problem {
         Some(known) => format!("did you mean {known}?"),
         None => "remove it; `yumen config check --help` lists the settings".to_owned(),
     };
-    Problem::new(format!("unknown setting {name} ({place})"), "there is no setting of that name", fix)
+    Problem::refusal(
+        Reason::UnknownSetting,
+        format!("unknown setting {name} ({place})"),
+        "there is no setting of that name",
+        fix,
+    )
 }

@@ -7,7 +7,7 @@ use super::database;
 use super::given::Given;
 use super::settings::Settings;
 use super::value::{self, Refusal};
-use crate::problem::Problem;
+use crate::problem::{Problem, Reason};
 use model::Secret;
 
 /// One setting.
@@ -29,6 +29,12 @@ impl Setting {
     #[must_use]
     pub fn variable(&self) -> String {
         format!("YUMEN_{}", self.name.replace('.', "__").to_ascii_uppercase())
+    }
+
+    /// Whether it is a secret that protects this gateway, and not one that opens another.
+    #[must_use]
+    pub fn protects(&self) -> bool {
+        matches!(self.name, "admin_token" | "metrics_token" | "encryption_key")
     }
 }
 
@@ -304,7 +310,8 @@ fn same_directory(a: &Path, b: &Path) -> bool {
 }
 
 fn same_socket(first: &str, second: &str) -> Problem {
-    Problem::new(
+    Problem::refusal(
+        Reason::Contradiction,
         format!("settings {first} and {second} contradict each other"),
         "both name the same address and port",
         format!("give {second} a port of its own"),
@@ -317,10 +324,20 @@ fn contradiction(first: &Given, second: &Given) -> Problem {
     } else {
         format!("settings {} and {} contradict each other", first.name, second.name)
     };
-    Problem::new(what, format!("{} and {} disagree", first.place, second.place), "keep only one of them")
+    Problem::refusal(
+        Reason::Contradiction,
+        what,
+        format!("{} and {} disagree", first.place, second.place),
+        "keep only one of them",
+    )
 }
 
 fn unusable(value: &Given, refusal: Refusal) -> Problem {
     let Refusal { cause, fix } = refusal;
-    Problem::new(format!("setting {} cannot be used ({})", value.name, value.place), cause, fix)
+    Problem::refusal(
+        Reason::Setting,
+        format!("setting {} cannot be used ({})", value.name, value.place),
+        cause,
+        fix,
+    )
 }

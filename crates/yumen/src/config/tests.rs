@@ -85,7 +85,7 @@ fn takes_every_spelling_people_bring_along() {
         ("ENCRYPTION_KEY", hex),
         ("ENCRYPTION_KEY", "ABEiM0RVZneImaq7zN3u/wARIjNEVWZ3iJmqu8zd7v8="),
         ("ENCRYPTION_KEY", "ABEiM0RVZneImaq7zN3u_wARIjNEVWZ3iJmqu8zd7v8"),
-        ("ADMIN_TOKEN", "0123456789abcdef0123456789abcdef"),
+        ("ADMIN_TOKEN", "accepted-0123456789abcdef0123456789abcdef"),
         ("DATABASE_URL", "sqlite:data/yumen.db"),
         ("RATE_LIMIT_RPM", "120"),
         ("RATE_LIMIT_TPM", "unlimited"),

@@ -262,7 +262,39 @@ fn token(text: &str, least: usize) -> Result<Secret<String>, Refusal> {
             "make one with: openssl rand -base64 36",
         );
     }
+    if let Some(why) = guessable(text) {
+        return refuse(why, "make one with: openssl rand -base64 36");
+    }
     Ok(Secret::new(text.to_owned()))
+}
+
+/// Fewer different characters than this are not chance: of 32 random hexadecimal digits, 7 or fewer differ once in
+/// a hundred million.
+const FEWEST_DIFFERENT: usize = 8;
+
+/// What stands in examples where a secret is to be put.
+const STAND_INS: [&str; 9] =
+    ["change-me", "changeme", "change_me", "replace", "example", "placeholder", "your-", "your_", "password"];
+
+/// Why a secret that is long enough can be guessed all the same.
+fn guessable(text: &str) -> Option<&'static str> {
+    let lower = text.to_ascii_lowercase();
+    if STAND_INS.iter().any(|word| lower.contains(word)) {
+        return Some("it is an example's stand-in, which anybody can guess");
+    }
+    if different(text.as_bytes()) < FEWEST_DIFFERENT {
+        return Some("it repeats a few characters, and can be guessed");
+    }
+    let repeats = (1..=text.len() / 2)
+        .any(|period| text.as_bytes().chunks(period).all(|part| text.as_bytes().starts_with(part)));
+    repeats.then_some("it repeats a shorter text, and can be guessed")
+}
+
+fn different(bytes: &[u8]) -> usize {
+    let mut seen: Vec<u8> = bytes.to_vec();
+    seen.sort_unstable();
+    seen.dedup();
+    seen.len()
 }
 
 /// 32 bytes as 64 hexadecimal digits or as base64 of either alphabet, padded or not.
@@ -273,6 +305,9 @@ pub fn encryption_key(text: &str) -> Result<Secret<[u8; 32]>, Refusal> {
         .or_else(|| URL_SAFE_NO_PAD.decode(unpadded).ok());
     let key = bytes.as_deref().and_then(|b| <[u8; 32]>::try_from(b).ok());
     match (key, bytes) {
+        (Some(key), _) if different(&key) < FEWEST_DIFFERENT => {
+            refuse("it repeats a few bytes, and can be guessed", KEY_FIX)
+        }
         (Some(key), _) => Ok(Secret::new(key)),
         (None, Some(bytes)) => refuse(format!("it is {} bytes, not 32", bytes.len()), KEY_FIX),
         (None, None) => refuse("it is neither hexadecimal nor base64", KEY_FIX),

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use model::ManualClock;
 use store::StoreError;
 
-use super::{bind, check_clock, check_exposure, prepare_directory, store_problem};
+use super::{bind, bind_problem, check_clock, check_exposure, prepare_directory, store_problem};
 use crate::config::Settings;
-use crate::problem::Problem;
+use crate::problem::{Problem, Reason};
 
 fn refused(result: Result<impl Sized, Problem>) -> String {
     let problem = result.err().expect("must be refused");
@@ -73,6 +73,18 @@ fn names_the_process_that_has_the_port() {
 #[test]
 fn refuses_an_address_that_is_not_here() {
     assert!(refused(bind("192.0.2.1:8787".parse().unwrap(), "admin_listen")).contains("no such address"));
+}
+
+#[test]
+fn says_what_an_operating_system_says_about_an_address() {
+    use std::io::{Error, ErrorKind};
+    for (kind, reason) in
+        [(ErrorKind::PermissionDenied, Reason::AddressNotAllowed), (ErrorKind::OutOfMemory, Reason::Address)]
+    {
+        let problem = bind_problem("127.0.0.1:80".parse().unwrap(), "listen", &Error::from(kind));
+        assert_eq!(problem.reason, Some(reason));
+        assert!(refused(Err::<(), _>(problem)).contains("--listen"));
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use telemetry::log::{Format, LevelHandle};
 use crate::banner::FirstAdministrator;
 use crate::config::{LogFormat, Settings};
 use crate::entropy;
-use crate::problem::Problem;
+use crate::problem::{Problem, Reason};
 use crate::startup;
 
 /// Starts the log.
@@ -20,8 +20,9 @@ use crate::startup;
 /// # Errors
 /// The process already has one.
 pub fn start_log(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<LevelHandle, Problem> {
-    telemetry::log::init(log_format(settings), settings.log.level, Arc::clone(clock))
-        .map_err(|error| Problem::new("cannot start the log", error.to_string(), "set log.level to info"))
+    telemetry::log::init(log_format(settings), settings.log.level, Arc::clone(clock)).map_err(|error| {
+        Problem::refusal(Reason::Log, "cannot start the log", error.to_string(), "set log.level to info")
+    })
 }
 
 /// Starts the log of a command, which says by itself what it has done: only what went wrong beside it is logged.
@@ -29,8 +30,9 @@ pub fn start_log(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<LevelHan
 /// # Errors
 /// The process already has one.
 pub fn start_quiet_log(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<LevelHandle, Problem> {
-    telemetry::log::init(log_format(settings), "error", Arc::clone(clock))
-        .map_err(|error| Problem::new("cannot start the log", error.to_string(), "run one command at a time"))
+    telemetry::log::init(log_format(settings), "error", Arc::clone(clock)).map_err(|error| {
+        Problem::refusal(Reason::Log, "cannot start the log", error.to_string(), "run one command at a time")
+    })
 }
 
 /// The form of log lines and of the digest.
@@ -54,7 +56,12 @@ pub async fn first_administrator(
     let made =
         bootstrap::first_administrator(store, passwords, (clock, entropy::fill), bootstrap::FIRST_EMAIL);
     let made = made.await.map_err(|error| {
-        Problem::new("cannot make the first administrator", error.to_string(), "check the data directory")
+        Problem::refusal(
+            Reason::FirstAdministrator,
+            "cannot make the first administrator",
+            error.to_string(),
+            "check the data directory",
+        )
     })?;
     Ok(made.map(|made| FirstAdministrator { email: made.email, password: made.password }))
 }
@@ -80,6 +87,6 @@ pub fn jwt_keys(settings: &Settings, clock: &dyn Clock) -> Result<control::JwtKe
             Some(path) => format!("check {}, and the settings below jwt", path.display()),
             None => format!("check {}", folder.display()),
         };
-        Problem::new("cannot load the signing keys", error.to_string(), fix)
+        Problem::refusal(Reason::SigningKeys, "cannot load the signing keys", error.to_string(), fix)
     })
 }

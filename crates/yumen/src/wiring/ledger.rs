@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::Settings;
-use crate::problem::Problem;
+use crate::problem::{Problem, Reason};
 use crate::startup;
 
 /// The journal's directory below the data directory.
@@ -137,12 +137,18 @@ fn recovery_problem(error: &RecoveryError) -> Problem {
         RecoveryError::File { .. } => "make the file readable and writable for this user",
         RecoveryError::Foreign { .. } => "start the version that was last used with this data directory",
     };
-    Problem::new("cannot read the journal of the ledger", error.to_string(), fix)
+    Problem::refusal(
+        Reason::JournalUnreadable,
+        "cannot read the journal of the ledger",
+        error.to_string(),
+        fix,
+    )
 }
 
 fn journal_problem(settings: &Settings, error: &std::io::Error) -> Problem {
     let directory = settings.data.join(JOURNAL);
-    Problem::new(
+    Problem::refusal(
+        Reason::JournalUnwritable,
         format!("cannot write the journal of the ledger in {}", directory.display()),
         error.to_string(),
         "make the directory writable for this user, on a disk with room",

@@ -10,7 +10,7 @@ use state::signatures::Signatures;
 use tokio::sync::watch;
 
 use crate::config::Settings;
-use crate::problem::Problem;
+use crate::problem::{Problem, Reason};
 
 /// The log's directory below the data directory.
 const DIRECTORY: &str = "signatures";
@@ -24,7 +24,8 @@ const TURN: Duration = Duration::from_secs(1);
 pub fn open(settings: &Settings, clock: &dyn Clock) -> Result<Arc<Signatures>, Problem> {
     let directory = settings.data.join(DIRECTORY);
     let (signatures, recalled) = Signatures::open(&directory, clock.now_ms()).map_err(|error| {
-        Problem::new(
+        Problem::refusal(
+            Reason::Nonces,
             format!("cannot use the log of nonces in {}", directory.display()),
             error.to_string(),
             "make the directory readable and writable for this user, on a disk with room",

@@ -51,7 +51,7 @@ pub async fn handler(context: Context, JsonBody(body): JsonBody<Body>) -> Answer
         context.tell_refused("auth.login.refused", user.id.as_str());
         return Err(refused("The code is wrong, or was used before."));
     }
-    throttle.succeeded(&email, context.peer);
+    throttle.succeeded(&email, context.peer, context.now_ms());
     let token = RefreshToken::mint(&context, context.now_ms());
     let session = NewSession { id: context.mint_id(), user_id: user.id.clone(), token: token.stored.clone() };
     context.note.actor(format!("user:{}", user.id));

@@ -110,7 +110,7 @@ pub async fn confirm(context: Context, JsonBody(body): JsonBody<CodeBody>) -> An
     if !store.confirm_second_factor(&context.scope, &user.id, (now_ms, step), &hashes).await? {
         return Err(nothing());
     }
-    context.state().throttle.succeeded(&user.email, context.peer);
+    context.state().throttle.succeeded(&user.email, context.peer, context.now_ms());
     Ok(ok(Recovery { recovery_codes: codes }))
 }
 
@@ -124,7 +124,7 @@ pub async fn disable(context: Context, JsonBody(body): JsonBody<CodeBody>) -> An
     if !passes(&context, &context.scope, user, Some(&body.code)).await? {
         return Err(wrong_code());
     }
-    context.state().throttle.succeeded(&user.email, context.peer);
+    context.state().throttle.succeeded(&user.email, context.peer, context.now_ms());
     if !context.store().delete_second_factor(&context.scope, &user.id, context.now_ms()).await? {
         return Err(Refusal::because(Code::Conflict, "There is no second factor."));
     }
@@ -176,7 +176,7 @@ async fn check_password(context: &Context, user: &User, password: Secret<String>
     if !context.state().passwords.matches(password, hash).await? {
         return Err(refused("The password is wrong."));
     }
-    context.state().throttle.succeeded(&user.email, context.peer);
+    context.state().throttle.succeeded(&user.email, context.peer, context.now_ms());
     Ok(())
 }
 

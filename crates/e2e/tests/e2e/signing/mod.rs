@@ -21,14 +21,14 @@ const PATH: &str = "/v1/chat/completions";
 
 /// A key that signs.
 #[derive(Clone, Debug)]
-struct Signer {
+pub(crate) struct Signer {
     id: String,
     secret: String,
 }
 
 /// What a signature of `hmac-v1` says.
 #[derive(Clone, Debug)]
-struct Stated {
+pub(crate) struct Stated {
     timestamp: String,
     nonce: String,
 }
@@ -44,7 +44,7 @@ impl Signer {
     }
 
     /// From the answer that shows its secret.
-    fn of(shown: &Value) -> Result<Self> {
+    pub(crate) fn of(shown: &Value) -> Result<Self> {
         let text = |name: &str| {
             shown[name].as_str().map(str::to_owned).with_context(|| format!("no {name}: {shown}"))
         };
@@ -58,13 +58,22 @@ impl Signer {
 
     /// A request signed as `hmac-v1` says.
     fn signed(&self, body: &str, stated: &Stated) -> Request {
+        self.sign(Request::post(PATH, body.to_owned()), body, stated)
+    }
+
+    /// Adds the signature of `hmac-v1`, which binds a body, to a request that has it.
+    pub(crate) fn sign(&self, request: Request, body: &str, stated: &Stated) -> Request {
         let message =
             format!("{}{}{}{}", self.id, stated.timestamp, stated.nonce, hex(&sha256(body.as_bytes())));
-        self.with_signature(body, stated, &hex(&self.hmac(&message)))
+        self.carry(request, stated, &hex(&self.hmac(&message)))
     }
 
     fn with_signature(&self, body: &str, stated: &Stated, signature: &str) -> Request {
-        Request::post(PATH, body.to_owned())
+        self.carry(Request::post(PATH, body.to_owned()), stated, signature)
+    }
+
+    fn carry(&self, request: Request, stated: &Stated, signature: &str) -> Request {
+        request
             .header("x-api-key", &self.id)
             .header("x-timestamp", &stated.timestamp)
             .header("x-nonce", &stated.nonce)
@@ -122,7 +131,7 @@ fn seconds() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-fn now(nonce: &str) -> Stated {
+pub(crate) fn now(nonce: &str) -> Stated {
     at(seconds(), nonce)
 }
 
