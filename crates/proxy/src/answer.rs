@@ -189,6 +189,9 @@ impl Values {
 /// Writes the ids into the headers of an answer, and the limits where a permit was taken.
 pub(crate) fn stamp(exchange: &Exchange, headers: &mut HeaderMap) {
     Stamp::of(exchange).write(headers);
+    if let Some(budget) = &exchange.budget {
+        budget.write(headers);
+    }
     if let Some(translation) = &exchange.record.translation {
         headers.insert(TRANSLATION, crate::translate::summary(translation));
     }

@@ -70,6 +70,8 @@ pub(crate) struct Belongings {
     pub charge: Option<Charge>,
     /// The longest answer to ask an upstream for, in tokens, in place of what the caller asks for.
     pub clamp: Option<u64>,
+    /// How the caller's budget stands, where its program shows it.
+    pub budget: Option<Box<crate::codex::Budget>>,
     /// How the attempt in progress is translated, until its answer begins.
     pub translating: Option<Box<crate::translate::Translating>>,
     /// Reads the answer as it passes.
@@ -147,6 +149,7 @@ impl Exchange {
             expected: Usage::default(),
             charge: None,
             clamp: None,
+            budget: None,
             translating: None,
             scanner: None,
             reply_signer: None,

@@ -45,8 +45,7 @@ pub(crate) fn hold(exchange: &mut Exchange, call: &Call) -> Result<(), Rejection
     let held = asked.expected;
     let worker = Rc::clone(&exchange.worker);
     let meter = &*worker.shared.meter;
-    let looked = windows::look(exchange, &asked.payers, &held, asked.at);
-    exchange.record.checks.extend(looked);
+    windows::look(exchange, &asked.payers, &held, asked.at);
     let hold = meter.hold(asked).inspect_err(|_| exchange.checked("hold", false, None, None))?;
     let mut charge = Charge::new(hold, otherwise, held, &expected, exchange.started);
     if !key.payers.money && !key.payers.tokens {

@@ -15,6 +15,7 @@ mod cancel;
 pub mod catalog;
 mod channel;
 mod charge;
+mod codex;
 mod connection;
 pub mod control_plane;
 mod dispatch;
@@ -112,7 +113,7 @@ pub struct Shared {
     /// How long answers have been, by key and model.
     pub outputs: Outputs,
     /// Where earlier responses are kept.
-    pub homes: Homes,
+    pub homes: Arc<Homes>,
     /// Requests on the internal channel, which may be cancelled by their ids.
     pub running: Arc<Running>,
     /// How the calls of each account went.

@@ -12,7 +12,7 @@ const CLAUDE_CODE: &str = "claude-cli";
 const VALUE_LIMIT: usize = 128;
 
 /// A header and what it is called in records. The first of several that say the same counts.
-const HEADERS: [(&str, &str); 15] = [
+const HEADERS: [(&str, &str); 17] = [
     ("x-claude-code-session-id", "session"),
     ("x-claude-code-agent-id", "agent"),
     ("x-claude-code-parent-agent-id", "parent_agent"),
@@ -26,6 +26,8 @@ const HEADERS: [(&str, &str); 15] = [
     ("session_id", "session"),
     ("x-session-id", "session"),
     ("thread-id", "thread"),
+    ("x-codex-parent-thread-id", "parent_thread"),
+    ("x-openai-subagent", "agent_type"),
     ("x-codex-window-id", "window"),
     ("x-codex-turn-metadata", "request_class"),
 ];

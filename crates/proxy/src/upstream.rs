@@ -28,13 +28,16 @@ const REQUEST_IDS: [HeaderName; 2] =
     [HeaderName::from_static("x-request-id"), HeaderName::from_static("request-id")];
 
 /// Headers of an answer that reach the caller, besides `anthropic-*` (accounts contract, §1).
-const PASSED_ON: [&str; 6] = [
+const PASSED_ON: [&str; 8] = [
     "content-type",
     "content-length",
     "retry-after",
     "retry-after-ms",
     "openai-processing-ms",
     "x-should-retry",
+    "openai-model",
+    // Where within OpenAI a turn of Codex goes on (clients reference §1.3).
+    "x-codex-turn-state",
 ];
 
 /// The request that this account is to receive.

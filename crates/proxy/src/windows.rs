@@ -5,7 +5,9 @@ use model::clock::EpochMs;
 use model::quota::{Amounts, Unit};
 use model::record::Check;
 
+use crate::codex::Budget;
 use crate::exchange::Exchange;
+use crate::program;
 
 /// A table of one-line entries: the name of a window in records, by owner, unit and period, in their order.
 macro_rules! windows {
@@ -26,12 +28,18 @@ macro_rules! windows {
 const WINDOWS: [[[&str; 7]; 3]; 4] = windows!("key", "user", "tenant", "group");
 const WALLETS: [&str; 4] = ["key_balance", "user_balance", "tenant_balance", "group_balance"];
 
-/// The standing of all `payers` of a request that is expected to use `expected`.
-pub(crate) fn look(exchange: &Exchange, payers: &[Payer], expected: &Amounts, now: EpochMs) -> Vec<Check> {
+/// The standing of all `payers` of a request that is expected to use `expected`, for its record and for
+/// programs that show their users a budget.
+pub(crate) fn look(exchange: &mut Exchange, payers: &[Payer], expected: &Amounts, now: EpochMs) {
     let mut checks = Vec::new();
+    let is_codex = program::of(exchange.record.program.as_deref()) == llm::Program::Codex;
+    let mut budget = is_codex.then(Box::<Budget>::default);
     for payer in payers {
         let standing = exchange.worker.shared.meter.standing(payer, now);
         let owner = payer.owner.kind as usize;
+        if let Some(budget) = &mut budget {
+            budget.add(&standing);
+        }
         for window in &standing.windows {
             let (quota, used) = (window.quota, window.used.saturating_add(window.held));
             let name = WINDOWS[owner][quota.unit as usize][quota.period as usize];
@@ -41,7 +49,8 @@ pub(crate) fn look(exchange: &Exchange, payers: &[Payer], expected: &Amounts, no
             checks.push(check(WALLETS[owner], balance.0, standing.held.0, expected.of(Unit::Cost)));
         }
     }
-    checks
+    exchange.record.checks.extend(checks);
+    exchange.budget = budget;
 }
 
 fn check(name: &'static str, limit: i64, used: i64, wanted: i64) -> Check {

@@ -2,6 +2,7 @@
 //! paths, responses that are kept, lists of models, and every recording as it came.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use testkit::admin::UPSTREAM_CREDENTIAL;
 use testkit::canned;
 use testkit::environment;
-use testkit::gateway::Options;
+use testkit::gateway::{Folder, Gateway, Options, Turn};
 use testkit::http::{Answer, Request};
 use testkit::script::{Script, chunk};
 use testkit::upstream::Upstream;
@@ -105,6 +106,38 @@ async fn a_response_is_made_and_what_goes_on_from_it_goes_to_the_same_account() 
         ensure!(sent.target == path.replace("/codex", ""), "{} for {path}", sent.target);
         let record = stage.record(&answer).await?;
         ensure!(record["usage"]["output"] == 0, "{record}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_goes_on_from_a_response_goes_to_its_account_after_kill_9() -> Result<()> {
+    let folder = Folder::temporary()?;
+    let mut stage = Stage::start(Options::default().data(folder.path())).await?;
+    let mut upstreams = Vec::new();
+    for name in ["one", "two"] {
+        let next = AtomicU32::new(0);
+        let answer = move || json_answer(&response(&format!("resp_{name}_{}", next.fetch_add(1, Relaxed))));
+        let upstream = Upstream::start(move |_| answer()).await?;
+        let base = format!("{}/v1", upstream.url());
+        stage.create(&account("openai", name, &base, &json!(["m"]))).await?;
+        upstreams.push(upstream);
+    }
+    let mut made = Vec::new();
+    for _ in 0..12 {
+        let answer =
+            call(&stage, "POST", "/v1/responses", Some(json!({"model": "m", "input": "hi"}))).await?;
+        made.push(answer.json()["id"].as_str().context("an id")?.to_owned());
+    }
+    stage.gateway.signal("KILL").await?;
+    stage.gateway.ended(Duration::from_secs(10)).await?;
+    stage.gateway = Gateway::start(Options::default().data(folder.path()).turn(Turn::Held)).await?;
+    for id in made {
+        let home = &upstreams[usize::from(id.contains("two"))];
+        let before = home.count();
+        let body = json!({"model": "m", "input": "on", "previous_response_id": id});
+        let next = call(&stage, "POST", "/v1/responses", Some(body)).await?;
+        ensure!(next.status() == 200 && home.count() == before + 1, "{id}: {}", next.text());
     }
     Ok(())
 }

@@ -293,7 +293,7 @@ impl Stage {
             answers: Arc::clone(&shelf) as Arc<dyn AnswerShelf>,
             capacity: Capacity::new(settings.sizes.most),
             outputs: Outputs::new(),
-            homes: Homes::new(),
+            homes: Arc::new(Homes::new()),
             running: Arc::default(),
             trials: Trials::new(),
             seals: Arc::new(Seals::new()),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use control::Passwords;
 use control::jobs::{publisher, recorder, retention};
 use model::Clock;
+use state::homes::Homes;
 use state::signatures::Signatures;
 use store::Store;
 use telemetry::log::LevelHandle;
@@ -25,7 +26,7 @@ use crate::system_clock::SystemClock;
 use crate::wiring::control_plane::Bridge;
 use crate::wiring::manual_paths::ManualPaths;
 use crate::wiring::{
-    control_plane, data_plane, demo, environment_accounts, keys, ledger, local_socket, side_listener,
+    control_plane, data_plane, demo, environment_accounts, homes, keys, ledger, local_socket, side_listener,
     signals, signatures,
 };
 
@@ -92,8 +93,9 @@ async fn serve(loaded: Loaded, options: Options, clock: Arc<dyn Clock>) -> Resul
     let ledger = ledger::open(&settings, &store, &*clock).await?;
     let manual = ManualPaths::new(&loaded.given, &store, &log);
     let signatures = signatures::open(&settings, &*clock)?;
+    let homes = homes::open(&settings)?;
     let warmed = passwords.clone();
-    let parts = Opened { store, ledger, signatures, clock, log, passwords, manual };
+    let parts = Opened { store, ledger, signatures, homes, clock, log, passwords, manual };
     let running = start(&settings, parts, public, sides).await?;
     announce(&Banner { address, demo_key, administrator }, options, &settings);
     warmed.warm_up();
@@ -107,6 +109,7 @@ struct Opened {
     store: Arc<Store>,
     ledger: ledger::Opened,
     signatures: Arc<Signatures>,
+    homes: Arc<Homes>,
     clock: Arc<dyn Clock>,
     log: LevelHandle,
     passwords: Passwords,
@@ -120,10 +123,10 @@ async fn start(
     public: TcpListener,
     sides: Vec<side_listener::Bound>,
 ) -> Result<Running, Problem> {
-    let Opened { store, ledger, signatures, clock, log, passwords, manual } = opened;
+    let Opened { store, ledger, signatures, homes, clock, log, passwords, manual } = opened;
     let (records, receiver) = telemetry::queue::record_channel(WAITING_RECORDS);
     let metrics = Arc::new(telemetry::metric::Metrics::new());
-    let memory = data_plane::Memory::new(Arc::clone(&signatures));
+    let memory = data_plane::Memory::new(Arc::clone(&signatures), Arc::clone(&homes));
     let (stop, stopping) = watch::channel(false);
     let (publisher, subscriber) = keys::first_configuration(&store).await?;
     let first = subscriber.current();
@@ -158,6 +161,7 @@ async fn start(
     let publish = Arc::new(move |configuration| publisher.publish(configuration));
     let beside = vec![
         tokio::spawn(publisher::run(Arc::clone(&store), first, publish, stopping.clone())),
+        tokio::spawn(homes::keep(homes, stopping.clone())),
         tokio::spawn(signatures::keep(signatures, Arc::clone(&clock), readiness, stopping.clone())),
         tokio::spawn(retention::run(Arc::clone(&store), clock, stopping.clone())),
         tokio::spawn(proxy::follow(Arc::clone(&shared), subscriber, applied)),

@@ -41,12 +41,14 @@ pub struct Memory {
     pub blocks: Arc<Blocks>,
     /// Which nonces were used, and which keys are frozen for whom.
     pub signatures: Arc<Signatures>,
+    /// Which account keeps which response.
+    pub homes: Arc<Homes>,
 }
 
 impl Memory {
     /// Empty, but for what must survive a restart.
-    pub fn new(signatures: Arc<Signatures>) -> Self {
-        Self { circuits: Arc::default(), blocks: Arc::default(), signatures }
+    pub fn new(signatures: Arc<Signatures>, homes: Arc<Homes>) -> Self {
+        Self { circuits: Arc::default(), blocks: Arc::default(), signatures, homes }
     }
 }
 
@@ -97,7 +99,7 @@ pub fn shared(settings: &Settings, parts: Parts<'_>, first: &Configuration) -> A
         in_flight: Arc::new(InFlight::new()),
         capacity,
         outputs: Outputs::new(),
-        homes: Homes::new(),
+        homes: parts.memory.homes,
         running: Arc::default(),
         trials: Trials::new(),
         seals: Arc::new(Seals::new()),

@@ -6,6 +6,7 @@ pub mod control_plane;
 pub mod data_plane;
 pub mod demo;
 pub mod environment_accounts;
+pub mod homes;
 pub mod keys;
 pub mod ledger;
 pub mod local_socket;

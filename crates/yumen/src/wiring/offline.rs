@@ -50,7 +50,7 @@ impl Offline {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let log = keys::start_quiet_log(settings, &clock)?;
         let opened = ledger::open(settings, &store, &*clock).await?;
-        let memory = Memory::new(signatures::open(settings, &*clock)?);
+        let memory = Memory::new(signatures::open(settings, &*clock)?, Arc::default());
         let metrics = Arc::new(Metrics::new());
         // Nobody has to be waited for: every change is in force where nothing runs.
         let (_, applied) = watch::channel(u64::MAX);

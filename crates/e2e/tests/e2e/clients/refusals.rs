@@ -58,10 +58,15 @@ async fn a_spent_budget_and_a_denied_model_are_told_in_each_programs_terms() -> 
     expect(&told, 429, "usage_limit_reached", "QUOTA_DAILY_EXCEEDED")?;
     ensure!(told.json()["error"]["resets_at"].is_u64(), "{}", told.text());
     ensure!(told.header("x-codex-promo-message").is_some(), "{:?}", told.head.headers);
+    ensure!(told.header("x-codex-primary-used-percent") == Some("100.00"), "{:?}", told.head.headers);
+    ensure!(told.header("x-codex-primary-window-minutes") == Some("1440"), "{:?}", told.head.headers);
+    ensure!(told.header("x-codex-primary-reset-at").is_some(), "{:?}", told.head.headers);
     let told = ask(&stage, &narrow, &CHAT, &CODEX, CHAT.name).await?;
     expect(&told, 404, "permission_error", "MODEL_NOT_ALLOWED")?;
 
     // Everybody else is told as the dialect has it.
+    let told = ask(&stage, &spent, &CHAT, &[], CHAT.name).await?;
+    ensure!(told.header("x-codex-primary-used-percent").is_none(), "{:?}", told.head.headers);
     let told = ask(&stage, &spent, &MESSAGES, &[], MESSAGES.name).await?;
     ensure!(told.status() == 403, "{}", told.text());
     ensure!(upstream.count() == 0, "a refused request reached the provider");
