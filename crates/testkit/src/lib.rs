@@ -17,6 +17,7 @@ mod deflate;
 pub mod environment;
 pub mod gateway;
 pub mod http;
+pub mod http2;
 pub mod load;
 pub mod metrics;
 pub mod oracle;

@@ -12,6 +12,7 @@ use testkit::bill::{Bill, Stated, tag_of, tagged};
 use testkit::canned::{self, INPUT, OUTPUT};
 use testkit::chance::{Chance, seed};
 use testkit::gateway::{Options, Turn};
+use testkit::http2::{self, Act};
 use testkit::load::{Told, crowd, percentile, steady, tally};
 use testkit::oracle::{Books, State, holds_return};
 use testkit::script::Script;
@@ -145,6 +146,64 @@ async fn a_retry_never_charges_twice_and_never_repeats_work() -> Result<()> {
          ambiguous end",
         bill.by_tag().len()
     ))
+}
+
+/// What an upstream of HTTP/2 does with a tag, and the word for it in the bill.
+fn meet_http2(upstream: usize, tag: u64) -> (&'static str, Act) {
+    let mut chance = Chance::seeded(seed() ^ (tag * 8 + upstream as u64));
+    match chance.between(0, 99) {
+        0..=19 => ("refused", Act::GoAwayBefore),
+        20..=29 => ("refused", Act::RefuseStream),
+        30..=34 => ("ambiguous", Act::GoAwayBehind),
+        35..=37 => ("ambiguous", Act::BreakStream),
+        38..=39 => ("ambiguous", Act::Close),
+        _ => ("served", Act::Answer(canned::body(&CHAT, "m").to_string())),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upstream_that_goes_away_is_left_for_another_where_it_did_no_work() -> Result<()> {
+    let stage = Stage::start(Options::default().turn(Turn::Alone)).await?;
+    let bill = Bill::default();
+    let (mut upstreams, mut ids) = (Vec::new(), Vec::new());
+    for number in 0..UPSTREAMS {
+        let bill = bill.clone();
+        let upstream = http2::Upstream::start(move |received| {
+            let (how, act) = meet_http2(number, tag_of(&received.body).unwrap_or_default());
+            bill.note_as(received, (how == "served").then_some(CHARGED), how);
+            act
+        })
+        .await?;
+        let account = testkit::admin::account(&format!("up-{number}"), &CHAT, &upstream.url(), &json!(["m"]));
+        ids.push(stage.create(&account).await?);
+        upstreams.push(upstream);
+    }
+    let terms = quota("tokens", "daily", &json!(1_000_000_000));
+    let payer = Payer::create(&stage, "left", &terms).await?;
+    let count = tier(500, 10_000);
+    let stop = Arc::new(AtomicBool::new(false));
+    let unblocking = tokio::spawn(unblock(stage.admin.clone(), ids, Arc::clone(&stop)));
+    let told = until_reached(&stage, &payer, &bill, count).await?;
+    stop.store(true, Ordering::SeqCst);
+    unblocking.await??;
+    holds_return(&stage.gateway).await?;
+    let (again, ambiguous) = sent_once(&bill)?;
+    let books = Books::with_charges(&stage.admin, &payer.filter(), bill.by_tag().len()).await?;
+    books.cover(&bill, 0)?;
+    let served = bill.charged().iter().filter(|call| call.how == "served").count();
+    let whole = told.iter().filter(|told| told.answer.as_ref().is_ok_and(|a| a.status() == 200)).count();
+    ensure!(whole == served, "{served} were served, {whole} have an answer: {:?}", tally(&told));
+    let [measured, estimated, _] = books.states();
+    ensure!(measured == served, "{measured} measured, {served} served");
+    ensure!(estimated == ambiguous, "{estimated} estimated, {ambiguous} may have been worked on");
+    ensure!(again * 20 > count && ambiguous * 20 > count, "{again} switches and {ambiguous} ambiguous ends");
+    let connections: usize = upstreams.iter().map(http2::Upstream::connections).sum();
+    println!(
+        "{} requests over {connections} connections of HTTP/2, {again} switches, {ambiguous} ambiguous ends, 0 sent \
+         again after one",
+        bill.by_tag().len()
+    );
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
