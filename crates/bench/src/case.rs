@@ -34,6 +34,15 @@ pub enum Kind {
         /// How long is measured.
         window: Duration,
     },
+    /// The closed loop again, with every request signed (hmac-v1) with a nonce of its own; gateway only.
+    Signed {
+        /// How many callers.
+        connections: usize,
+        /// About how long the request body is, in bytes.
+        size: usize,
+        /// How long is measured.
+        window: Duration,
+    },
     /// Requests at a fixed rate, whatever the answers do.
     Open {
         /// Requests a second.
@@ -67,6 +76,10 @@ pub const CASES: &[Case] = &[
     Case { name: "power", kind: Kind::Durable { connections: 64, window: Duration::from_secs(4) } },
     closed("l60", 64, Behaviour::Late, SMALL, 5),
     closed("c100k", 16, Behaviour::Unary, 100_000, 4),
+    Case {
+        name: "c100k-signed",
+        kind: Kind::Signed { connections: 16, size: 100_000, window: Duration::from_secs(4) },
+    },
     closed("sse-paced", 40, Behaviour::Paced, SMALL, 6),
     closed("sse-burst", 8, Behaviour::Burst, SMALL, 4),
     Case { name: "open200", kind: Kind::Open { rate: 200, window: Duration::from_secs(8) } },

@@ -10,9 +10,10 @@ use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
+use crate::caller::{Caller, Request, Signed};
 use crate::floor::free_address;
 use crate::payload::{self, Behaviour};
 use crate::process::Server;
@@ -24,6 +25,9 @@ pub const KEYS: usize = 10_000;
 /// How many of them call.
 pub const CALLING_KEYS: usize = 64;
 
+/// What is called.
+const PATH: &str = "/v1/chat/completions";
+
 /// How many administration calls run at once while the keys are made.
 const ADMINISTRATORS: usize = 8;
 
@@ -34,7 +38,7 @@ pub struct Installation {
     /// Its data and its logs.
     pub folder: PathBuf,
     /// The keys that call.
-    pub keys: Vec<String>,
+    pub keys: Vec<Caller>,
 }
 
 /// What the gateway's journal survives.
@@ -87,7 +91,7 @@ impl Installation {
         installation.keys = make_keys(&administrator).await?;
         let first = installation.request(gateway.address, Behaviour::Unary, 1_200, 1);
         for number in 0.. {
-            let (status, body) = wire::call(gateway.address, &first[0]).await?;
+            let (status, body) = wire::call(gateway.address, &first[0].bytes("")).await?;
             if status == 200 && payload::is_whole_answer(&body) {
                 break;
             }
@@ -143,7 +147,7 @@ impl Installation {
         let start = Instant::now();
         let mut server = self.spawn(&address.to_string(), Durability::Process)?;
         while start.elapsed() < Duration::from_secs(10) {
-            if let Ok((200, body)) = wire::call(address, &request).await
+            if let Ok((200, body)) = wire::call(address, &request.bytes("")).await
                 && payload::is_whole_answer(&body)
             {
                 return Ok(start.elapsed());
@@ -171,11 +175,20 @@ impl Installation {
         behaviour: Behaviour,
         size: usize,
         callers: usize,
-    ) -> Vec<Vec<u8>> {
+    ) -> Vec<Request> {
         let body = payload::request_body(behaviour, size);
         let authority = address.to_string();
         let keys = self.keys.iter().take(callers);
-        keys.map(|key| payload::request("/v1/chat/completions", &authority, key, &body)).collect()
+        keys.map(|caller| Request::Plain(payload::request(PATH, &authority, &caller.key, &body))).collect()
+    }
+
+    /// The same, each signed by its key.
+    #[must_use]
+    pub fn signed_request(&self, address: SocketAddr, size: usize) -> Vec<Request> {
+        let body = payload::request_body(Behaviour::Unary, size);
+        let authority = address.to_string();
+        let signed = |caller| Request::Signed(Box::new(Signed::new(PATH, &authority, caller, body.clone())));
+        self.keys.iter().map(signed).collect()
     }
 }
 
@@ -242,7 +255,7 @@ impl Administrator {
 }
 
 /// Registers all keys; returns those that will call.
-async fn make_keys(administrator: &Rc<Administrator>) -> Result<Vec<String>> {
+async fn make_keys(administrator: &Rc<Administrator>) -> Result<Vec<Caller>> {
     let next = Rc::new(Cell::new(0_usize));
     let makers: Vec<_> = (0..ADMINISTRATORS)
         .map(|_| {
@@ -261,10 +274,16 @@ async fn make_keys(administrator: &Rc<Administrator>) -> Result<Vec<String>> {
                             {"unit": "tokens", "period": "daily", "limit": 1_000_000_000_000_u64},
                             {"unit": "cost", "period": "monthly", "limit": "1000000"},
                         ]);
+                        // The same keys with and without signatures, so that nothing else differs.
+                        key["signing"] = json!("hmac-v1");
+                        key["bearer"] = json!(true);
                     }
                     let made_key =
                         administrator.call_on(&mut connection, "POST", "/api/v1/admin/api-keys", &key).await?;
-                    made.push(made_key["key"].as_str().context("a key without its text")?.to_owned());
+                    let text = |name: &str| made_key[name].as_str().unwrap_or_default().to_owned();
+                    let (key, id, signing_secret) = (text("key"), text("id"), text("signing_secret"));
+                    ensure!(!key.is_empty(), "a key without its text");
+                    made.push(Caller { key, id, signing_secret });
                 }
                 anyhow::Ok(made)
             })

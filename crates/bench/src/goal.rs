@@ -20,6 +20,8 @@ pub enum Versus {
     Ratio,
     /// Minus nginx's figure of the same rounds.
     Difference,
+    /// Minus the gateway's own figure in another case of the same rounds.
+    Case(&'static str),
     /// Taken as it is.
     Nothing,
 }
@@ -52,6 +54,7 @@ pub const GOALS: &[Goal] = &[
     Goal { figure: "rate", more_is_better: true, ..ratio("requests per second, 64 connections", "c1k", "1/s", 0.85, 1.0) },
     ratio("CPU per request, upstream of 60 ms", "l60", "µs", 1.1, 0.9),
     ratio("CPU per request, 100 KB", "c100k", "µs", 1.75, 1.25),
+    Goal { versus: Versus::Case("c100k"), stretch: None, ..ratio("CPU that a signature (hmac-v1) adds to 100 KB", "c100k-signed", "µs", 60.0, 0.0) },
     ratio("CPU per event, paced", "sse-paced", "µs", 1.1, 1.0),
     ratio("CPU per event, burst", "sse-burst", "µs", 1.1, 1.0),
     Goal { figure: "p50", versus: Versus::Difference, ..ratio("p50 at 200 requests/s, added to nginx", "open200", "µs", 20.0, 0.0) },
@@ -161,6 +164,10 @@ impl Goal {
             Versus::Nothing => gateway,
             Versus::Ratio => gateway.zip(floor).map(|(gateway, floor)| gateway / floor),
             Versus::Difference => gateway.zip(floor).map(|(gateway, floor)| gateway - floor),
+            Versus::Case(other) => {
+                let other = figures.median(other, Target::Gateway, self.figure);
+                gateway.zip(other).map(|(gateway, other)| gateway - other)
+            }
         };
         let reaches = |value: f64, goal: f64| {
             if self.more_is_better { value >= goal } else { value <= goal }
@@ -184,7 +191,23 @@ mod tests {
     fn every_goal_names_a_case() {
         for goal in GOALS {
             assert!(CASES.iter().any(|case| case.name == goal.case), "{}", goal.name);
+            if let Versus::Case(other) = goal.versus {
+                assert!(CASES.iter().any(|case| case.name == other), "{}", goal.name);
+            }
         }
+    }
+
+    #[test]
+    fn judges_what_one_case_costs_more_than_another() {
+        let goal = GOALS.iter().find(|goal| goal.case == "c100k-signed").unwrap();
+        let mut figures = Figures::default();
+        figures.add("c100k-signed", Target::Gateway, "cpu", 150.0);
+        assert_eq!(goal.judge(&figures).verdict, Verdict::Void, "there is nothing to compare with");
+        figures.add("c100k", Target::Gateway, "cpu", 100.0);
+        let outcome = goal.judge(&figures);
+        assert_eq!((outcome.compared, outcome.verdict), (Some(50.0), Verdict::Met));
+        figures.add("c100k", Target::Gateway, "cpu", 40.0);
+        assert_eq!(goal.judge(&figures).verdict, Verdict::Missed);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod caller;
 pub mod case;
 pub mod floor;
 pub mod gateway;

@@ -1,6 +1,7 @@
 //! The callers: closed loop, open loop, and streams that are held open. Every answer is verified; one
 //! that failed or was cut makes the whole figure void.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
+use crate::caller::Request;
 use crate::payload::{Behaviour, StreamCheck, is_whole_answer};
 use crate::process::Processes;
 use crate::wire::Connection;
@@ -22,14 +24,17 @@ pub struct Work {
     /// Where the requests go.
     pub address: SocketAddr,
     /// The whole requests; connection `n` sends number `n` modulo their count.
-    pub requests: Rc<Vec<Vec<u8>>>,
+    pub requests: Rc<Vec<Request>>,
     /// What the answers look like.
     pub behaviour: Behaviour,
 }
 
 impl Work {
-    fn request(&self, connection: usize) -> &[u8] {
-        &self.requests[connection % self.requests.len()]
+    /// The request that a connection sends now.
+    fn request(&self, connection: usize) -> Cow<'_, [u8]> {
+        thread_local! { static SENT: Cell<u64> = const { Cell::new(0) } }
+        let sent = SENT.replace(SENT.get() + 1);
+        self.requests[connection % self.requests.len()].bytes(&format!("bench-{}-{sent}", std::process::id()))
     }
 }
 
@@ -124,7 +129,7 @@ async fn answer(
     body: &mut Vec<u8>,
     units: &Cell<u64>,
 ) -> Result<()> {
-    connection.send(work.request(number)).await?;
+    connection.send(&work.request(number)).await?;
     let head = connection.answer_head().await?;
     if head.status != 200 {
         connection.body(head, body).await?;
@@ -209,7 +214,7 @@ pub async fn hold(work: &Work, streams: usize) -> Result<Vec<Connection>> {
     for number in 0..streams {
         let begin = async {
             let mut connection = Connection::open(work.address).await?;
-            connection.send(work.request(number)).await?;
+            connection.send(&work.request(number)).await?;
             let head = connection.answer_head().await?;
             let mut check = StreamCheck::default();
             while head.status == 200

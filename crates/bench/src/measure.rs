@@ -113,6 +113,14 @@ impl Rig {
                 self.add_loop(case.name, target, &outcome);
                 Ok(())
             }
+            Kind::Signed { connections, size, window } if target == Target::Gateway => {
+                let requests = Rc::new(self.installation.signed_request(self.gateway.address, size));
+                let work = Work { address: self.gateway.address, requests, behaviour: Behaviour::Unary };
+                let server = self.processes(target);
+                let outcome = load::closed(&work, connections, WARM_UP, window, server.as_ref()).await?;
+                self.add_loop(case.name, target, &outcome);
+                Ok(())
+            }
             Kind::Open { rate, window } => {
                 let work = self.work(target, Behaviour::Unary, SMALL);
                 let outcome = load::open(&work, rate, WARM_UP, window).await?;
@@ -131,9 +139,12 @@ impl Rig {
             Kind::Durable { connections, window } if target == Target::Gateway => {
                 self.durable(case.name, connections, window).await
             }
-            Kind::Start | Kind::Hold { .. } | Kind::Balance { .. } | Kind::Durable { .. } | Kind::Memory => {
-                Ok(())
-            }
+            Kind::Start
+            | Kind::Hold { .. }
+            | Kind::Balance { .. }
+            | Kind::Durable { .. }
+            | Kind::Signed { .. }
+            | Kind::Memory => Ok(()),
         }
     }
 

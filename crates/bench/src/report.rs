@@ -85,7 +85,7 @@ fn row(outcome: &Outcome) -> String {
     let goal = outcome.goal;
     let (sign, unit) = match goal.versus {
         Versus::Ratio => ("", " ×"),
-        Versus::Difference => ("+", ""),
+        Versus::Difference | Versus::Case(_) => ("+", ""),
         Versus::Nothing => ("", ""),
     };
     let compared = outcome.compared.map_or("–".to_owned(), |value| format!("{}{unit}", number(value)));

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 
+use bench::caller::Request;
 use bench::load::{self, Work};
 use bench::payload::{self, Behaviour};
 use bench::process::Server;
@@ -26,7 +27,7 @@ fn simulator() -> (Server, SocketAddr) {
 fn work(address: SocketAddr, behaviour: Behaviour, size: usize) -> Work {
     let body = payload::request_body(behaviour, size);
     let request = payload::request("/v1/chat/completions", "bench", "key", &body);
-    Work { address, requests: Rc::new(vec![request]), behaviour }
+    Work { address, requests: Rc::new(vec![Request::Plain(request)]), behaviour }
 }
 
 fn on_one_thread(test: impl Future<Output = ()>) {
@@ -54,7 +55,8 @@ fn an_answer_that_is_not_whole_voids_the_figure() {
     let (_server, address) = simulator();
     on_one_thread(async move {
         let mut unknown = work(address, Behaviour::Unary, 1_200);
-        unknown.requests = Rc::new(vec![payload::request("/v1/chat/completions", "bench", "key", b"{}")]);
+        unknown.requests =
+            Rc::new(vec![Request::Plain(payload::request("/v1/chat/completions", "bench", "key", b"{}"))]);
         let error = load::closed(&unknown, 2, WINDOW, WINDOW, None).await.unwrap_err();
         assert!(error.to_string().contains("404"), "{error:#}");
 

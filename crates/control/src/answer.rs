@@ -9,13 +9,15 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use llm::Envelope;
+use model::clock::EpochMs;
 use model::{Code, Rejection, RequestId, TraceId};
 use serde::Serialize;
 use store::StoreError;
 
+use crate::api::precondition::tag;
 use crate::state::ControlState;
 
 /// A rejection on its way out.
@@ -124,6 +126,19 @@ impl<T: Serialize> IntoResponse for Json<T> {
 #[must_use]
 pub fn ok<T: Serialize>(body: T) -> Json<T> {
     Json(StatusCode::OK, body)
+}
+
+/// `200` with a JSON body that does not say itself when it was last changed, and when that was; 0 for never.
+pub struct Tagged<T>(pub T, pub EpochMs);
+
+impl<T: Serialize> IntoResponse for Tagged<T> {
+    fn into_response(self) -> Response {
+        let mut response = ok(self.0).into_response();
+        if let Ok(value) = HeaderValue::from_str(&tag(self.1)) {
+            response.headers_mut().insert(ETAG, value);
+        }
+        response
+    }
 }
 
 /// `201` with a JSON body.

@@ -97,6 +97,8 @@ pub struct ControlState {
     pub probe: Arc<dyn AccountProbe>,
     /// What bad signatures have frozen.
     pub freezes: Arc<dyn FreezeControl>,
+    /// Held while a balance is changed: the ledger has the money, the store what tells its states apart.
+    pub balances: tokio::sync::Mutex<()>,
     /// What owners have left, and money put in or taken out.
     pub ledger: Ledger,
     /// The keys of access tokens.

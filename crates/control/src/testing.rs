@@ -140,6 +140,7 @@ impl Fixture {
             accounts: accounts.clone(),
             probe: Arc::new(FakeProbe),
             freezes: Arc::new(FakeFreezes::default()),
+            balances: tokio::sync::Mutex::default(),
             ledger: Ledger::open(Book::new(), Arc::new(journal.clone()), NOW),
             jwt_keys: JwtKeys::load_or_create(&folder.path().join("keys"), NOW).unwrap(),
             admin_token: Some(Secret::new(ADMIN_TOKEN.to_owned())),

@@ -1,15 +1,17 @@
 //! Puts the model's name as the caller asked for it into an answer, in place of the upstream's.
 //!
 //! A filter over the bytes on their way out: of every JSON object (the whole answer, or what each `data:`
-//! line of a stream holds) the member `model` is replaced, at the top level or within `response` or
-//! `message`. Everything else passes as it is; nothing is held back.
+//! line of a stream holds, or each item of a list) the member `model`, or Gemini's `modelVersion`, is replaced,
+//! at the top level or within `response` or `message`. Everything else passes as it is; nothing is held back.
 
 use bytes::Bytes;
 
 /// Members within which the model is named a second time.
 const PARENTS: [&[u8]; 2] = [b"response", b"message"];
+/// What the model is called: by Gemini otherwise than by all others.
+const NAMES: [&[u8]; 2] = [b"model", b"modelVersion"];
 /// No name that is looked for is longer.
-const LONGEST_NAME: usize = 8;
+const LONGEST_NAME: usize = 12;
 const DATA: &[u8] = b"data:";
 
 /// The filter.
@@ -137,7 +139,12 @@ impl Json {
                 }
                 self.expects_name = false;
             }
-            b':' => self.awaits_model = std::mem::take(&mut self.in_name) && self.name == b"model",
+            b':' => {
+                self.awaits_model =
+                    std::mem::take(&mut self.in_name) && NAMES.contains(&self.name.as_slice());
+            }
+            // The items of a list are read as if each stood alone: Gemini's streams can be one.
+            b'[' if self.depth == 0 => {}
             b'{' | b'[' => {
                 self.depth += 1;
                 self.in_parent |= self.depth == 2 && byte == b'{' && PARENTS.contains(&self.name.as_slice());
@@ -190,7 +197,11 @@ mod tests {
             r#"{"model":null,"a":{"model":"m"},"b":"c"}"#,
             r#"{"model":null,"a":{"model":"m"},"b":"c"}"#,
         );
-        check(false, "[\n{\"model\":\"m\"}]", "[\n{\"model\":\"m\"}]");
+        check(
+            false,
+            "[{\"modelVersion\":\"m\",\"a\":[{\"model\":1}]}\n,\r\n{\"b\":{},\"modelVersion\":\"m\"}]",
+            "[{\"modelVersion\":\"asked\\\"x\",\"a\":[{\"model\":1}]}\n,\r\n{\"b\":{},\"modelVersion\":\"asked\\\"x\"}]",
+        );
     }
 
     #[test]

@@ -45,6 +45,7 @@ pub(crate) async fn run(
     chosen: Chosen,
 ) -> Outcome {
     let offer = &model.offers[chosen.offer];
+    exchange.note_bought();
     open(exchange, offer, chosen);
     let written = match offer.uri(outbound.call.surface) {
         // Written as if for another dialect, even where it is the caller's: the body is in one of its own.
@@ -302,6 +303,7 @@ fn judged(exchange: &mut Exchange, offer: &Offer, mut failure: Failure) -> Outco
     close(exchange, offer, &mut failure);
     match failure.class {
         Class::Refused => Outcome::Switch(failure),
+        Class::Ambiguous if exchange.group_serving().retry_executed => Outcome::Switch(failure),
         Class::Ambiguous | Class::Caller => Outcome::Stop(Stopped::Rejected(failure.rejection)),
     }
 }

@@ -23,9 +23,6 @@ use crate::request::Outbound;
 use crate::translate;
 use crate::waiting::{self, Patience};
 
-/// How often a request goes on to another account (accounts contract, §3).
-const MAX_SWITCHES: usize = 3;
-
 /// An answer of which the first part is here.
 pub(crate) struct Begun {
     /// The upstream's status and headers.
@@ -88,7 +85,8 @@ pub(crate) async fn call_upstream(
     let mut tried: Vec<usize> = Vec::new();
     let mut last: Option<Failure> = None;
     let mut patience = Patience::whole();
-    while tried.len() <= MAX_SWITCHES && !caller_left(outbound) {
+    let max_switches = usize::from(exchange.group_serving().max_switches);
+    while tried.len() <= max_switches && !caller_left(outbound) {
         let surface = outbound.call.surface;
         let chosen = match choose(exchange, &model, surface, &tried) {
             Some(chosen) => Ok(Some(chosen)),

@@ -9,8 +9,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::HeaderMap;
+use ledger::meter::AttemptCharge;
 use llm::{Call, Echo, Envelope, Framing, Scanner, Surface};
 use model::record::{Attempt, Candidate, CandidateReason, Check, RequestRecord};
+use model::resource::terms::Serving as GroupServing;
 use model::{Rejection, RequestId, ResourceId, TraceId, Usage};
 use policy::identify::ReplySigner;
 use state::capacity::Admitted;
@@ -88,6 +90,8 @@ pub(crate) struct Belongings {
     pub unkept: bool,
     /// The account in use.
     pub serving: Option<Serving>,
+    /// What attempts cost us that may have been worked on and were followed by another.
+    pub bought: Vec<AttemptCharge>,
     /// Whether an upstream may have done work for this request.
     pub upstream_may_have_worked: bool,
     /// Whether the count that it asks for is estimated here.
@@ -158,6 +162,7 @@ impl Exchange {
             framing: Framing::Events,
             unkept: false,
             serving: None,
+            bought: Vec::new(),
             upstream_may_have_worked: false,
             is_estimate: false,
             stages: None,
@@ -259,6 +264,11 @@ impl Belongings {
         if let Some(room) = self.room.as_mut() {
             room.forget_body();
         }
+    }
+
+    /// How the group of the caller's key has its requests served.
+    pub fn group_serving(&self) -> GroupServing {
+        self.key.as_ref().map(|key| key.owners.serving).unwrap_or_default()
     }
 
     /// The offer that was called last.

@@ -93,8 +93,8 @@ impl Belongings {
         self.usage_so_far()
     }
 
-    /// Whether an upstream may have done work for the request. Every attempt but the last one was refused,
-    /// else there would be no other.
+    /// Whether an upstream may have done work that the caller pays for. Every attempt but the last one was
+    /// refused, or is kept as bought.
     fn upstream_worked(&self) -> bool {
         let refused = [Class::Refused.name(), Class::Caller.name()];
         self.upstream_may_have_worked
@@ -122,27 +122,51 @@ impl Belongings {
 
     fn settle_charge(&mut self, at: u64) {
         let Some(hold) = self.charge.take().map(Charge::close) else { return };
-        let meter = &self.worker.shared.meter;
         let usage = self.record.usage;
-        if usage.source == UsageSource::None {
+        if usage.source == UsageSource::None && self.bought.is_empty() {
             failpoint::pass("before_void");
-            return meter.void(hold, self.record.code.map_or("no upstream worked", Code::name), at);
+            return self.worker.shared.meter.void(
+                hold,
+                self.record.code.map_or("no upstream worked", Code::name),
+                at,
+            );
         }
         failpoint::pass("before_settle");
-        meter.settle(hold, Settlement { usage, cost: self.record.cost, at, attempts: self.attempts(usage) });
+        let attempts = self.attempts(usage);
+        let meter = &self.worker.shared.meter;
+        meter.settle(hold, Settlement { usage, cost: self.record.cost, at, attempts });
         failpoint::pass("after_settle");
     }
 
-    /// What the attempt cost us that used something: the last one.
-    fn attempts(&self, usage: Usage) -> Vec<AttemptCharge> {
-        let (Some(last), Some(offer)) = (self.record.attempts.last(), self.last_offer()) else {
-            return Vec::new();
-        };
+    /// Keeps what an attempt cost us that may have been worked on, before another account is called for
+    /// the same request: the caller pays for the last one only.
+    pub(crate) fn note_bought(&mut self) {
+        if self.record.attempts.last().is_some_and(|attempt| attempt.class == Class::Ambiguous.name()) {
+            let usage = self.usage_so_far();
+            let bought = self.last_attempt(usage);
+            self.bought.extend(bought);
+            // What was read of its answer is not part of the next one.
+            self.scanner = None;
+        }
+    }
+
+    /// What the attempts cost us that used something: the last one, and those before it that were bought.
+    fn attempts(&mut self, usage: Usage) -> Vec<AttemptCharge> {
+        let mut attempts = std::mem::take(&mut self.bought);
+        if usage.source != UsageSource::None {
+            attempts.extend(self.last_attempt(usage));
+        }
+        attempts
+    }
+
+    fn last_attempt(&self, usage: Usage) -> Option<AttemptCharge> {
+        let (last, offer) = (self.record.attempts.last()?, self.last_offer()?);
         let number = u8::try_from(self.record.attempts.len()).unwrap_or(u8::MAX);
         let same = offer.price.is_some() && self.model.as_ref().is_some_and(|m| m.price_override.is_none());
         // The list price is computed once where it is also what the caller pays.
-        let cost = if same { self.record.cost } else { cost_to_us(&usage, offer) };
-        vec![AttemptCharge { number, account: Arc::clone(&last.account), usage, cost }]
+        let settled = same && usage == self.record.usage;
+        let cost = if settled { self.record.cost } else { cost_to_us(&usage, offer) };
+        Some(AttemptCharge { number, account: Arc::clone(&last.account), usage, cost })
     }
 
     fn settle_permit(&mut self, now_ms: u64) {

@@ -8,7 +8,7 @@ use ledger::meter::Payer;
 use model::ResourceId;
 use model::quota::{Owner, OwnerKind, Quota, Unit};
 use model::resource::key::RateLimit;
-use model::resource::terms::{GatewayTerms, Member, OwnerTerms, Party, Unpriced};
+use model::resource::terms::{GatewayTerms, Member, OwnerTerms, Party, Serving, Unpriced};
 use model::resource::{ApiKey, Configuration, KeyKind};
 use state::limits::{Level, LimitOwner, ResolvedLimits};
 
@@ -30,6 +30,8 @@ pub struct Owners {
     pub payers: Arc<Payers>,
     /// Whether the user is switched off.
     pub disabled: bool,
+    /// How the group's requests are served.
+    pub serving: Serving,
     source: Source,
 }
 
@@ -204,7 +206,8 @@ impl Owners {
             add(Level::Group, OwnerKind::Group, &group.id, &group.terms, false);
         }
         let disabled = source.user.as_ref().is_some_and(|user| !user.enabled);
-        Self { limited: limited.into(), payers: Arc::new(Payers::new(payers)), disabled, source }
+        let serving = source.group.as_ref().map(|group| group.terms.serving).unwrap_or_default();
+        Self { limited: limited.into(), payers: Arc::new(Payers::new(payers)), disabled, serving, source }
     }
 }
 

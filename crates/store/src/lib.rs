@@ -43,7 +43,7 @@ pub mod users;
 
 pub use accounts::AccountFilter;
 pub use answers::KeptAnswer;
-pub use audit::{AuditEntry, AuditFilter, AuditReport, Note, verify_directory};
+pub use audit::{AuditEntry, AuditFilter, AuditReport, Note, note_in_directory, verify_directory};
 pub use error::StoreError;
 pub use keyring::KeyRing;
 pub use keys::{KeyFilter, NewSecret};

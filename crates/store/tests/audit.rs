@@ -221,3 +221,96 @@ async fn a_deletion_an_exchange_an_insertion_and_a_truncation_are_found() {
     let (proof, count) = (Proof::new("T62-order", "P12", what), ALTERATIONS.len());
     proof.held(&format!("{count} of {count} alterations found")).unwrap();
 }
+
+const DAY_MS: u64 = 24 * 3_600 * 1_000;
+
+/// A store whose log has 1,000 entries of the first six minutes, and two of a year later.
+async fn old() -> (Scratch, Store) {
+    let (directory, store) = filled(1_000).await;
+    for n in 0..2 {
+        let note = Note::new("thing.change", NOW + 365 * DAY_MS + n);
+        store.write_audit(&Scope::system().noted(&note)).await.unwrap();
+    }
+    (directory, store)
+}
+
+#[tokio::test]
+async fn what_retention_leaves_verifies_from_the_checkpoint_on() {
+    let (directory, store) = old().await;
+    let now = NOW + 365 * DAY_MS + 10;
+    assert_eq!(store.retain_audit(NOW + DAY_MS, now).await.unwrap(), 0, "not before there is a day's worth");
+    let whole = report(&store).await;
+    assert_eq!((whole.after, whole.entries, whole.fault), (0, 1_002, None));
+    assert_eq!(store.retain_audit(NOW + 30 * DAY_MS, now).await.unwrap(), 1_000);
+    assert_eq!(store.retain_audit(NOW + 30 * DAY_MS, now).await.unwrap(), 0, "what is left is younger");
+    let left = report(&store).await;
+    assert_eq!((left.after, left.entries, left.fault.as_ref()), (1_000, 3, None));
+    assert_eq!((left.first_at, left.last_at), (Some(NOW + 365 * DAY_MS), Some(now)));
+    assert_eq!(left.checkpoints, 2, "the one that the log now begins with, and the one of a year later");
+    let page = PageRequest::default();
+    let newest = store.list_audit(&Scope::system(), true, &AuditFilter::default(), &page).await.unwrap();
+    assert_eq!(
+        (newest.items[0].verb.as_str(), newest.items[0].object.as_str()),
+        ("audit-log.retain", "1000")
+    );
+    assert_eq!(left, store::verify_directory(directory.path(), &keys()).await.unwrap());
+}
+
+/// After a cut the log begins at 1,001 and ends at 1,003.
+const ALTERATIONS_OF_A_CUT: [&str; 7] = [
+    "DELETE FROM audit_log WHERE seq = 1001",
+    "DELETE FROM audit_log WHERE seq <= 1002",
+    "DELETE FROM audit_checkpoint WHERE seq = 1000",
+    "UPDATE audit_checkpoint SET mac = UPPER(mac) WHERE seq = 1000",
+    "UPDATE audit_log SET object = '999' WHERE seq = 1003",
+    "UPDATE audit_log SET verb = 'nothing' WHERE seq = 1003",
+    "INSERT INTO audit_log SELECT 1000, at, tenant_id, actor, verb, object, request_id, source, fields, mac \
+     FROM audit_log WHERE seq = 1001",
+];
+
+#[tokio::test]
+async fn a_cut_log_can_be_cut_no_further_by_others() {
+    let (directory, store) = old().await;
+    store.retain_audit(NOW + 30 * DAY_MS, NOW + 365 * DAY_MS + 10).await.unwrap();
+    store.close().await;
+    for sql in ALTERATIONS_OF_A_CUT {
+        let mut connection = edit(&directory).await;
+        let mut transaction = connection.begin().await.unwrap();
+        assert!(run(&mut transaction, sql).await > 0, "{sql}");
+        transaction.commit().await.unwrap();
+        connection.close().await.unwrap();
+        is_found(&directory, sql).await;
+        let (restored, store) = old().await;
+        store.retain_audit(NOW + 30 * DAY_MS, NOW + 365 * DAY_MS + 10).await.unwrap();
+        store.close().await;
+        std::fs::copy(restored.path().join("yumen.db"), directory.path().join("yumen.db")).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_forgotten_of_an_altered_log() {
+    let (directory, store) = old().await;
+    let mut connection = edit(&directory).await;
+    run(&mut connection, "UPDATE audit_log SET actor = 'nobody' WHERE seq = 7").await;
+    let refused = store.retain_audit(NOW + 30 * DAY_MS, NOW + 365 * DAY_MS).await;
+    assert!(refused.is_err());
+    assert_eq!(run(&mut connection, "UPDATE audit_log SET actor = 'somebody' WHERE seq = 7").await, 1);
+}
+
+#[tokio::test]
+async fn a_command_outside_adds_its_entry_only_with_the_keys_of_the_log() {
+    let (directory, store) = filled(2).await;
+    let note = ("db.vacuum", "yumen.db");
+    assert!(store::note_in_directory(directory.path(), &keys(), note, NOW + 1_000).await.unwrap());
+    let seen = report(&store).await;
+    assert_eq!((seen.entries, seen.fault), (3, None), "beside a store that is open");
+    let page = PageRequest::default();
+    let newest = store.list_audit(&Scope::system(), true, &AuditFilter::default(), &page).await.unwrap();
+    assert_eq!(
+        (newest.items[0].verb.as_str(), newest.items[0].actor.as_str()),
+        ("db.vacuum", "command-line")
+    );
+    let other = store::KeyRing::derive([9; 32]).unwrap();
+    assert!(!store::note_in_directory(directory.path(), &other, note, NOW).await.unwrap());
+    assert_eq!(report(&store).await.entries, 3);
+}

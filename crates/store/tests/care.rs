@@ -58,7 +58,7 @@ async fn a_backup_of_a_store_that_is_written_to_is_whole_and_restores() {
         let mut count = 0_u64;
         while !stopping.load(Ordering::SeqCst) {
             let terms = model::resource::GatewayTerms::default();
-            writer.set_gateway_terms(&Scope::system(), NOW + count, &terms).await.unwrap();
+            writer.set_gateway_terms(&Scope::system(), NOW + count, &terms, |_| Ok(())).await.unwrap();
             count += 1;
         }
         count

@@ -69,7 +69,7 @@ async fn change_terms(store: &Store, chance: u64) {
         6 => drop(store.delete_party(&scope, kind, &name).await.unwrap()),
         _ => {
             let gateway = GatewayTerms { ip: terms().rate_limit, ..GatewayTerms::default() };
-            store.set_gateway_terms(&scope, at, &gateway).await.unwrap();
+            store.set_gateway_terms(&scope, at, &gateway, |_| Ok(())).await.map(drop).unwrap();
         }
     }
 }
@@ -100,7 +100,10 @@ async fn change_resource(store: &Store, chance: u64) {
         10 => drop(store.delete_account(&scope, &id(n)).await.unwrap()),
         11..13 => store.set_price(&scope, &price(n, i64::try_from(chance % 1_000).unwrap())).await.unwrap(),
         13 => drop(store.delete_price(&scope, &format!("model-{n}")).await.unwrap()),
-        _ => store.set_setting(&scope, "log", at, &serde_json::json!(chance)).await.unwrap(),
+        _ => {
+            let level = serde_json::json!(chance);
+            store.set_setting(&scope, ("log", &level), at, |_| Ok(())).await.map(drop).unwrap();
+        }
     }
 }
 

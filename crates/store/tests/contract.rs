@@ -273,12 +273,12 @@ async fn prices_and_settings_are_set_replaced_and_removed() {
         let price = PriceOverride { model: "gpt-x".to_owned(), lines, updated_at: NOW };
         store.set_price(&scope, &price).await.unwrap();
         let value = serde_json::json!({ "level": dollars });
-        store.set_setting(&scope, "log", NOW, &value).await.unwrap();
+        store.set_setting(&scope, ("log", &value), NOW, |_| Ok(())).await.unwrap();
     }
     let price = store.find_price(&scope, "gpt-x").await.unwrap().unwrap();
     assert_eq!(price.lines.input, NanoUsd(2));
     assert_eq!(store.list_prices(&scope).await.unwrap().len(), 1);
-    assert_eq!(store.find_setting(&scope, "log").await.unwrap().unwrap()["level"], 2);
+    assert_eq!(store.find_setting(&scope, "log").await.unwrap().unwrap().0["level"], 2);
     assert_eq!(store.list_settings(&scope).await.unwrap().len(), 1);
     assert!(store.delete_price(&scope, "gpt-x").await.unwrap());
     assert!(!store.delete_price(&scope, "gpt-x").await.unwrap());

@@ -199,7 +199,7 @@ async fn a_tenant_stays_while_anything_belongs_to_it() {
 async fn the_gateways_terms_are_unset_at_first_and_make_a_revision() {
     let (directory, scope) = (Scratch::new(), Scope::system());
     let store = directory.open().await;
-    assert_eq!(store.gateway_terms(&scope).await.unwrap(), GatewayTerms::default());
+    assert_eq!(store.gateway_terms(&scope).await.unwrap(), (GatewayTerms::default(), 0));
     let limit = RateLimit { rpm: Limit::AtMost(5), tpm: Limit::Unlimited, ..RateLimit::default() };
     let terms = GatewayTerms {
         ip: limit,
@@ -208,13 +208,14 @@ async fn the_gateways_terms_are_unset_at_first_and_make_a_revision() {
         unpriced: Unpriced::Ceiling,
     };
     let before = store.configuration().await.unwrap();
-    store.set_gateway_terms(&scope, NOW, &terms).await.unwrap();
-    assert_eq!(store.gateway_terms(&scope).await.unwrap(), terms);
+    store.set_gateway_terms(&scope, NOW, &terms, |_| Ok(())).await.unwrap();
+    assert_eq!(store.gateway_terms(&scope).await.unwrap(), (terms.clone(), NOW));
     let after = store.configuration_after(&before).await.unwrap();
     assert_eq!((&*after.gateway, after.revision), (&terms, before.revision + 1));
     store.insert_key(&scope, &key(1)).await.unwrap();
     let later = store.configuration_after(&after).await.unwrap();
     assert!(Arc::ptr_eq(&after.gateway, &later.gateway), "what did not change is shared");
-    store.set_gateway_terms(&Scope::new("other", "mallory"), NOW, &GatewayTerms::default()).await.unwrap();
+    let mallory = Scope::new("other", "mallory");
+    store.set_gateway_terms(&mallory, NOW, &GatewayTerms::default(), |_| Ok(())).await.unwrap();
     assert_eq!(*store.configuration().await.unwrap().gateway, terms);
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use model::clock::{Clock, EpochMs};
 use parking_lot::Mutex;
 use tracing::field::{Field, Visit};
-use tracing::{Event, Subscriber};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::{Registry, reload};
@@ -91,12 +91,48 @@ pub fn init(format: Format, level: &str, clock: Arc<dyn Clock>) -> Result<LevelH
     Ok(LevelHandle(handle))
 }
 
+/// Lines that are held back; `None` while none are. Whoever writes takes its lock.
+static HELD: Mutex<Option<Vec<u8>>> = Mutex::new(None);
+
+/// More bytes than these are not held back.
+const MOST_HELD: usize = 64 << 10;
+
 /// Writes finished lines, each ending in a line feed, to where the log goes; one lock and one write for
 /// all of them. A log that cannot be written is not worth failing for: errors are ignored.
 pub fn write_lines(lines: &[u8]) {
-    static TURN: Mutex<()> = Mutex::new(());
-    let _turn = TURN.lock();
-    let _ = std::io::stderr().lock().write_all(lines);
+    let mut held = HELD.lock();
+    match held.as_mut() {
+        Some(kept) if kept.len() + lines.len() <= MOST_HELD => kept.extend_from_slice(lines),
+        _ => {
+            let kept = held.take().unwrap_or_default();
+            let mut out = std::io::stderr().lock();
+            let _ = out.write_all(&kept).and_then(|()| out.write_all(lines));
+        }
+    }
+}
+
+/// Keeps the log back until it is dropped, so that what people are to read first stands first.
+#[must_use]
+pub struct HeldBack(());
+
+/// Holds lines back, up to 64 KiB of them and as long as nothing goes wrong: a warning or an error brings out
+/// all of them.
+pub fn hold_back() -> HeldBack {
+    HELD.lock().get_or_insert_default();
+    HeldBack(())
+}
+
+impl Drop for HeldBack {
+    fn drop(&mut self) {
+        bring_out();
+    }
+}
+
+fn bring_out() {
+    let kept = HELD.lock().take();
+    if let Some(kept) = kept {
+        write_lines(&kept);
+    }
 }
 
 /// Reads a level name in any case. `WARNING`, `CRITICAL` and `FATAL` are what other systems' scripts send.
@@ -127,6 +163,9 @@ impl<S: Subscriber> Layer<S> for LineLayer {
         event.record(&mut *line);
         line.finish(event, self.clock.now_ms());
         (self.write)(&line.whole);
+        if *event.metadata().level() <= Level::WARN {
+            bring_out();
+        }
         LINE.set(Some(line));
     }
 }

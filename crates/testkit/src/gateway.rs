@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tokio::process::{Child, Command};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::admin::Admin;
 use crate::environment;
@@ -188,6 +188,7 @@ pub struct Gateway {
     address: String,
     // Fields are dropped in this order: the folder after the process, the turn last.
     folder: Folder,
+    started_in: Duration,
     _permit: Permit,
 }
 
@@ -199,6 +200,7 @@ impl Gateway {
     pub async fn start(options: Options) -> Result<Self> {
         let permit = Permit::take(options.turn).await;
         let folder = folder_of(&options)?;
+        let began = Instant::now();
         let mut child = command(&options, folder.path())?.spawn().context("starting the gateway")?;
         let pid = child.id().context("the gateway ended at once")?;
         let output = Output::default();
@@ -210,11 +212,12 @@ impl Gateway {
             let _ = child.kill().await;
             bail!("the gateway did not become ready:\n{}", output.text());
         };
+        let started_in = began.elapsed();
         lines.follow(&output);
         let ready: Value = serde_json::from_str(&line).with_context(|| format!("ready line {line:?}"))?;
         let url = ready["url"].as_str().context("the ready line has no url")?;
         let address = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
-        Ok(Self { child, pid, ready, output, address, folder, _permit: permit })
+        Ok(Self { child, pid, ready, started_in, output, address, folder, _permit: permit })
     }
 
     /// Starts one that must refuse to run, and gives how it ended and what it said.
@@ -234,6 +237,12 @@ impl Gateway {
         };
         output.ended().await;
         Ok((status?, output.text()))
+    }
+
+    /// From the start of the process until it said that it serves.
+    #[must_use]
+    pub fn started_in(&self) -> Duration {
+        self.started_in
     }
 
     /// `host:port`, for [`Connection::open`].

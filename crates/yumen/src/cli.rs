@@ -138,18 +138,21 @@ pub struct Reach {
     /// Where the data is.
     #[command(flatten)]
     pub place: Place,
-    /// The address of a server to ask instead, with ADMIN_TOKEN or one of the flags below.
+    /// The address of a server to ask instead, with ADMIN_TOKEN or as the flags below say.
     #[arg(long, value_name = "URL", env = "YUMEN_URL")]
     pub url: Option<String>,
-    /// A file with the token for --url; - is standard input.
+    /// A file with an access token or ADMIN_TOKEN; - is standard input.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// Sign in at --url as this person.
+    /// Do it as this person, who signs in, and with their rights.
     #[arg(long = "as", value_name = "EMAIL")]
     pub sign_in_as: Option<String>,
     /// A file with their password; - is standard input.
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
+    /// A code of their authenticator app, or a recovery code, if they have a second factor.
+    #[arg(long, value_name = "CODE")]
+    pub totp_code: Option<String>,
 }
 
 /// What to do with the database.

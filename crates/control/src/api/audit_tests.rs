@@ -135,6 +135,7 @@ fn changes_of_the_rest(account: &str, user: &str) -> Vec<Change> {
         (Method::DELETE, "/api/v1/admin/prices/{*model}", "gpt-5".to_owned(), json!({})),
         post("/api/v1/admin/circuits/{id}/reset", "openai:gpt-4o", json!({})),
         (Method::PUT, "/api/v1/admin/settings/limits", String::new(), json!({})),
+        (Method::PUT, "/api/v1/admin/settings/retention", String::new(), json!({"audit_days": 90})),
         post("/api/v1/admin/settings/log-level", "", json!({"level": "debug"})),
         post("/api/v1/admin/jwt-keys/rotate", "", json!({})),
         post("/api/v1/admin/secrets/rotate", "", json!({})),

@@ -66,7 +66,12 @@ impl Context {
                 let key = request.extensions.get::<CallerKey>();
                 Actor::Key(key.ok_or_else(|| Refusal::new(Code::InvalidApiKey))?.0.clone())
             }
-            _ if request.extensions.get::<LocalOperator>().is_some() => Actor::CommandLine,
+            // Who signs in on the machine itself is who they say, with no more rights than that.
+            _ if request.extensions.get::<LocalOperator>().is_some()
+                && !request.headers.contains_key(AUTHORIZATION) =>
+            {
+                Actor::CommandLine
+            }
             // Whoever signs has no bearer: none is read then, and administration takes no signatures.
             _ if policy::identify::is_signed(&request.headers) => {
                 let message = "Administration does not take signed requests; send a bearer.";

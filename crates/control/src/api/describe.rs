@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::body::{Id, JsonBody, LONGEST_NAME, Name, OptionalJson, QueryString};
 use super::context::Context;
 use super::parties::Kind;
-use crate::answer::{Answer, Created, Done, Json};
+use crate::answer::{Answer, Created, Done, Json, Tagged};
 
 /// Writes the schema of one type.
 pub type Writer = fn(&mut SchemaGenerator) -> Schema;
@@ -94,6 +94,12 @@ pub trait Outcome {
 impl<T: JsonSchema> Outcome for Json<T> {
     fn describe(operation: &mut Operation) {
         operation.answer = (StatusCode::OK.as_u16(), Some(writer::<T>()));
+    }
+}
+
+impl<T: JsonSchema> Outcome for Tagged<T> {
+    fn describe(operation: &mut Operation) {
+        Json::<T>::describe(operation);
     }
 }
 

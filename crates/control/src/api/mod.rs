@@ -12,6 +12,7 @@ pub mod check;
 pub mod circuits;
 pub mod context;
 pub mod describe;
+pub mod examples;
 pub mod fields;
 pub mod gate;
 pub mod jwt_keys;
@@ -46,6 +47,8 @@ mod matrix_tests;
 mod money_tests;
 #[cfg(test)]
 mod nouns_tests;
+#[cfg(test)]
+mod precondition_tests;
 #[cfg(test)]
 mod quota_tests;
 #[cfg(test)]
@@ -133,18 +136,18 @@ pub fn routes() -> Vec<Route> {
         post("/api/v1/admin/users/{id}/balance", Bill, ("user.balance", "Puts money into the wallet or takes some out."), users::balance::handler),
 
         get("/api/v1/admin/tenants", Read, ("tenant.list", "Lists tenants."), parties::list::handler),
-        post("/api/v1/admin/tenants", Administer, ("tenant.create", "Makes a tenant."), parties::create::handler),
+        post("/api/v1/admin/tenants", Administer, ("tenant.create", "Makes a tenant."), parties::create::tenant),
         get("/api/v1/admin/tenants/{id}", Read, ("tenant.show", "Shows the tenant."), parties::show::handler),
-        patch("/api/v1/admin/tenants/{id}", Administer, ("tenant.update", "Changes the fields of the tenant that are given; null clears one."), parties::update::handler),
+        patch("/api/v1/admin/tenants/{id}", Administer, ("tenant.update", "Changes the fields of the tenant that are given; null clears one."), parties::update::tenant),
         delete("/api/v1/admin/tenants/{id}", Administer, ("tenant.delete", "Deletes the tenant."), parties::delete::handler),
         put("/api/v1/admin/tenants/{id}/rate-limit", Administer, ("tenant.rate-limit", "Replaces the limits of the tenant."), parties::limit::handler),
         put("/api/v1/admin/tenants/{id}/quota", Bill, ("tenant.quota", "Replaces the quotas of the tenant."), parties::quota::handler),
         post("/api/v1/admin/tenants/{id}/quota/reset", Bill, ("tenant.quota-reset", "Declares the current window of a quota unused."), parties::reset::handler),
 
         get("/api/v1/admin/groups", Read, ("group.list", "Lists groups."), parties::list::handler),
-        post("/api/v1/admin/groups", Administer, ("group.create", "Makes a group."), parties::create::handler),
+        post("/api/v1/admin/groups", Administer, ("group.create", "Makes a group."), parties::create::group),
         get("/api/v1/admin/groups/{id}", Read, ("group.show", "Shows the group."), parties::show::handler),
-        patch("/api/v1/admin/groups/{id}", Administer, ("group.update", "Changes the fields of the group that are given; null clears one."), parties::update::handler),
+        patch("/api/v1/admin/groups/{id}", Administer, ("group.update", "Changes the fields of the group that are given; null clears one."), parties::update::group),
         delete("/api/v1/admin/groups/{id}", Administer, ("group.delete", "Deletes the group."), parties::delete::handler),
         put("/api/v1/admin/groups/{id}/rate-limit", Administer, ("group.rate-limit", "Replaces the limits of the group."), parties::limit::handler),
         put("/api/v1/admin/groups/{id}/quota", Bill, ("group.quota", "Replaces the quotas of the group."), parties::quota::handler),
@@ -170,6 +173,8 @@ pub fn routes() -> Vec<Route> {
 
         get("/api/v1/admin/settings/limits", Read, ("settings.limits.show", "Shows the limits above keys and their owners."), settings::limits::show),
         put("/api/v1/admin/settings/limits", Administer, ("settings.limits", "Replaces the limits above keys and their owners."), settings::limits::set),
+        get("/api/v1/admin/settings/retention", Read, ("settings.retention.show", "Shows how long the audit log is kept."), settings::retention::show),
+        put("/api/v1/admin/settings/retention", Administer, ("settings.retention", "Sets how long the audit log is kept."), settings::retention::set),
         post("/api/v1/admin/settings/log-level", Administer, ("settings.log-level", "Changes the log level until the next start."), settings::log_level::handler),
         get("/api/v1/admin/jwt-keys", Read, ("jwt-key.list", "Lists the keys of access tokens."), jwt_keys::list::handler),
         post("/api/v1/admin/jwt-keys/rotate", Administer, ("jwt-key.rotate", "Makes a new key, which signs access tokens from now on."), jwt_keys::rotate::handler),

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::context::Context;
 use super::describe::Writer;
+use super::examples;
 use super::fields;
 use super::permission::Permission;
 use super::route::Route;
@@ -126,7 +127,10 @@ impl Writing {
         if let Some((writer, optional)) = takes.body {
             let schema =
                 self.refer(writer, Contract::Deserialize, &format!("{}Body", camel(route.name, true)));
-            let content = json!({"application/json": {"schema": schema}});
+            let mut content = json!({"application/json": {"schema": schema}});
+            if let Some(example) = examples::body(route.name) {
+                content["application/json"]["example"] = example;
+            }
             operation["requestBody"] = json!({"required": !optional, "content": content});
         }
         operation
@@ -227,12 +231,34 @@ fn parameters(route: &Route) -> Vec<Value> {
         parameters.push(json!({"name": "Idempotency-Key", "in": "header", "required": false,
             "description": about, "schema": schema}));
     }
-    if matches!(route.method, http::Method::PATCH | http::Method::PUT | http::Method::DELETE) {
+    if checks_state(route) {
         let about = "Makes the change only of the state that carried this ETag.";
         parameters.push(json!({"name": "If-Match", "in": "header", "required": false,
             "description": about, "schema": {"type": "string"}}));
     }
     parameters
+}
+
+/// Whether an operation looks at `If-Match`: what changes something that has an `ETag`.
+fn checks_state(route: &Route) -> bool {
+    const ACTIONS: [&str; 9] = [
+        "account.disable",
+        "account.enable",
+        "api-key.disable",
+        "api-key.enable",
+        "api-key.revoke",
+        "api-key.rotate",
+        "user.balance",
+        "user.disable",
+        "user.enable",
+    ];
+    const WITHOUT_STATE: [&str; 3] = ["jwt-key.delete", "trial-key.revoke", "user.totp"];
+    match route.method {
+        http::Method::PATCH | http::Method::PUT | http::Method::DELETE => {
+            !WITHOUT_STATE.contains(&route.name)
+        }
+        _ => ACTIONS.contains(&route.name),
+    }
 }
 
 /// A parameter of a query is left out rather than null.

@@ -1,5 +1,5 @@
 //! Deletes what has been kept long enough: request records after 30 days, answers that are kept for a
-//! retry after a day, sign-ins once expired.
+//! retry after a day, sign-ins once expired, the audit log as the setting says.
 //!
 //! Idempotent and without input; runs at the start and then every hour. What it cannot finish in one
 //! run it finishes in the next.
@@ -13,14 +13,20 @@ use store::answers::KEPT_MS;
 use store::{Store, StoreError};
 use tokio::sync::watch;
 
+use crate::api::settings::retention::Retention;
+
 /// How long request records are kept. Daily usage stays.
-const RECORDS_KEPT_MS: u64 = 30 * 24 * 3_600 * 1_000;
+const RECORDS_KEPT_MS: u64 = 30 * DAY_MS;
+const DAY_MS: u64 = 24 * 3_600 * 1_000;
 /// Pause between two runs.
 const PAUSE: Duration = Duration::from_secs(3_600);
 /// Rows per statement: small steps let writers in between.
 const STEP: u32 = 1_000;
 /// Steps per run and table.
 const STEPS: u32 = 10_000;
+
+/// Steps per run of the audit log: each reads all of it once.
+const AUDIT_STEPS: u32 = 10;
 
 /// Runs until `stop` turns true.
 pub async fn run(store: Arc<Store>, clock: Arc<dyn Clock>, mut stop: watch::Receiver<bool>) {
@@ -55,6 +61,13 @@ pub async fn clean(store: &Store, now_ms: EpochMs) -> Result<(), StoreError> {
             break;
         }
     }
+    // Last, for it refuses to touch a log that was altered.
+    let kept_ms = u64::from(Retention::in_force(store).await?.audit_days) * DAY_MS;
+    for _ in 0..AUDIT_STEPS {
+        if store.retain_audit(now_ms.saturating_sub(kept_ms), now_ms).await? == 0 {
+            break;
+        }
+    }
     Ok(())
 }
 
@@ -62,7 +75,7 @@ pub async fn clean(store: &Store, now_ms: EpochMs) -> Result<(), StoreError> {
 mod tests {
     use super::*;
     use crate::testing::{Fixture, NOW, record};
-    use store::{KeptAnswer, PageRequest, RecordFilter, Scope};
+    use store::{KeptAnswer, Note, PageRequest, RecordFilter, Scope};
 
     #[tokio::test]
     async fn keeps_records_for_thirty_days() {
@@ -75,6 +88,30 @@ mod tests {
             let found = store.search_records(&Scope::system(), &all, &page).await.unwrap();
             assert_eq!(found.items.len(), left, "at {now_ms}");
         }
+    }
+
+    #[tokio::test]
+    async fn keeps_the_audit_log_as_long_as_is_set_and_two_years_otherwise() {
+        let fixture = Fixture::empty().await;
+        let store = &fixture.state.store;
+        let write = async |at: u64| {
+            let note = Note::new("thing.change", at);
+            store.write_audit(&Scope::system().noted(&note)).await.unwrap();
+        };
+        write(NOW).await;
+        write(NOW + 40 * DAY_MS).await;
+        let first = |report: store::AuditReport| (report.after, report.fault);
+        clean(store, NOW + 731 * DAY_MS).await.unwrap();
+        assert_eq!(
+            first(store.verify_audit().await.unwrap()),
+            (0, None),
+            "a day more, then as many as can go"
+        );
+        let value = serde_json::json!({"audit_days": 50});
+        store.set_setting(&Scope::system(), ("retention", &value), NOW, |_| Ok(())).await.unwrap();
+        clean(store, NOW + 60 * DAY_MS).await.unwrap();
+        let report = store.verify_audit().await.unwrap();
+        assert_eq!((report.after > 0, report.fault), (true, None));
     }
 
     #[tokio::test]

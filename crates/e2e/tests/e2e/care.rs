@@ -180,3 +180,41 @@ async fn a_migration_that_is_killed_is_done_again_from_the_first_schema() -> Res
     Gateway::start(options).await?.terminate().await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn what_is_done_to_the_files_is_in_the_audit_log() -> Result<()> {
+    let folder = Folder::temporary()?;
+    let mut gateway = Gateway::start(Options::default().data(folder.path())).await?;
+    let commands = Commands::on(folder.path());
+    let elsewhere = Folder::temporary()?;
+    let backup = elsewhere.path().join("backup").display().to_string();
+    let export = elsewhere.path().join("export").display().to_string();
+    commands.json(&["db", "backup", &backup]).await?;
+    for arguments in [&["db", "vacuum"][..], &["db", "export", "--into", &export]] {
+        let done = commands.json(arguments).await?;
+        ensure!(done["audited"] == true, "{done}");
+    }
+    gateway.terminate().await?;
+    let listed = async || commands.json(&["audit-log", "list", "--actor", "command-line"]).await;
+    let entries = listed().await?;
+    ensure!(
+        entries["items"][0]["verb"] == "db.export" && entries["items"][0]["object"] == export,
+        "{entries}"
+    );
+    ensure!(entries["items"][1]["verb"] == "db.vacuum", "{entries}");
+    // What was restored has its own log, which begins with the restoring.
+    ensure!(commands.json(&["db", "restore", &backup]).await?["audited"] == true);
+    let entries = listed().await?;
+    ensure!(
+        entries["items"][0]["verb"] == "db.restore" && entries["items"][0]["object"] == backup,
+        "{entries}"
+    );
+    ensure!(entries["items"].as_array().is_some_and(|items| items.len() == 1), "{entries}");
+    let verified = commands.json(&["audit", "verify"]).await?;
+    ensure!(verified["ok"] == true && verified["after"] == 0, "{verified}");
+    // Without the keys it works, and says that it wrote no entry.
+    std::fs::rename(folder.path().join("keys"), elsewhere.path().join("keys"))?;
+    let done = commands.json(&["db", "vacuum"]).await?;
+    ensure!(done["audited"] == false && !folder.path().join("keys").exists(), "{done}");
+    Ok(())
+}

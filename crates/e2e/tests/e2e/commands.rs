@@ -50,7 +50,8 @@ const STEPS: &[(&str, &str)] = &[
     ("group create --id gold", "/id=gold"),
     ("group list --limit 1", "/items/0/id=gold"),
     ("group show gold", "/name=gold"),
-    ("group update gold --name Gold", "/name=Gold"),
+    ("group update gold --name Gold --retry-executed --max-switches 5", "/name=Gold"),
+    ("group update gold --echo-model asked", "/retry_executed=true"),
     ("user create --email ann@example.org --role viewer --balance 5 --rpm 9", "/balance=5"),
     ("user list", "/items/0/email=ann@example.org"),
     ("user show ann@example.org", "/rate_limit/rpm=9"),
@@ -99,22 +100,38 @@ const STEPS: &[(&str, &str)] = &[
     ("price set m --in 0.5 --out 1.5", "/in=0.5"),
     ("price show m", "/out=1.5"),
     ("price list", "/items/0/model=m"),
+    ("price explain --model m --input 1000000 --output 1000000", "/total=2"),
     ("price delete m", ""),
     ("circuit list", "/items"),
     ("request list --limit 1", "/items"),
     ("ledger list --user ann@example.org", "/items"),
+    ("audit-log list --verb price.set --limit 1", "/items/0/object=m"),
+    ("jwt-key rotate", "/signs=true"),
+    ("jwt-key list", "/items/1/id"),
     ("secrets list", "/items/0/current=true"),
     ("secrets rotate", "/unopened=[]"),
     ("secrets status", "/sealed_by_older=0"),
     ("settings set-limits --set global={\"rpm\":6000}", "/global/rpm=6000"),
     ("settings limits", "/global/rpm=6000"),
+    ("settings retention", "/audit_days=730"),
+    ("settings set-retention --audit-days 90", "/audit_days=90"),
     ("settings log-level warn", "/level=warn"),
     ("group delete gold", ""),
 ];
 
 /// Commands whose object has to exist in the data plane, or belongs to nothing any more.
-const REFUSED: &[(&str, &str)] =
-    &[("circuit reset nothing", "NOT_FOUND"), ("tenant delete acme", "CONFLICT")];
+const REFUSED: &[(&str, &str)] = &[
+    ("circuit reset nothing", "NOT_FOUND"),
+    ("tenant delete acme", "CONFLICT"),
+    ("jwt-key delete nothing", "NOT_FOUND"),
+    ("settings set-retention --audit-days 29", "INVALID_REQUEST"),
+    // Nobody has signed in, so it is nobody's.
+    ("totp show", "SCOPE_DENIED"),
+    ("totp enrol", "SCOPE_DENIED"),
+    ("totp confirm 123456", "SCOPE_DENIED"),
+    ("totp remove 123456", "SCOPE_DENIED"),
+    ("user remove-totp ann@example.org", "NOT_FOUND"),
+];
 
 async fn take_steps(commands: &Commands) -> Result<()> {
     for (line, expected) in STEPS {

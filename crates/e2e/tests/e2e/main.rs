@@ -38,6 +38,8 @@ mod errors;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod groups;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod manual_paths;
@@ -59,6 +61,8 @@ mod rotation;
 mod runbooks;
 #[cfg(test)]
 mod sdk;
+#[cfg(test)]
+mod second_factor;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]

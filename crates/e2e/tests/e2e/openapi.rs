@@ -23,8 +23,8 @@ async fn schemathesis_finds_no_violation_of_the_description() -> Result<()> {
     let interpreter = python()?;
     let gateway = Gateway::start(Options::default().env("ADMIN_TOKEN", ADMIN_TOKEN)).await?;
     let folder = repository().join("tests/openapi");
-    let mut command = Command::new(interpreter.with_file_name("schemathesis"));
-    command.arg("--config-file").arg(folder.join("schemathesis.toml"));
+    let mut command = Command::new(interpreter);
+    command.args(["-m", "schemathesis.cli", "--config-file"]).arg(folder.join("schemathesis.toml"));
     command.arg("run").arg(format!("{}/api/openapi.json", gateway.url()));
     command.args(["--header", &format!("Authorization: Bearer {ADMIN_TOKEN}"), "--no-color", "--no-shrink"]);
     // It keeps what it found in its working directory.

@@ -1,10 +1,13 @@
 //! Starts that must be refused: with exit code 1, the cause by name, and a fix.
 
 use std::os::unix::fs::PermissionsExt;
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Stdio};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use testkit::gateway::{Folder, Gateway, Options, Turn};
+use testkit::wait::PATIENCE;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::time::timeout;
 
 fn ensure_refused(status: ExitStatus, said: &str, words: &[&str]) -> Result<()> {
     ensure!(status.code() == Some(1), "{status}: {said}");
@@ -14,6 +17,37 @@ fn ensure_refused(status: ExitStatus, said: &str, words: &[&str]) -> Result<()> 
     }
     ensure!(!said.contains("panicked"), "{said}");
     ensure!(!said.contains("\"event\":\"ready\""), "it said it was ready: {said}");
+    Ok(())
+}
+
+/// Everything that a start says on a terminal, up to the first line of the log that is expected.
+async fn said_by(arguments: &str) -> Result<Vec<String>> {
+    let folder = Folder::temporary()?;
+    let line = format!("exec \"$YUMEN_BIN\" serve {arguments} --listen 127.0.0.1:0 --data data 2>&1");
+    let mut shell = tokio::process::Command::new("bash");
+    shell.args(["-c", &line]).env("YUMEN_BIN", testkit::environment::binary()?).current_dir(folder.path());
+    let mut child = shell.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
+    let mut lines = BufReader::new(child.stdout.take().context("no stdout")?).lines();
+    let mut said = Vec::new();
+    while let Some(line) = timeout(PATIENCE, lines.next_line()).await?? {
+        let is_last = line.contains("listening");
+        said.push(line);
+        if is_last {
+            break;
+        }
+    }
+    child.kill().await?;
+    Ok(said)
+}
+
+#[tokio::test]
+async fn a_newcomer_reads_the_banner_first() -> Result<()> {
+    for arguments in ["--demo", ""] {
+        let said = said_by(arguments).await?;
+        ensure!(said[0].starts_with("Yumen listens on http://"), "{said:#?}");
+        ensure!(!said.iter().any(|line| line.contains("checkpoint")), "{said:#?}");
+        ensure!(said.iter().any(|line| line.contains("password:")), "{said:#?}");
+    }
     Ok(())
 }
 

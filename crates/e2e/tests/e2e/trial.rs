@@ -1,13 +1,13 @@
 //! The small deployment: what the environment alone makes, keys for trial users, and what they may do.
 
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use testkit::canned;
 use testkit::environment::{binary, python, repository};
-use testkit::gateway::{Folder, Gateway, Options};
+use testkit::gateway::{Folder, Gateway, Options, Turn};
 use testkit::http::{Answer, Request, call};
 use testkit::surface::CHAT;
 use testkit::upstream::Upstream;
@@ -20,8 +20,10 @@ const ADMIN_TOKEN: &str = "an-admin-token-of-more-than-32-characters";
 const MODELS: [&str; 2] = ["deepseek-chat", "gpt-4o-mini"];
 /// Access contract, §6.
 const MOST_RESIDENT_KB: u64 = 64 << 10;
-/// A start on an empty data directory, on a busy machine, of an unoptimised build.
-const START_LIMIT: Duration = Duration::from_secs(10);
+/// A start on an empty data directory (docs/trial-deployment.md).
+const START_LIMIT: Duration = Duration::from_secs(1);
+/// Starts that are measured. The fastest counts: what else the machine does can only make one slower.
+const STARTS: usize = 3;
 
 struct Deployment {
     gateway: Gateway,
@@ -30,6 +32,10 @@ struct Deployment {
 
 impl Deployment {
     async fn start() -> Result<Self> {
+        Self::start_in(Turn::default()).await
+    }
+
+    async fn start_in(turn: Turn) -> Result<Self> {
         let upstream = Upstream::always(canned::answer(&CHAT, "m", false)).await?;
         let base = format!("{}/v1", upstream.url());
         let mut options = Options::default().env("ADMIN_TOKEN", ADMIN_TOKEN).env("LOG_LEVEL", "WARNING");
@@ -38,7 +44,7 @@ impl Deployment {
                 .env(&format!("{provider}_API_KEY"), &format!("sk-{provider}-secret"))
                 .env(&format!("{provider}_BASE_URL"), &base);
         }
-        Ok(Self { gateway: Gateway::start(options).await?, upstream })
+        Ok(Self { gateway: Gateway::start(options.turn(turn)).await?, upstream })
     }
 
     async fn admin(&self, request: Request) -> Result<Answer> {
@@ -144,9 +150,12 @@ async fn who_is_not_known_here_is_told_so_in_the_right_envelope() -> Result<()> 
 
 #[tokio::test]
 async fn it_is_small_and_starts_soon() -> Result<()> {
-    let began = Instant::now();
-    let deployment = Deployment::start().await?;
-    let started = began.elapsed();
+    let mut started = Duration::MAX;
+    for _ in 1..STARTS {
+        started = started.min(Deployment::start_in(Turn::Alone).await?.gateway.started_in());
+    }
+    let deployment = Deployment::start_in(Turn::Alone).await?;
+    started = started.min(deployment.gateway.started_in());
     let (_, key) = deployment.key(&json!({"quota": 1000})).await?;
     for _ in 0..200 {
         ensure!(deployment.ask(&key, MODELS[0]).await?.status() == 200, "a call failed");

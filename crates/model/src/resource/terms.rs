@@ -78,7 +78,43 @@ pub struct KeyTerms {
     pub translation: TranslationPolicy,
 }
 
-/// What limits a user, a tenant or a group.
+/// Whose name for the model an answer carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EchoModel {
+    /// The upstream's, as it came.
+    #[default]
+    Upstream,
+    /// The caller's, as it was asked for. The external channel does this for every group.
+    Asked,
+}
+
+/// How the requests of a group's keys are served (accounts contract, §2 and §3). Groups only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Serving {
+    /// Whose name for the model answers carry.
+    pub echo_model: EchoModel,
+    /// Whether a request goes on to another account when the one before may have worked on it. What that
+    /// one cost is written down and never charged.
+    pub retry_executed: bool,
+    /// How often a request goes on to another account; at most [`Self::MOST_SWITCHES`].
+    #[schemars(range(max = 10))]
+    pub max_switches: u8,
+}
+
+impl Serving {
+    /// The most that `max_switches` can be (accounts contract, §3).
+    pub const MOST_SWITCHES: u8 = 10;
+}
+
+impl Default for Serving {
+    fn default() -> Self {
+        Self { echo_model: EchoModel::default(), retry_executed: false, max_switches: 3 }
+    }
+}
+
+/// What limits a user, a tenant or a group, and how a group's requests are served.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OwnerTerms {
@@ -90,6 +126,13 @@ pub struct OwnerTerms {
     /// Whether it has a wallet that its requests are paid from. Users only.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub wallet: bool,
+    /// How its requests are served. Groups only.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub serving: Serving,
+}
+
+fn is_usual(serving: &Serving) -> bool {
+    *serving == Serving::default()
 }
 
 /// A tenant or a group as stored and pushed: a name and its terms.

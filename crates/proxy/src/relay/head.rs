@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 use llm::Framing;
+use model::resource::terms::EchoModel;
 use model::{Code, Rejection};
 
 use super::{Relay, keep_alive_sign};
@@ -49,8 +50,9 @@ fn is_plain(exchange: &Exchange) -> bool {
 pub(super) fn head_of(exchange: &mut Exchange, begun: &Begun) -> HeaderMap {
     let mut headers = upstream::answer_headers(&begun.head.headers);
     exchange.mask(&mut headers);
-    if exchange.channel.rules().echoes_model {
-        exchange.echo = Some(Box::new(llm::Echo::new(&exchange.record.model, exchange.record.stream)));
+    if exchange.channel.rules().echoes_model || exchange.group_serving().echo_model == EchoModel::Asked {
+        let events = exchange.record.stream && exchange.framing == Framing::Events;
+        exchange.echo = Some(Box::new(llm::Echo::new(&exchange.record.model, events)));
         headers.remove(header::CONTENT_LENGTH);
     }
     if exchange.record.stream {

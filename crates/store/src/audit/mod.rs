@@ -8,10 +8,13 @@
 mod chain;
 mod list;
 mod note;
+mod outside;
+mod retain;
 mod verify;
 
 pub use list::AuditFilter;
 pub use note::Note;
+pub use outside::note_in_directory;
 pub use verify::{AuditReport, Fault, verify_directory};
 
 use model::clock::EpochMs;
@@ -23,7 +26,10 @@ use crate::scope::Scope;
 use crate::store::Store;
 
 pub(crate) fn statements() -> impl Iterator<Item = &'static str> {
-    [chain::STATEMENTS, list::STATEMENTS, verify::STATEMENTS].into_iter().flatten().copied()
+    [chain::STATEMENTS, list::STATEMENTS, retain::STATEMENTS, verify::STATEMENTS]
+        .into_iter()
+        .flatten()
+        .copied()
 }
 
 /// An entry as it is read.

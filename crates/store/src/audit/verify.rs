@@ -1,6 +1,7 @@
 //! Whether the log is as it was written: reads all of it and computes the chain again.
 //!
-//! Entries are found altered, moved, inserted or missing, also at the end, for the head is sealed. Who has the
+//! Entries are found altered, moved, inserted or missing, also at the end, for the head is sealed. Where retention
+//! has cut the log, it is read from the signed checkpoint on that the log itself names. Who has the
 //! pepper as well as the database can write a log of their own; against that, keep the checkpoints of the
 //! stream of log lines elsewhere.
 
@@ -11,6 +12,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
 
 use super::chain::{ChainKeys, Covered, Head};
+use super::retain;
 use crate::column::{signed, unsigned};
 use crate::db::MAIN_FILE;
 use crate::error::StoreError;
@@ -20,10 +22,13 @@ use crate::store::Store;
 const HEAD: &str = "SELECT seq, at, mac, checkpoints, checkpoint_at, seal FROM audit_head WHERE id = 1";
 const ENTRIES: &str = "SELECT seq, at, tenant_id, actor, verb, object, request_id, source, fields, mac \
      FROM audit_log WHERE seq > $1 ORDER BY seq LIMIT $2";
+/// The checkpoint behind which the log was cut: the one right before the first entry.
+const CUT: &str = "SELECT number, seq, at, mac, signature FROM audit_checkpoint \
+     WHERE seq = (SELECT MIN(seq) FROM audit_log) - 1 ORDER BY number DESC LIMIT 1";
 const CHECKPOINTS: &str =
     "SELECT number, seq, at, mac, signature FROM audit_checkpoint WHERE number > $1 ORDER BY number LIMIT $2";
 
-pub(super) const STATEMENTS: &[&str] = &[HEAD, ENTRIES, CHECKPOINTS];
+pub(super) const STATEMENTS: &[&str] = &[HEAD, ENTRIES, CUT, CHECKPOINTS];
 
 /// Rows read in one step, so that a long log takes little memory.
 const STEP: u64 = 1_000;
@@ -31,9 +36,11 @@ const STEP: u64 = 1_000;
 /// What a verification found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditReport {
-    /// Entries that are as they were written, from the first on.
+    /// The last entry that retention has deleted; 0 where the log is read from its beginning.
+    pub after: u64,
+    /// Entries that are as they were written, from the one after that on.
     pub entries: u64,
-    /// Checkpoints that are as they were signed, from the first on.
+    /// Checkpoints that are as they were signed, from the first one left on.
     pub checkpoints: u64,
     /// When the first entry was written.
     pub first_at: Option<EpochMs>,
@@ -90,6 +97,9 @@ async fn verify(connection: &mut SqliteConnection, keys: &KeyRing) -> Result<Aud
     let mut walk = Walk::new(&keys);
     walk.fault = walk.read_head(&mut snapshot).await?.err();
     if walk.fault.is_none() {
+        walk.fault = walk.cut(&mut snapshot).await?.err();
+    }
+    if walk.fault.is_none() {
         walk.fault = walk.entries(&mut snapshot).await?.err();
     }
     if walk.fault.is_none() {
@@ -97,10 +107,11 @@ async fn verify(connection: &mut SqliteConnection, keys: &KeyRing) -> Result<Aud
     }
     snapshot.rollback().await?;
     Ok(AuditReport {
-        entries: unsigned(walk.seq),
-        checkpoints: unsigned(walk.number),
+        after: unsigned(walk.after),
+        entries: unsigned(walk.seq - walk.after),
+        checkpoints: unsigned(walk.number - walk.before),
         first_at: walk.first_at,
-        last_at: (walk.seq > 0).then(|| unsigned(walk.at)),
+        last_at: (walk.seq > walk.after).then(|| unsigned(walk.at)),
         public_key: keys.public_key(),
         fault: walk.fault,
     })
@@ -117,6 +128,11 @@ struct Walk<'k> {
     at: i64,
     mac: String,
     first_at: Option<EpochMs>,
+    /// The entry behind which the log was cut, and the last checkpoint that is gone; 0 where it was not.
+    after: i64,
+    before: i64,
+    /// The cut that the entries tell of.
+    told: i64,
     number: i64,
     checkpoint_at: i64,
     fault: Option<Fault>,
@@ -131,6 +147,9 @@ impl<'k> Walk<'k> {
             at: 0,
             mac: String::new(),
             first_at: None,
+            after: 0,
+            before: 0,
+            told: 0,
             number: 0,
             checkpoint_at: 0,
             fault: None,
@@ -153,6 +172,21 @@ impl<'k> Walk<'k> {
         let good = never_written || self.keys.seal(&head) == seal;
         self.head = (seq, at, mac, checkpoints, checkpoint_at);
         Ok(if good { Ok(()) } else { Err(altered()) })
+    }
+
+    /// Begins behind the cut, if the log was cut. Whether it may have been, its entries tell.
+    async fn cut(&mut self, connection: &mut SqliteConnection) -> Step {
+        let Some(row) = sqlx::query(CUT).fetch_optional(connection).await? else { return Ok(Ok(())) };
+        let Some((number, seq, at, mac, signature)) = signed_row(&row) else { return Ok(Ok(())) };
+        if seq < 1 {
+            return Ok(Ok(()));
+        }
+        if self.keys.sign(number, seq, at, &mac) != signature {
+            return Ok(Err(Fault::new(number, "the checkpoint was altered or is missing")));
+        }
+        (self.after, self.before, self.number) = (seq, number - 1, number - 1);
+        (self.seq, self.at, self.mac) = (seq, at, mac);
+        Ok(Ok(()))
     }
 
     async fn entries(&mut self, connection: &mut SqliteConnection) -> Step {
@@ -189,6 +223,9 @@ impl<'k> Walk<'k> {
         if self.keys.mac(&self.mac, &Covered { seq, at, texts }) != mac {
             return Err(altered());
         }
+        if texts[2] == retain::VERB {
+            self.told = texts[3].parse().map_err(|_| altered())?;
+        }
         (self.seq, self.at, self.mac) = (seq, at, mac.to_owned());
         self.first_at.get_or_insert(unsigned(at));
         Ok(())
@@ -202,6 +239,10 @@ impl<'k> Walk<'k> {
         }
         if (self.seq, self.at, &self.mac) != (*seq, *at, mac) {
             return Err(Fault::new(self.seq, "the entry stands behind the end of the log"));
+        }
+        if self.told != self.after {
+            let what = format!("the log begins here, but tells of a cut after {}", self.told);
+            return Err(Fault::new(self.after + 1, what));
         }
         Ok(())
     }
@@ -229,14 +270,18 @@ impl<'k> Walk<'k> {
     fn checkpoint(&mut self, row: &SqliteRow) -> Result<(), Fault> {
         let due = self.number + 1;
         let altered = || Fault::new(due, "the checkpoint was altered or is missing");
-        let read = || Some((number(row, 0)?, number(row, 1)?, number(row, 2)?, text(row, 3)?, text(row, 4)?));
-        let (number, seq, at, mac, signature) = read().ok_or_else(altered)?;
+        let (number, seq, at, mac, signature) = signed_row(row).ok_or_else(altered)?;
         if number != due || seq > self.seq || self.keys.sign(number, seq, at, &mac) != signature {
             return Err(altered());
         }
         (self.number, self.checkpoint_at) = (number, at);
         Ok(())
     }
+}
+
+/// A checkpoint: its number, the entry, its time and code, the signature.
+fn signed_row(row: &SqliteRow) -> Option<(i64, i64, i64, String, String)> {
+    Some((number(row, 0)?, number(row, 1)?, number(row, 2)?, text(row, 3)?, text(row, 4)?))
 }
 
 fn number(row: &SqliteRow, column: usize) -> Option<i64> {

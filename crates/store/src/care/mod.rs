@@ -58,7 +58,7 @@ impl Database {
 }
 
 /// Opens a file that is there. What it holds is not touched.
-async fn open(path: &Path) -> Result<SqliteConnection, StoreError> {
+pub(crate) async fn open(path: &Path) -> Result<SqliteConnection, StoreError> {
     let options = SqliteConnectOptions::new().filename(path).busy_timeout(PATIENCE).foreign_keys(false);
     options.connect().await.map_err(|error| named(path, error))
 }

@@ -128,5 +128,10 @@ pub fn quota(dollars: i64) -> Quota {
 pub fn terms(n: u8) -> OwnerTerms {
     let rate_limit =
         RateLimit { rpm: Limit::AtMost(u64::from(n)), tpd: Limit::Unlimited, ..RateLimit::default() };
-    OwnerTerms { rate_limit, quota: vec![quota(i64::from(n))], wallet: n.is_multiple_of(2) }
+    OwnerTerms {
+        rate_limit,
+        quota: vec![quota(i64::from(n))],
+        wallet: n.is_multiple_of(2),
+        ..OwnerTerms::default()
+    }
 }

@@ -8,12 +8,14 @@ mod remote;
 mod socket;
 
 use bytes::Bytes;
-use http::{Method, Request};
+use http::header::AUTHORIZATION;
+use http::{HeaderValue, Method, Request};
 use http_body_util::{BodyExt as _, Full};
-use serde_json::Value;
+use model::Secret;
+use serde_json::{Value, json};
 
 use crate::cli::Reach;
-use crate::commands::{data, load};
+use crate::commands::{data, load, secret_file};
 use crate::config::Settings;
 use crate::problem::Problem;
 use crate::wiring::offline::Offline;
@@ -56,8 +58,17 @@ impl Call {
     }
 }
 
+/// The administration API, with the credential that is shown to it.
+pub struct Api {
+    way: Way,
+    /// Empty where none is needed, or none is known yet.
+    credential: Secret<String>,
+    /// What the person of `--as` signed in with.
+    password: Option<Secret<String>>,
+}
+
 /// A way to the administration API.
-pub enum Api {
+enum Way {
     /// By HTTP.
     Remote(remote::Remote),
     /// By the socket of a running server.
@@ -67,7 +78,8 @@ pub enum Api {
 }
 
 impl Api {
-    /// Finds the way.
+    /// Finds the way, and the credential: the token of `--token-file`, a sign-in as the person of `--as`, or for
+    /// an address `ADMIN_TOKEN`. The data directory needs none.
     ///
     /// # Errors
     /// The configuration, the credential or the data directory cannot be used.
@@ -75,28 +87,56 @@ impl Api {
         let flags = reach.place.data.iter().map(|data| ("data", data.clone())).collect();
         let loaded = load(reach.place.config.as_deref(), flags);
         let settings = loaded.map_err(|mut problems| problems.swap_remove(0))?.settings;
-        match &reach.url {
-            Some(url) => Ok(Self::Remote(remote::Remote::open(url, reach, &settings).await?)),
-            None => Self::of_directory(&settings).await,
+        let way = match &reach.url {
+            Some(url) => Way::Remote(remote::Remote::open(url)?),
+            None => Way::of_directory(&settings).await?,
+        };
+        let mut api = Self { way, credential: Secret::new(String::new()), password: None };
+        match (&reach.token_file, &reach.sign_in_as) {
+            (Some(path), _) => api.credential = secret_file(path)?,
+            (None, Some(email)) => {
+                if let Err(problem) = api.sign_in(email, reach).await {
+                    api.close().await;
+                    return Err(problem);
+                }
+            }
+            (None, None) if reach.url.is_some() => {
+                api.credential = settings.admin_token.clone().ok_or_else(no_credential)?;
+            }
+            (None, None) => {}
         }
+        Ok(api)
     }
 
-    /// The way to the data directory of `settings`, whether or not a server runs on it.
-    ///
-    /// # Errors
-    /// There is no data, or another process holds it.
-    pub async fn of_directory(settings: &Settings) -> Result<Self, Problem> {
-        data::existing(&settings.data)?;
-        match socket::Socket::open(&settings.data).await {
-            Some(socket) => Ok(Self::Socket(socket)),
-            None => Ok(Self::Offline(Box::new(Offline::open(settings).await?))),
+    async fn sign_in(&mut self, email: &str, reach: &Reach) -> Result<(), Problem> {
+        let path = reach.password_file.as_ref().ok_or_else(|| {
+            Problem::new(
+                format!("cannot sign in as {email}"),
+                "there is no password",
+                "give a file that holds it with --password-file; - reads it from standard input",
+            )
+        })?;
+        let password = secret_file(path)?;
+        let mut body = json!({"email": email, "password": password.expose()});
+        if let Some(code) = &reach.totp_code {
+            body["totp_code"] = json!(code);
         }
+        let answer = self.call(&Call::with(Method::POST, "/api/v1/auth/login", body)).await?;
+        let token = answer["access_token"].as_str().unwrap_or_default();
+        (self.credential, self.password) = (Secret::new(token.to_owned()), Some(password));
+        Ok(())
+    }
+
+    /// What the person of `--as` signed in with.
+    #[must_use]
+    pub fn password(&self) -> Option<&Secret<String>> {
+        self.password.as_ref()
     }
 
     /// Whether a running server answers.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        !matches!(self, Self::Offline(_))
+        !matches!(self.way, Way::Offline(_))
     }
 
     /// Sends a request and gives the JSON of its answer; `null` when the answer has no body.
@@ -104,11 +144,17 @@ impl Api {
     /// # Errors
     /// The API refused it, or could not be reached.
     pub async fn call(&self, call: &Call) -> Result<Value, Problem> {
-        let request = call.request()?;
-        let (status, body) = match self {
-            Self::Remote(remote) => remote.send(request).await?,
-            Self::Socket(socket) => socket.send(request).await?,
-            Self::Offline(offline) => read(offline.answer(request).await).await?,
+        let mut request = call.request()?;
+        if !self.credential.expose().is_empty() {
+            let value = HeaderValue::from_str(&format!("Bearer {}", self.credential.expose()));
+            let mut value = value.map_err(|_| no_credential())?;
+            value.set_sensitive(true);
+            request.headers_mut().insert(AUTHORIZATION, value);
+        }
+        let (status, body) = match &self.way {
+            Way::Remote(remote) => remote.send(request).await?,
+            Way::Socket(socket) => socket.send(request).await?,
+            Way::Offline(offline) => read(offline.answer(request).await).await?,
         };
         let json =
             if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap_or(Value::Null) };
@@ -117,10 +163,29 @@ impl Api {
 
     /// Closes the way.
     pub async fn close(self) {
-        if let Self::Offline(offline) = self {
+        if let Way::Offline(offline) = self.way {
             offline.close().await;
         }
     }
+}
+
+impl Way {
+    /// The way to the data directory of `settings`, whether or not a server runs on it.
+    async fn of_directory(settings: &Settings) -> Result<Self, Problem> {
+        data::existing(&settings.data)?;
+        match socket::Socket::open(&settings.data).await {
+            Some(socket) => Ok(Self::Socket(socket)),
+            None => Ok(Self::Offline(Box::new(Offline::open(settings).await?))),
+        }
+    }
+}
+
+fn no_credential() -> Problem {
+    Problem::new(
+        "cannot ask the server",
+        "there is no credential for it",
+        "set ADMIN_TOKEN, or give --token-file FILE, or --as EMAIL with --password-file",
+    )
 }
 
 /// Reads an answer whole.

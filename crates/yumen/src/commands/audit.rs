@@ -43,7 +43,11 @@ fn found(place: &Place) -> Result<(Settings, KeyRing), Vec<Problem>> {
 fn altered(report: &AuditReport, seq: u64, what: &str) -> Problem {
     Problem::new(
         "the audit log is not as it was written",
-        format!("at {seq}: {what}; {} entries before are good", report.entries),
+        format!(
+            "at {seq}: {what}; {} entries before, from {} on, are good",
+            report.entries,
+            report.after + 1
+        ),
         "find out who had access to the database and its keys; compare with the log lines kept elsewhere",
     )
 }
@@ -51,6 +55,7 @@ fn altered(report: &AuditReport, seq: u64, what: &str) -> Problem {
 fn in_json(report: &AuditReport) -> String {
     json!({
         "ok": true,
+        "after": report.after,
         "entries": report.entries,
         "checkpoints": report.checkpoints,
         "first_at": report.first_at.map(rfc3339),
@@ -66,8 +71,12 @@ fn in_words(report: &AuditReport) -> String {
         (Some(first), Some(last)) => format!(" from {} to {}", rfc3339(first), rfc3339(last)),
         _ => String::new(),
     };
+    let begins = match report.after {
+        0 => "from the first entry on".to_owned(),
+        after => format!("from entry {} on, those before were deleted by retention", after + 1),
+    };
     format!(
-        "The audit log is as it was written: {entries} entries{span}, {checkpoints} signed checkpoints.\n\
+        "The audit log is as it was written {begins}: {entries} entries{span}, {checkpoints} signed checkpoints.\n\
          Checkpoints are signed with the Ed25519 key {}.",
         report.public_key
     )

@@ -38,14 +38,48 @@ async fn perform(command: DbCommand) -> Result<Done, Vec<Problem>> {
         DbCommand::Backup { target, with_keys, place } => {
             backup(&settled(&place)?, target, with_keys).await.map_err(one)
         }
-        DbCommand::Restore { backup, place } => restore(&settings(&place)?, &backup).await.map_err(one),
-        DbCommand::Vacuum { place } => vacuum(&settled(&place)?).await.map_err(one),
+        DbCommand::Restore { backup, place } => {
+            let settings = settings(&place)?;
+            let done = restore(&settings, &backup).await.map_err(one)?;
+            noted(&settings, ("db.restore", &backup.display().to_string()), done).await.map_err(one)
+        }
+        DbCommand::Vacuum { place } => {
+            let settings = settled(&place)?;
+            let done = vacuum(&settings).await.map_err(one)?;
+            noted(&settings, ("db.vacuum", Database::Main.file()), done).await.map_err(one)
+        }
         DbCommand::Migrate { place } => migrate(&settled(&place)?).await.map_err(one),
         DbCommand::Export { into, format, tables, place } => {
-            export(&settled(&place)?, &into, format, &tables).await.map_err(one)
+            let settings = settled(&place)?;
+            let done = export(&settings, &into, format, &tables).await.map_err(one)?;
+            noted(&settings, ("db.export", &into.display().to_string()), done).await.map_err(one)
         }
         DbCommand::Salvage { file, into, requests } => salvage(&file, into, requests).await.map_err(one),
     }
+}
+
+/// Writes what was done into the audit log of the data, which is there now, and says where it cannot: the keys
+/// that chain the log are not needed for anything else here.
+async fn noted(
+    settings: &Settings,
+    (verb, object): (&'static str, &str),
+    Done(mut json, mut text): Done,
+) -> Result<Done, Problem> {
+    let has_keys = settings.encryption_key.is_some() || settings.data.join("keys").exists();
+    let written = if has_keys {
+        let keys = data::key_ring(settings).map_err(failed)?;
+        let now = SystemClock.now_ms();
+        store::note_in_directory(&settings.data, &keys, (verb, object), now).await.map_err(failed)?
+    } else {
+        false
+    };
+    json["audited"] = Value::Bool(written);
+    if !written {
+        text.push_str(
+            "\nThere is no entry of it in the audit log, whose keys are not here or which is older.",
+        );
+    }
+    Ok(Done(json, text))
 }
 
 fn settings(place: &Place) -> Result<Settings, Vec<Problem>> {

@@ -72,6 +72,8 @@ pub fn run(loaded: Loaded, options: Options) -> Result<(), Problem> {
 async fn serve(loaded: Loaded, options: Options, clock: Arc<dyn Clock>) -> Result<(), Problem> {
     let settings = loaded.settings;
     let log = keys::start_log(&settings, &clock)?;
+    // Who starts it by hand reads the banner first.
+    let held_back = (!options.ready_json).then(telemetry::log::hold_back);
     for warning in &loaded.warnings {
         tracing::warn!(warning, "a setting has no effect in this version");
     }
@@ -97,7 +99,9 @@ async fn serve(loaded: Loaded, options: Options, clock: Arc<dyn Clock>) -> Resul
     let warmed = passwords.clone();
     let parts = Opened { store, ledger, signatures, homes, clock, log, passwords, manual };
     let running = start(&settings, parts, public, sides).await?;
-    announce(&Banner { address, demo_key, administrator }, options, &settings);
+    announce(&Banner { address, demo_key, administrator }, options);
+    drop(held_back);
+    tracing::info!(address = %address, data = %settings.data.display(), "listening");
     warmed.warm_up();
     signals::stop_ordered().await;
     running.stop().await;
@@ -206,10 +210,9 @@ impl Running {
 }
 
 /// Says that the gateway listens, once it does.
-fn announce(banner: &Banner, options: Options, settings: &Settings) {
+fn announce(banner: &Banner, options: Options) {
     let text = if options.ready_json { banner.ready_line() } else { banner.text() };
     let mut out = std::io::stdout().lock();
     // Whoever closed standard output does not want to know.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    tracing::info!(address = %banner.address, data = %settings.data.display(), "listening");
 }

@@ -20,7 +20,7 @@ pub struct Noun {
     pub name: &'static str,
     /// For people.
     pub about: &'static str,
-    /// Its place below `/api/v1/admin/`.
+    /// Its place below `/api/v1/admin/`, or with a `/` in front below `/api/v1/`.
     pub path: &'static str,
     /// What a list shows to people, as members of an item; `a.b` is a member of a member.
     pub columns: &'static [&'static str],
@@ -53,6 +53,8 @@ pub enum Action {
     Pick,
     /// Gives a user a new password.
     ResetPassword,
+    /// Makes a secret for the authenticator app of whoever signs in.
+    Enrol,
     /// Shows the quotas of an owner and what is left of them.
     ShowQuota,
     /// Sets one quota of an owner and leaves the others.

@@ -12,6 +12,9 @@ use crate::problem::Problem;
 /// The most items of one answer (access.md §8).
 const LARGEST_PAGE: u64 = 200;
 
+/// Members of an answer that are in no other one.
+const ONCE: [&str; 5] = ["key", "signing_secret", "password", "secret", "recovery_codes"];
+
 /// What a command answered.
 pub(super) enum Answered {
     /// One thing, or nothing.
@@ -41,7 +44,7 @@ pub fn run(command: &NounCommand, as_json: bool) -> Result<String, Vec<Problem>>
         Answered::Thing(thing) if as_json => thing.to_string(),
         Answered::List(items) if as_json => json!({"items": items}).to_string(),
         Answered::Thing(thing) => {
-            let once = ["key", "signing_secret", "password"].iter().any(|name| thing[name].is_string());
+            let once = ONCE.iter().any(|name| !thing[name].is_null());
             print::lines(&thing) + if once { "\n(shown once: keep it now)" } else { "" }
         }
         Answered::List(items) => print::table(&items, command.noun.columns),
@@ -55,6 +58,7 @@ impl NounCommand {
             Action::Call(method, rest) => self.call(api, (method, rest), &users).await.map(Answered::Thing),
             Action::List => self.list(api, &users).await.map(Answered::List),
             Action::Pick => self.pick(api).await.map(Answered::Thing),
+            Action::Enrol => self.enrol(api).await.map(Answered::Thing),
             Action::ResetPassword => self.reset_password(api).await.map(Answered::Thing),
             Action::ShowQuota => quota::show(self, api).await.map(Answered::List),
             Action::SetQuota => quota::set(self, api, false).await.map(Answered::List),
@@ -65,7 +69,10 @@ impl NounCommand {
     }
 
     fn path(&self) -> String {
-        format!("/api/v1/admin/{}", self.noun.path)
+        match self.noun.path.strip_prefix('/') {
+            Some(path) => format!("/api/v1/{path}"),
+            None => format!("/api/v1/admin/{}", self.noun.path),
+        }
     }
 
     /// What was typed for an argument.
@@ -128,6 +135,13 @@ impl NounCommand {
         let password = random_password();
         let changed = api.call(&Call::with(Method::PATCH, path, json!({"password": password}))).await?;
         Ok(json!({"email": changed["email"], "password": password}))
+    }
+
+    /// With the password again, which whoever signs in has just given.
+    async fn enrol(&self, api: &Api) -> Result<Value, Problem> {
+        let password = api.password().map(|password| password.expose().as_str()).unwrap_or_default();
+        let path = format!("{}/enrol", self.path());
+        api.call(&Call::with(Method::POST, path, json!({"password": password}))).await
     }
 
     /// The ids of users who were named by e-mail address.

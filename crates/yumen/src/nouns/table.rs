@@ -1,7 +1,8 @@
 //! THE table of commands over the administration API, one entry a command.
 
 use super::Action::{
-    Call, GrantQuota, List as ReadList, Pick, ResetPassword, ResetQuota, SecretsStatus, SetQuota, ShowQuota,
+    Call, Enrol, GrantQuota, List as ReadList, Pick, ResetPassword, ResetQuota, SecretsStatus, SetQuota,
+    ShowQuota,
 };
 use super::Form::{
     EncryptionKeyFile, Fields, Limit, List, Models, Quotas, SecretFile, Text, Truth, User, Whole,
@@ -81,6 +82,8 @@ const PRIVATE: Argument = arg(
 );
 const PASSWORD: Argument =
     arg("password-from", "a file with the password; - is standard input", SecretFile, Body("password"));
+const CODE: Argument =
+    arg("CODE", "a code of the app; to remove it, a recovery code too", Text, Body("code")).required();
 const REASON: Argument = arg("reason", "why, for the ledger", Text, Body("reason"));
 const OWNER: Argument = arg("OWNER", "key:ID, user:ID, tenant:ID or group:ID", Text, Own).required();
 const UNIT: Argument = arg("UNIT", "requests, tokens or cost", Text, Own).required();
@@ -104,6 +107,38 @@ const NEW_PARTY: &[Argument] = &[
 ];
 const CHANGED_PARTY: &[Argument] =
     &[ID, NAME, PARTY[0], PARTY[1], PARTY[2], PARTY[3], PARTY[4], PARTY[5], PARTY[6], PARTY[7]];
+
+const ECHO_MODEL: Argument =
+    arg("echo-model", "whose name for the model answers carry: upstream or asked", Text, Body("echo_model"));
+const RETRY_EXECUTED: Argument = arg(
+    "retry-executed",
+    "whether what an account may have worked on is sent to the next one too",
+    Truth,
+    Body("retry_executed"),
+);
+const MAX_SWITCHES: Argument = arg(
+    "max-switches",
+    "how often a request goes on to another account, 0 to 10",
+    Whole,
+    Body("max_switches"),
+);
+const NEW_GROUP: &[Argument] = &[
+    arg("id", "its name in URLs and logs", Text, Body("id")).required(),
+    NAME,
+    ECHO_MODEL,
+    RETRY_EXECUTED,
+    MAX_SWITCHES,
+    RPM,
+    TPM,
+    RPD,
+    TPD,
+    CONCURRENT,
+    BURST,
+    QUOTA,
+    SET,
+];
+const CHANGED_GROUP: &[Argument] =
+    &[ID, NAME, ECHO_MODEL, RETRY_EXECUTED, MAX_SWITCHES, RPM, TPM, RPD, TPD, CONCURRENT, BURST, QUOTA, SET];
 
 /// A table of one-line entries: every noun and its verbs.
 #[rustfmt::skip]
@@ -145,7 +180,14 @@ pub static NOUNS: &[Noun] = &[
         verb("disable", "Keep a user and their keys out", "user disable ann@example.org", Call("POST", "/{id}/disable"), &[NAMED]),
         verb("balance", "Put money into a user's wallet, or take some out", "user balance ann@example.org --amount 25 --reason invoice-17", Call("POST", "/{id}/balance"), &[
             NAMED, arg("amount", "US dollars; with - in front, what is taken out", Text, Body("amount")).required(), REASON.required()]),
+        verb("remove-totp", "Remove the second factor of somebody who lost it", "user remove-totp ann@example.org", Call("DELETE", "/{id}/totp"), &[NAMED]),
         verb("reset-password", "Give somebody a new password, shown once, and end their sessions", "user reset-password admin@localhost", ResetPassword, &[NAMED]),
+    ] },
+    Noun { name: "totp", about: "Your own second factor: a code at each sign-in", path: "/auth/totp", columns: &[], verbs: &[
+        verb("show", "Show whether you have one", "totp show --as ann@example.org --password-file pw", Call("GET", ""), &[]),
+        verb("enrol", "Make a secret for your authenticator app, shown once", "totp enrol --as ann@example.org --password-file pw", Enrol, &[]),
+        verb("confirm", "Confirm it with a code; the recovery codes are shown once", "totp confirm 123456 --as ann@example.org --password-file pw", Call("POST", "/confirm"), &[CODE]),
+        verb("remove", "Remove it, with a second code", "totp remove 123456 --as ann@example.org --password-file pw --totp-code abcdefghijkm", Call("POST", "/disable"), &[CODE]),
     ] },
     Noun { name: "tenant", about: "Tenants: whose rows nobody else sees", path: "tenants", columns: &["id", "name", "created_at"], verbs: &[
         verb("create", "Add a tenant", "tenant create --id acme --rpm 600", Call("POST", ""), NEW_PARTY),
@@ -155,10 +197,10 @@ pub static NOUNS: &[Noun] = &[
         verb("delete", "Remove a tenant that nothing belongs to", "tenant delete acme", Call("DELETE", "/{id}"), &[ID]),
     ] },
     Noun { name: "group", about: "Groups: which keys use which accounts", path: "groups", columns: &["id", "name", "created_at"], verbs: &[
-        verb("create", "Add a group", "group create --id gold", Call("POST", ""), NEW_PARTY),
+        verb("create", "Add a group", "group create --id gold", Call("POST", ""), NEW_GROUP),
         verb("list", "List the groups", "group list", ReadList, &[LIMIT]),
         verb("show", "Show a group and what is left of its quotas", "group show gold", Call("GET", "/{id}"), &[ID]),
-        verb("update", "Change a group; limits are replaced as a whole", "group update gold --rpm 1200", Call("PATCH", "/{id}"), CHANGED_PARTY),
+        verb("update", "Change a group; limits are replaced as a whole", "group update gold --rpm 1200", Call("PATCH", "/{id}"), CHANGED_GROUP),
         verb("delete", "Remove a group that nothing belongs to", "group delete gold", Call("DELETE", "/{id}"), &[ID]),
     ] },
     Noun { name: "account", about: "Accounts at model providers", path: "accounts",
@@ -189,6 +231,10 @@ pub static NOUNS: &[Noun] = &[
         columns: &["model", "in", "out", "cache_read", "source"], verbs: &[
         verb("list", "List the prices", "price list", ReadList, &[]),
         verb("show", "Show the price of a model", "price show gpt-4.1", Call("GET", "/{id}"), &[arg("MODEL", "the model", Text, Id).required()]),
+        verb("explain", "Show line by line what a request costs, one that was made or one of so many tokens", "price explain --model gpt-4.1 --input 1000 --output 200", Call("GET", "/explain"), &[
+            arg("request-id", "a request that was made", Text, Query("request_id")), arg("model", "or a model", Text, Query("model")), arg("provider", "at this preset", Text, Query("provider")),
+            arg("input", "tokens of input", Whole, Query("input")), arg("output", "tokens of output", Whole, Query("output")),
+            arg("cache-read", "tokens read from a cache", Whole, Query("cache_read")), arg("cache-write", "tokens written to a cache", Whole, Query("cache_write_5m"))]),
         verb("set", "Set the price of a model in place of the catalogue's", "price set my-model --in 0.5 --out 1.5", Call("PUT", "/{id}"), &[
             arg("MODEL", "the model", Text, Id).required(), arg("in", "input", Text, Body("in")).required(), arg("out", "output", Text, Body("out")).required(),
             arg("cache-read", "input read from a cache", Text, Body("cache_read")), arg("cache-write", "input written to a cache", Text, Body("cache_write_5m")), SET]),
@@ -219,6 +265,18 @@ pub static NOUNS: &[Noun] = &[
             arg("request-id", "of one request", Text, Query("request_id")), arg("key", "the id of a key", Text, Query("key_id")),
             arg("user", "an id or an e-mail address", User, Query("user_id")), OF_TENANT, LIMIT]),
     ] },
+    Noun { name: "audit-log", about: "Who changed what; `yumen audit verify` says whether it is as it was written", path: "audit-log",
+        columns: &["seq", "at", "actor", "verb", "object"], verbs: &[
+        verb("list", "Search the entries, newest first", "audit-log list --verb api-key.revoke --limit 20", ReadList, &[
+            arg("actor", "user:ID, admin-token, command-line or system", Text, Query("actor")), arg("verb", "such as api-key.revoke", Text, Query("verb")),
+            arg("object", "the id or name of what was changed", Text, Query("object")), arg("request-id", "of one request", Text, Query("request_id")),
+            arg("from", "not before, RFC 3339", Text, Query("from")), arg("to", "before, RFC 3339", Text, Query("to")), OF_TENANT, LIMIT]),
+    ] },
+    Noun { name: "jwt-key", about: "The keys that access tokens are signed with", path: "jwt-keys", columns: &["id", "algorithm", "signs"], verbs: &[
+        verb("list", "List the keys", "jwt-key list", ReadList, &[]),
+        verb("rotate", "Make a new key, which signs from now on", "jwt-key rotate", Call("POST", "/rotate"), &[]),
+        verb("delete", "End an old key, and the tokens of it", "jwt-key delete 0123456789abcdef", Call("DELETE", "/{id}"), &[ID]),
+    ] },
     Noun { name: "secrets", about: "The keys that stored credentials are sealed under", path: "secrets",
         columns: &["id", "current", "loaded", "sealed"], verbs: &[
         verb("list", "List the keys by their ids", "secrets list", ReadList, &[]),
@@ -229,6 +287,9 @@ pub static NOUNS: &[Noun] = &[
     Noun { name: "settings", about: "Settings that change while the gateway runs", path: "settings", columns: &[], verbs: &[
         verb("limits", "Show the limits above keys and their owners", "settings limits", Call("GET", "/limits"), &[]),
         verb("set-limits", "Replace them", "settings set-limits --set 'global={\"rpm\":6000}'", Call("PUT", "/limits"), &[SET]),
+        verb("retention", "Show how long the audit log is kept", "settings retention", Call("GET", "/retention"), &[]),
+        verb("set-retention", "Set for how many days, 30 to 3650, the audit log is kept", "settings set-retention --audit-days 365", Call("PUT", "/retention"), &[
+            arg("audit-days", "days after which entries are deleted", Whole, Body("audit_days")).required()]),
         verb("log-level", "Change the log level until the next start", "settings log-level debug", Call("POST", "/log-level"), &[
             arg("LEVEL", "trace, debug, info, warn, error or off", Text, Body("level")).required()]),
     ] },

@@ -79,6 +79,7 @@ pub fn build(
         accounts: Arc::new(Accounts { memory: memory.clone(), clock: Arc::clone(clock) }),
         probe: Arc::new(Probe::new(Arc::clone(egress))),
         freezes: Arc::new(SignatureFreezes(Arc::clone(&memory.signatures))),
+        balances: tokio::sync::Mutex::default(),
         ledger: ledger.clone(),
         jwt_keys: keys::jwt_keys(settings, &**clock)?,
         admin_token: settings.admin_token.clone(),

@@ -12,9 +12,11 @@ use crate::api::context::Context;
 #[derive(Serialize, JsonSchema)]
 pub struct View {
     ok: bool,
-    /// Entries that are as they were written, from the first on.
+    /// The last entry that retention has deleted; 0 where the log is verified from its beginning.
+    after: u64,
+    /// Entries that are as they were written, from the one after that on.
     entries: u64,
-    /// Checkpoints that are as they were signed, from the first on.
+    /// Checkpoints that are as they were signed, from the first one left on.
     checkpoints: u64,
     first_at: Option<String>,
     last_at: Option<String>,
@@ -36,6 +38,7 @@ impl From<AuditReport> for View {
     fn from(report: AuditReport) -> Self {
         Self {
             ok: report.fault.is_none(),
+            after: report.after,
             entries: report.entries,
             checkpoints: report.checkpoints,
             first_at: report.first_at.map(rfc3339),

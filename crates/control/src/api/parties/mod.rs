@@ -9,6 +9,7 @@ pub mod limit;
 pub mod list;
 pub mod quota;
 pub mod reset;
+pub mod serving;
 pub mod show;
 pub mod update;
 
@@ -18,6 +19,7 @@ use model::Code;
 use model::clock::rfc3339;
 use model::quota::{OwnerKind, Quota};
 use model::resource::key::{DEFAULT_GROUP, DEFAULT_TENANT};
+use model::resource::terms::Serving;
 use model::resource::{Party, RateLimit};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -63,6 +65,9 @@ pub struct View {
     quota: Vec<Quota>,
     #[serde(flatten)]
     left: Left,
+    /// Of groups only.
+    #[serde(flatten)]
+    serving: Option<Serving>,
     created_at: String,
     updated_at: String,
 }
@@ -72,6 +77,7 @@ impl View {
         let payer = owner(kind.owner_kind(), &party.id);
         Self {
             left: Left::of(context, &payer, &party.terms.quota, false),
+            serving: (kind.0 == PartyKind::Group).then_some(party.terms.serving),
             id: party.id,
             name: party.name,
             rate_limit: party.terms.rate_limit,

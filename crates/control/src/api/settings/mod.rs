@@ -2,3 +2,4 @@
 
 pub mod limits;
 pub mod log_level;
+pub mod retention;

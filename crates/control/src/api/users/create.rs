@@ -62,6 +62,7 @@ pub async fn handler(context: Context, JsonBody(mut body): JsonBody<Body>) -> An
             rate_limit: body.rate_limit,
             quota: terms::quotas(body.quota)?,
             wallet: balance.is_some(),
+            ..OwnerTerms::default()
         },
         role: body.role,
         enabled: true,
