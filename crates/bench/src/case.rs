@@ -82,6 +82,8 @@ pub const CASES: &[Case] = &[
     },
     closed("sse-paced", 40, Behaviour::Paced, SMALL, 6),
     closed("sse-burst", 8, Behaviour::Burst, SMALL, 4),
+    closed("translated-paced", 40, Behaviour::MessagesPaced, SMALL, 6),
+    closed("translated-burst", 8, Behaviour::MessagesBurst, SMALL, 4),
     Case { name: "open200", kind: Kind::Open { rate: 200, window: Duration::from_secs(8) } },
     Case { name: "balance-c2", kind: Kind::Balance { connections: 2 } },
     Case { name: "balance-c8", kind: Kind::Balance { connections: 8 } },

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::caller::{Caller, Request, Signed};
 use crate::floor::free_address;
-use crate::payload::{self, Behaviour};
+use crate::payload::{self, Behaviour, Form};
 use crate::process::Server;
 use crate::wire::{self, Connection};
 
@@ -78,13 +78,19 @@ impl Installation {
         let mut installation = Self { binary, folder, keys: Vec::new() };
         let gateway = installation.start()?;
         let administrator = Rc::new(Administrator::log_in(&gateway).await?);
-        let models: Vec<&str> = Behaviour::ALL.iter().map(|behaviour| behaviour.model()).collect();
-        let account = json!({
-            "name": "simulator", "provider": "openai-compatible", "base_url": format!("http://{simulator}/v1"),
-            "credential": {"type": "api_key", "api_key": "sk-simulated"}, "models": models, "allow_private": true,
-        });
-        administrator.call("POST", "/api/v1/admin/accounts", &account).await?;
-        for model in models {
+        for (form, name, provider, path) in [
+            (Form::Chat, "simulator", "openai-compatible", "/v1"),
+            (Form::Messages, "simulator of Messages", "anthropic", ""),
+        ] {
+            let spoken = Behaviour::ALL.iter().filter(|behaviour| behaviour.form() == form);
+            let models: Vec<&str> = spoken.map(|behaviour| behaviour.model()).collect();
+            let account = json!({
+                "name": name, "provider": provider, "base_url": format!("http://{simulator}{path}"),
+                "credential": {"type": "api_key", "api_key": "sk-simulated"}, "models": models, "allow_private": true,
+            });
+            administrator.call("POST", "/api/v1/admin/accounts", &account).await?;
+        }
+        for model in Behaviour::ALL.map(Behaviour::model) {
             let path = format!("/api/v1/admin/prices/{model}");
             administrator.call("PUT", &path, &json!({"in": "0.15", "out": "0.6"})).await?;
         }

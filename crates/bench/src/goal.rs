@@ -57,6 +57,8 @@ pub const GOALS: &[Goal] = &[
     Goal { versus: Versus::Case("c100k"), stretch: None, ..ratio("CPU that a signature (hmac-v1) adds to 100 KB", "c100k-signed", "µs", 60.0, 0.0) },
     ratio("CPU per event, paced", "sse-paced", "µs", 1.1, 1.0),
     ratio("CPU per event, burst", "sse-burst", "µs", 1.1, 1.0),
+    ratio("CPU per translated event, paced", "translated-paced", "µs", 1.5, 1.25),
+    ratio("CPU per translated event, burst", "translated-burst", "µs", 1.5, 1.25),
     Goal { figure: "p50", versus: Versus::Difference, ..ratio("p50 at 200 requests/s, added to nginx", "open200", "µs", 20.0, 0.0) },
     Goal { stretch: Some(16.0), ..absolute("memory per open stream", "hold2000", "kilobytes", "KB", 32.0) },
     Goal { stretch: Some(45.0), ..absolute("RSS with 2,000 open streams", "hold2000", "rss", "MB", 80.0) },

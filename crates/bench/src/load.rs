@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::caller::Request;
-use crate::payload::{Behaviour, StreamCheck, is_whole_answer};
+use crate::payload::{Behaviour, Form, StreamCheck, is_whole_answer};
 use crate::process::Processes;
 use crate::wire::Connection;
 
@@ -25,8 +25,10 @@ pub struct Work {
     pub address: SocketAddr,
     /// The whole requests; connection `n` sends number `n` modulo their count.
     pub requests: Rc<Vec<Request>>,
-    /// What the answers look like.
+    /// What is asked for.
     pub behaviour: Behaviour,
+    /// What streams look like here.
+    pub form: Form,
 }
 
 impl Work {
@@ -143,7 +145,7 @@ async fn answer(
         units.set(units.get() + 1);
         return Ok(());
     }
-    let mut check = StreamCheck::default();
+    let mut check = StreamCheck::of(work.form);
     loop {
         let seen = check.events();
         let more = connection.chunk(|piece| check.push(piece)).await?;

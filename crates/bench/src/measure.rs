@@ -16,7 +16,7 @@ use crate::floor::{self, Floor};
 use crate::gateway::{CALLING_KEYS, Durability, Gateway, Installation, written_bytes};
 use crate::goal::{Figures, Target};
 use crate::load::{self, Outcome, Work};
-use crate::payload::Behaviour;
+use crate::payload::{Behaviour, Form};
 use crate::process::{Processes, Server};
 use crate::wire;
 
@@ -250,7 +250,11 @@ impl Rig {
             Target::Gateway => self.gateway.address,
         };
         let requests = Rc::new(self.installation.request(address, behaviour, size, CALLING_KEYS));
-        Work { address, requests, behaviour }
+        let form = match (behaviour.form(), target) {
+            (Form::Messages, Target::Gateway) => Form::Translated,
+            (form, _) => form,
+        };
+        Work { address, requests, behaviour, form }
     }
 
     fn processes(&self, target: Target) -> Option<Processes> {

@@ -21,6 +21,10 @@ pub enum Behaviour {
     Burst,
     /// A stream that opens with one event and then stays silent.
     Hold,
+    /// [`Behaviour::Paced`] in the dialect Messages, of an account whose callers speak Chat.
+    MessagesPaced,
+    /// [`Behaviour::Burst`] in the dialect Messages, of an account whose callers speak Chat.
+    MessagesBurst,
 }
 
 /// Events of a paced stream.
@@ -33,8 +37,16 @@ pub const BURST_EVENTS: usize = 200;
 pub const LATE_MS: u64 = 60;
 
 impl Behaviour {
-    /// Every behaviour, as the models of the simulated account.
-    pub const ALL: [Self; 5] = [Self::Unary, Self::Late, Self::Paced, Self::Burst, Self::Hold];
+    /// Every behaviour, as the models of the simulated accounts.
+    pub const ALL: [Self; 7] = [
+        Self::Unary,
+        Self::Late,
+        Self::Paced,
+        Self::Burst,
+        Self::Hold,
+        Self::MessagesPaced,
+        Self::MessagesBurst,
+    ];
 
     /// The model that asks for it.
     #[must_use]
@@ -45,13 +57,30 @@ impl Behaviour {
             Self::Paced => "sim-paced",
             Self::Burst => "sim-burst",
             Self::Hold => "sim-hold",
+            Self::MessagesPaced => "sim-messages-paced",
+            Self::MessagesBurst => "sim-messages-burst",
         }
     }
 
     /// Whether it answers with a stream.
     #[must_use]
     pub fn streams(self) -> bool {
-        matches!(self, Self::Paced | Self::Burst | Self::Hold)
+        !matches!(self, Self::Unary | Self::Late)
+    }
+
+    /// Whether its events come one by one.
+    #[must_use]
+    pub fn is_paced(self) -> bool {
+        matches!(self, Self::Paced | Self::MessagesPaced)
+    }
+
+    /// The form in which the simulator streams.
+    #[must_use]
+    pub fn form(self) -> Form {
+        match self {
+            Self::MessagesPaced | Self::MessagesBurst => Form::Messages,
+            _ => Form::Chat,
+        }
     }
 
     /// How many content events a whole stream has.
@@ -59,8 +88,8 @@ impl Behaviour {
     pub fn events(self) -> usize {
         match self {
             Self::Unary | Self::Late => 0,
-            Self::Paced => PACED_EVENTS,
-            Self::Burst => BURST_EVENTS,
+            Self::Paced | Self::MessagesPaced => PACED_EVENTS,
+            Self::Burst | Self::MessagesBurst => BURST_EVENTS,
             Self::Hold => 1,
         }
     }
@@ -70,6 +99,39 @@ impl Behaviour {
     pub fn asked_by(body: &[u8]) -> Option<Self> {
         let start = memmem::find(body, MODEL_PREFIX.as_bytes())?;
         Self::ALL.into_iter().find(|behaviour| body[start..].starts_with(behaviour.model().as_bytes()))
+    }
+}
+
+/// What the events of a stream look like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// Chat, as the simulator says it.
+    #[default]
+    Chat,
+    /// Messages, as the simulator says it.
+    Messages,
+    /// Messages, as callers of Chat are told it.
+    Translated,
+}
+
+impl Form {
+    /// How many events a whole stream has beside those with content.
+    fn others(self) -> usize {
+        match self {
+            // The end of the answer, what it used, the end of the stream.
+            Self::Chat => 3,
+            // Begun and ended: message and block; why it ended.
+            Self::Messages => 5,
+            // The same as of Chat, and who speaks.
+            Self::Translated => 4,
+        }
+    }
+
+    fn end(self) -> &'static [u8] {
+        match self {
+            Self::Chat | Self::Translated => b"data: [DONE]\n\n",
+            Self::Messages => MESSAGE_STOP,
+        }
     }
 }
 
@@ -157,6 +219,46 @@ pub fn closing_events(number: u64, events: usize) -> Vec<u8> {
     .into_bytes()
 }
 
+const MESSAGE_STOP: &[u8] = b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+
+/// The events that open stream `number` of Messages.
+#[must_use]
+pub fn messages_opening(number: u64) -> Vec<u8> {
+    format!(
+        "event: message_start\ndata: {{\"type\":\"message_start\",\"message\":{{\"id\":\"msg_{:08}\",\"type\":\"message\",\
+         \"role\":\"assistant\",\"model\":\"sim-stream\",\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,\
+         \"usage\":{{\"input_tokens\":240,\"output_tokens\":1}}}}}}\n\n\
+         event: content_block_start\ndata: {{\"type\":\"content_block_start\",\"index\":0,\
+         \"content_block\":{{\"type\":\"text\",\"text\":\"\"}}}}\n\n",
+        number % 100_000_000
+    )
+    .into_bytes()
+}
+
+/// One content event of stream `number` of Messages.
+#[must_use]
+pub fn messages_event(number: u64, index: usize) -> Vec<u8> {
+    let token = (number * 31 + index as u64 * 7) % 100_000;
+    format!(
+        "event: content_block_delta\ndata: {{\"type\":\"content_block_delta\",\"index\":0,\
+         \"delta\":{{\"type\":\"text_delta\",\"text\":\"token{token:05} \"}}}}\n\n"
+    )
+    .into_bytes()
+}
+
+/// The events that close a stream of Messages.
+#[must_use]
+pub fn messages_closing(events: usize) -> Vec<u8> {
+    let mut text = format!(
+        "event: content_block_stop\ndata: {{\"type\":\"content_block_stop\",\"index\":0}}\n\n\
+         event: message_delta\ndata: {{\"type\":\"message_delta\",\"delta\":{{\"stop_reason\":\"end_turn\",\
+         \"stop_sequence\":null}},\"usage\":{{\"input_tokens\":240,\"output_tokens\":{events}}}}}\n\n"
+    )
+    .into_bytes();
+    text.extend_from_slice(MESSAGE_STOP);
+    text
+}
+
 /// Whether a unary answer arrived whole.
 #[must_use]
 pub fn is_whole_answer(body: &[u8]) -> bool {
@@ -168,15 +270,19 @@ pub fn is_whole_answer(body: &[u8]) -> bool {
 /// Counts the content events of a stream as its pieces arrive.
 #[derive(Debug, Default)]
 pub struct StreamCheck {
+    form: Form,
     line_feeds: usize,
     last: u8,
     tail: Vec<u8>,
 }
 
-const STREAM_END: &[u8] = b"data: [DONE]\n\n";
-const CLOSING_EVENTS: usize = 3;
-
 impl StreamCheck {
+    /// Of a stream of this form.
+    #[must_use]
+    pub fn of(form: Form) -> Self {
+        Self { form, ..Self::default() }
+    }
+
     /// Takes the next piece of the body.
     pub fn push(&mut self, piece: &[u8]) {
         for at in memchr::memchr_iter(b'\n', piece) {
@@ -186,9 +292,10 @@ impl StreamCheck {
         if let Some(last) = piece.last() {
             self.last = *last;
         }
-        let keep = piece.len().min(STREAM_END.len());
+        let end = self.form.end().len();
+        let keep = piece.len().min(end);
         self.tail.extend_from_slice(&piece[piece.len() - keep..]);
-        let extra = self.tail.len().saturating_sub(STREAM_END.len());
+        let extra = self.tail.len().saturating_sub(end);
         self.tail.drain(..extra);
     }
 
@@ -201,7 +308,7 @@ impl StreamCheck {
     /// Whether the stream had all its content events and its end.
     #[must_use]
     pub fn is_whole(&self, content_events: usize) -> bool {
-        self.line_feeds == content_events + CLOSING_EVENTS && self.tail == STREAM_END
+        self.line_feeds == content_events + self.form.others() && self.tail == self.form.end()
     }
 }
 
@@ -232,14 +339,19 @@ mod tests {
 
     #[test]
     fn a_stream_is_whole_for_any_chunking_and_not_when_cut() {
-        let mut stream: Vec<u8> = (0..5).flat_map(|index| event(3, index)).collect();
-        stream.extend(closing_events(3, 5));
-        for split in 0..stream.len() {
-            let mut check = StreamCheck::default();
-            check.push(&stream[..split]);
-            assert!(!check.is_whole(5));
-            check.push(&stream[split..]);
-            assert!(check.is_whole(5), "split at {split}");
+        let mut chat: Vec<u8> = (0..5).flat_map(|index| event(3, index)).collect();
+        chat.extend(closing_events(3, 5));
+        let mut messages = messages_opening(3);
+        messages.extend((0..5).flat_map(|index| messages_event(3, index)));
+        messages.extend(messages_closing(5));
+        for (form, stream) in [(Form::Chat, chat), (Form::Messages, messages)] {
+            for split in 0..stream.len() {
+                let mut check = StreamCheck::of(form);
+                check.push(&stream[..split]);
+                assert!(!check.is_whole(5));
+                check.push(&stream[split..]);
+                assert!(check.is_whole(5), "split at {split}");
+            }
         }
     }
 }

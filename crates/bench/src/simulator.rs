@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::payload::{self, Behaviour};
+use crate::payload::{self, Behaviour, Form};
 use crate::wire::{Connection, header};
 
 const STREAM_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n\
@@ -77,14 +77,24 @@ async fn stream(connection: &mut Connection, number: u64, behaviour: Behaviour) 
     connection.send(STREAM_HEAD).await?;
     // Streams that begin together do not stay in step, as with real models.
     let mut next = Instant::now() + Duration::from_millis(number % payload::PACE_MS);
+    if behaviour.form() == Form::Messages {
+        connection.send(&chunk(&payload::messages_opening(number))).await?;
+    }
     for index in 0..behaviour.events() {
-        if behaviour == Behaviour::Paced {
+        if behaviour.is_paced() {
             next += Duration::from_millis(payload::PACE_MS);
             sleep_until(next).await;
         }
-        connection.send(&chunk(&payload::event(number, index))).await?;
+        let event = match behaviour.form() {
+            Form::Messages => payload::messages_event(number, index),
+            Form::Chat | Form::Translated => payload::event(number, index),
+        };
+        connection.send(&chunk(&event)).await?;
     }
-    let mut end = chunk(&payload::closing_events(number, behaviour.events()));
+    let mut end = chunk(&match behaviour.form() {
+        Form::Messages => payload::messages_closing(behaviour.events()),
+        Form::Chat | Form::Translated => payload::closing_events(number, behaviour.events()),
+    });
     end.extend_from_slice(b"0\r\n\r\n");
     connection.send(&end).await
 }

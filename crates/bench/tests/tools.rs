@@ -27,7 +27,7 @@ fn simulator() -> (Server, SocketAddr) {
 fn work(address: SocketAddr, behaviour: Behaviour, size: usize) -> Work {
     let body = payload::request_body(behaviour, size);
     let request = payload::request("/v1/chat/completions", "bench", "key", &body);
-    Work { address, requests: Rc::new(vec![Request::Plain(request)]), behaviour }
+    Work { address, requests: Rc::new(vec![Request::Plain(request)]), form: behaviour.form(), behaviour }
 }
 
 fn on_one_thread(test: impl Future<Output = ()>) {

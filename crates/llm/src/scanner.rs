@@ -13,6 +13,7 @@ use model::{Rejection, Usage};
 use crate::codec::Translation;
 use crate::dialect::Findings;
 use crate::failure::UpstreamFailure;
+use crate::neutral::Losses;
 use crate::peek::{Call, Framing};
 use crate::provider::Quirks;
 use crate::surface::Surface;
@@ -196,6 +197,15 @@ impl Scanner {
         match &self.0 {
             Mode::Array(array) => array.before_element(sent),
             _ => None,
+        }
+    }
+
+    /// What the answer has lost in its translation, since this was asked last.
+    #[must_use]
+    pub fn take_losses(&mut self) -> Losses {
+        match &mut self.0 {
+            Mode::Translated(translation) => translation.take_losses(),
+            _ => Losses::default(),
         }
     }
 

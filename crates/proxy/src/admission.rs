@@ -129,7 +129,7 @@ fn expected(exchange: &Exchange, key: &Key, call: &Call) -> Usage {
         }
         _ => UNKNOWN.min(most.unwrap_or(UNKNOWN)),
     };
-    Usage { input: llm::estimate_tokens(exchange.record.bytes_in), output, ..Usage::default() }
+    Usage { input: exchange.prompt, output, ..Usage::default() }
 }
 
 /// The demands on all levels but the key's; most gateways configure none.

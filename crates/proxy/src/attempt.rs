@@ -202,6 +202,7 @@ async fn begin(
     exchange.waited += came.elapsed();
     let failed = scanner.failure().filter(|_| !scanner.content_begun() || !call.stream).cloned();
     exchange.scanner = Some(scanner);
+    exchange.note_answer_losses();
     // Before its caller can go on from it.
     exchange.note_kept();
     if let Some(failed) = failed {

@@ -276,8 +276,7 @@ impl Belongings {
             Some(charge) => charge.produced(content_bytes),
             None => llm::estimate_tokens(content_bytes),
         };
-        let usage =
-            stated.unwrap_or(Usage { input: llm::estimate_tokens(self.record.bytes_in), ..Usage::default() });
+        let usage = stated.unwrap_or(Usage { input: self.prompt, ..Usage::default() });
         Usage { output: usage.output.max(produced), source: UsageSource::Estimated, ..usage }
     }
 

@@ -66,6 +66,8 @@ pub(crate) struct Belongings {
     pub refused_by: Option<WindowState>,
     /// The room it takes among all requests.
     pub room: Option<Admitted>,
+    /// About how many tokens it asks with.
+    pub prompt: u64,
     /// What it is expected to use.
     pub expected: Usage,
     /// What is held for it, and how much of that is used.
@@ -150,6 +152,7 @@ impl Exchange {
             permit: None,
             refused_by: None,
             room: None,
+            prompt: 0,
             expected: Usage::default(),
             charge: None,
             clamp: None,
@@ -306,11 +309,12 @@ impl Belongings {
     }
 
     /// Remembers what peeking found out, for the record.
-    pub fn called(&mut self, call: &Call, body_bytes: usize) {
+    pub fn called(&mut self, call: &Call, body: &[u8]) {
         self.record.stream = call.stream;
         self.framing = call.framing;
         self.unkept = call.kept.as_ref().is_some_and(|kept| kept.unkept);
-        self.record.bytes_in = body_bytes as u64;
+        self.record.bytes_in = body.len() as u64;
+        self.prompt = llm::estimate_prompt(call.surface.family(), body);
     }
 }
 

@@ -149,7 +149,7 @@ pub(crate) fn look(
         Channel::Open if llm::takes_mixed(head.uri.path()) => llm::peek_mixed(&body)?,
         _ => llm::peek_at(surface, &head.uri, &body)?,
     };
-    exchange.called(&call, body.len());
+    exchange.called(&call, &body);
     Ok(Received { call, body, extras })
 }
 

@@ -21,6 +21,7 @@ impl Belongings {
         self.note_ending(ending, ended, now_ms);
         self.record.usage = self.usage();
         self.note_kept();
+        self.note_answer_losses();
         self.record.cost = self.cost();
         self.note_output(ending);
         self.settle_charge(now_ms);

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::response::Parts;
 use llm::codec::{Addressed, Asked, SealKeeper, Seals, Source, Target, Translation, codec, names, restore};
-use llm::neutral::{Dialect, Losses, Request, Severity};
+use llm::neutral::{Dialect, Loss, Losses, Request, Severity};
 use llm::{Call, Quirks, Scanner, Surface};
 use model::record::{self, Lost};
 use model::resource::terms::TranslationPolicy;
@@ -19,7 +19,7 @@ use model::{Code, Rejection};
 
 use crate::attempt::misconfigured;
 use crate::catalog::Offer;
-use crate::exchange::Exchange;
+use crate::exchange::{Belongings, Exchange};
 use crate::request::Outbound;
 use crate::{Shared, upstream};
 
@@ -28,6 +28,9 @@ use crate::{Shared, upstream};
 const USUAL_MAX_OUTPUT: u64 = 8192;
 /// The longest list of losses in a header, in bytes.
 const SUMMARY_BYTES: usize = 1024;
+
+/// Losses that one record names: as many as a request and its answer have at most.
+const MOST_LOST: usize = 128;
 
 /// From a caller's dialect to an account's.
 #[derive(Clone, Copy, Debug)]
@@ -141,15 +144,31 @@ fn read(way: Way, call: &Call, body: &Bytes) -> Result<Request, Rejection> {
 }
 
 fn note(exchange: &mut Exchange, way: Way, losses: &Losses) {
-    let lost = |loss: &llm::neutral::Loss| Lost {
-        path: loss.path.clone(),
-        reason: loss.reason,
-        matters: loss.severity == Severity::Meaning,
-    };
     exchange.record.translation = Some(Box::new(record::Translation {
         dialect: way.provider.name(),
-        losses: losses.list().iter().map(lost).collect(),
+        losses: losses.list().iter().map(|loss| lost(loss, "")).collect(),
     }));
+}
+
+fn lost(loss: &Loss, before: &str) -> Lost {
+    Lost {
+        path: format!("{before}{}", loss.path).into(),
+        reason: loss.reason,
+        matters: loss.severity == Severity::Meaning,
+    }
+}
+
+impl Belongings {
+    /// Notes in the record what the answer has lost so far on its way into the caller's dialect, below
+    /// `response`. Until the head is sent the header tells it too.
+    pub(crate) fn note_answer_losses(&mut self) {
+        let Some(scanner) = self.scanner.as_mut() else { return };
+        let losses = scanner.take_losses();
+        if let Some(translation) = &mut self.record.translation {
+            let room = MOST_LOST.saturating_sub(translation.losses.len());
+            translation.losses.extend(losses.list().iter().take(room).map(|loss| lost(loss, "response.")));
+        }
+    }
 }
 
 /// A strict key is not served an answer that may be another one than it asked for.

@@ -12,7 +12,7 @@ use super::{Asked, Codec, SealKeeper, Source, StreamDecoder, StreamEncoder, code
 use crate::dialect::failed_base_response;
 use crate::failure::UpstreamFailure;
 use crate::members;
-use crate::neutral::{Block, Choice, Delta, Dialect, Event, Losses, PartKind, Stop, Used};
+use crate::neutral::{Block, Choice, Delta, Dialect, Event, Losses, Part, PartKind, Reply, Stop, Used};
 use crate::scanner::estimate_tokens;
 
 /// A whole answer is read up to here: more than any answer has been seen to have, generated images
@@ -35,6 +35,7 @@ struct Found {
     whole: bool,
     failure: Option<UpstreamFailure>,
     usage: Option<Usage>,
+    losses: Losses,
 }
 
 /// How the answer comes.
@@ -46,6 +47,7 @@ enum Way {
 }
 
 struct Stream {
+    to: &'static dyn Codec,
     decoder: Box<dyn StreamDecoder>,
     refusals: Refusals,
     restorer: Restorer,
@@ -67,6 +69,7 @@ impl Translation {
     #[must_use]
     pub fn of_stream(from: Dialect, to: Dialect, source: &Source<'_>, asked: Asked) -> Option<Self> {
         let stream = Stream {
+            to: codec(to)?,
             decoder: codec(from)?.stream_decoder(source),
             refusals: Refusals::of(to),
             restorer: Restorer::default(),
@@ -155,6 +158,10 @@ impl Translation {
     pub(crate) fn usage(&self) -> Option<Usage> {
         self.found.usage
     }
+
+    pub(crate) fn take_losses(&mut self) -> Losses {
+        std::mem::take(&mut self.found.losses)
+    }
 }
 
 impl std::fmt::Debug for Translation {
@@ -167,13 +174,16 @@ impl Stream {
     /// Writes the events that have come.
     fn drain(&mut self, asked: &Asked, keeper: Option<&dyn SealKeeper>, found: &mut Found) -> Bytes {
         let mut out = Vec::new();
-        let Self { refusals, restorer, encoder, events, .. } = self;
+        let Self { to, refusals, restorer, encoder, events, .. } = self;
         for event in events.drain(..) {
             // A caller of any dialect expects to be told what it used.
             if matches!(event, Event::End) && found.usage.is_none() {
                 encoder.encode(Event::Usage(estimated(asked, found.content_bytes)), &mut out);
             }
             found.see(&event);
+            if let Event::PartStart { kind: PartKind::Whole(part), .. } = &event {
+                weigh(*to, part, asked, &mut found.losses);
+            }
             for event in refusals.before(&event).into_iter().chain([event]) {
                 restorer.push(event, asked, keeper, |event| encoder.encode(event, &mut out));
             }
@@ -210,10 +220,20 @@ impl Whole {
         refused::tell(&mut reply, self.caller);
         found.whole = true;
         found.content_begun = true;
-        // What an answer loses is known only after its head is sent; the request's losses have said that
-        // the dialects differ.
-        Bytes::from(self.to.encode_reply(&reply, asked, &mut Losses::default()))
+        Bytes::from(self.to.encode_reply(&reply, asked, &mut found.losses))
     }
+}
+
+/// Notes what a part that comes whole loses in a stream: what it loses in an answer that has nothing else.
+fn weigh(to: &dyn Codec, part: &Part, asked: &Asked, losses: &mut Losses) {
+    let choice = Choice {
+        index: 0,
+        parts: vec![part.clone()],
+        stop: Stop::End,
+        native: None,
+        ext: crate::neutral::Ext::default(),
+    };
+    to.encode_reply(&Reply { choices: vec![choice], ..Reply::default() }, asked, losses);
 }
 
 /// The usage of an answer of which the provider stated none.

@@ -25,7 +25,7 @@ pub(crate) fn read_call(exchange: &mut Exchange, head: &Parts) -> Result<Receive
     })?;
     let stream = head.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "stream=true"));
     let call = Call::of_stored(&home.model, stream && head.method == http::Method::GET);
-    exchange.called(&call, 0);
+    exchange.called(&call, &[]);
     exchange.pinned = Some(home.account);
     Ok(Received { call, body: bytes::Bytes::new(), extras: Extras::default() })
 }

@@ -135,6 +135,78 @@ fn an_estimate_counts_to_the_requests_of_a_minute() {
     });
 }
 
+/// A block that only Anthropic's answers have.
+const FOUND: &str = r#"{"type":"web_search_tool_result","tool_use_id":"srvtoolu_1","content":[]}"#;
+
+#[test]
+fn what_an_answer_loses_is_in_the_record_and_in_the_header_while_there_is_one() {
+    run(async {
+        let whole = json(
+            200,
+            &format!(
+                r#"{{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[{FOUND},{{"type":"text","text":"hello"}}],"stop_reason":"end_turn","usage":{{"input_tokens":3,"output_tokens":2}}}}"#
+            ),
+        );
+        let event = |data: &str| Step::Send(format!("event: x\ndata: {data}\n\n"));
+        let block = |index, block: &str| {
+            event(&format!(r#"{{"type":"content_block_start","index":{index},"content_block":{block}}}"#))
+        };
+        let stream = vec![
+            super::stage::stream_head(),
+            event(
+                r#"{"type":"message_start","message":{"id":"msg_1","model":"m","usage":{"input_tokens":3}}}"#,
+            ),
+            block(0, r#"{"type":"text","text":"hello"}"#),
+            event(r#"{"type":"content_block_stop","index":0}"#),
+            Step::Wait(10),
+            block(1, FOUND),
+            event(r#"{"type":"content_block_stop","index":1}"#),
+            event(
+                r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}}"#,
+            ),
+            event(r#"{"type":"message_stop"}"#),
+        ];
+        for (steps, streams) in [(vec![whole], false), (stream, true)] {
+            let upstream = Upstream::always(steps);
+            let meter = Arc::new(MemoryMeter::default());
+            let mut stage = stage(&[(&upstream, "anthropic-compatible")], &meter, Limit::Unlimited);
+            let body = format!(
+                r#"{{"model":"{MODEL}","stream":{streams},"messages":[{{"role":"user","content":"hi"}}]}}"#
+            );
+            let mut caller = stage.post("/v1/chat/completions", "", &body).await;
+            caller.end().await;
+            let text = caller.text();
+            assert!(text.contains("hello"), "{text}");
+            let told = "x-yumen-translation: lossy; dropped=response.content\r\n";
+            assert_eq!(text.contains(told), !streams, "{text}");
+            let record = stage.record().await;
+            let losses = record.translation.expect("it was translated").losses;
+            let paths: Vec<&str> = losses.iter().map(|lost| &*lost.path).collect();
+            assert_eq!(paths, ["response.content"], "{text}");
+            assert!(losses[0].matters);
+        }
+    });
+}
+
+#[test]
+fn a_picture_is_not_estimated_as_text() {
+    run(async {
+        let picture = format!("iVBORw0KGgoAAAANSUhEUgAAAyAAAAJY{}", "A".repeat(400_000));
+        let content = format!(
+            r#"[{{"type":"image","source":{{"type":"base64","media_type":"image/png","data":"{picture}"}}}}]"#
+        );
+        let body = format!(r#"{{"model":"{MODEL}","messages":[{{"role":"user","content":{content}}}]}}"#);
+        let upstream = Upstream::always(vec![Step::Hold]);
+        let meter = Arc::new(MemoryMeter::default());
+        let stage = stage(&[(&upstream, "openai-compatible")], &meter, Limit::Unlimited);
+        let mut caller = stage.post("/v1/messages/count_tokens", "", &body).await;
+        caller.end().await;
+        // 800 by 600 pixels are 640 tokens for Claude, and the rest of the body is text.
+        let text = (body.len() - picture.len()) / 4;
+        assert_eq!(caller.body(), format!(r#"{{"input_tokens":{}}}"#, 640 + text));
+    });
+}
+
 fn frame(kind: &str, payload: &str) -> Step {
     let mut bytes = Vec::new();
     write_frame(kind, payload, &mut bytes);

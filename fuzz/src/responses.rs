@@ -1,0 +1,7 @@
+//! Whatever comes as Responses, every dialect can be told.
+
+#![no_main]
+
+use llm::neutral::Dialect;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::translate(Dialect::OpenAiResponses, data));
