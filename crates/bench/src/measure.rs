@@ -115,7 +115,12 @@ impl Rig {
             }
             Kind::Signed { connections, size, window } if target == Target::Gateway => {
                 let requests = Rc::new(self.installation.signed_request(self.gateway.address, size));
-                let work = Work { address: self.gateway.address, requests, behaviour: Behaviour::Unary };
+                let work = Work {
+                    address: self.gateway.address,
+                    requests,
+                    behaviour: Behaviour::Unary,
+                    form: Form::Chat,
+                };
                 let server = self.processes(target);
                 let outcome = load::closed(&work, connections, WARM_UP, window, server.as_ref()).await?;
                 self.add_loop(case.name, target, &outcome);

@@ -2,9 +2,12 @@
 //! again: what was read must be the same.
 
 #[cfg(test)]
-mod recorded {
-    use std::path::{Path, PathBuf};
+mod quirks;
+#[cfg(test)]
+mod recordings;
 
+#[cfg(test)]
+mod recorded {
     use llm::codec::{Addressed, Asked, Source, Target};
     use llm::neutral::{
         Block, Delta, Dialect, Event, Ext, Format, Losses, Part, PartKind, Reasoning, Reply, Request, Text,
@@ -12,6 +15,9 @@ mod recorded {
     };
     use llm::{Quirks, codec, provider};
     use serde_json::Value;
+
+    use crate::quirks::quirks_of;
+    use crate::recordings::{folder, read};
 
     /// Folders of the corpus, and the dialect within.
     const FOLDERS: [(&str, Dialect); 5] = [
@@ -21,22 +27,6 @@ mod recorded {
         ("anthropic-messages", Dialect::AnthropicMessages),
         ("bedrock-invoke", Dialect::AnthropicMessages),
     ];
-
-    fn folder() -> Option<PathBuf> {
-        let given = std::env::var_os("YUMEN_CORPUS").map(PathBuf::from);
-        let folder =
-            given.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus"));
-        folder.join("index.json").exists().then_some(folder)
-    }
-
-    fn read(path: &Path) -> Value {
-        serde_json::from_slice(&std::fs::read(path).expect("a listed file is there")).expect("it is JSON")
-    }
-
-    fn quirks_of(vendor: &str) -> Quirks {
-        let id = if vendor == "google" { "gemini" } else { vendor };
-        provider::preset(id).map(|preset| preset.quirks).unwrap_or_default()
-    }
 
     /// The same request without what only says how it was grouped, and with every value in one spelling.
     fn plain_request(mut request: Request) -> Request {

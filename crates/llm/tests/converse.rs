@@ -2,9 +2,10 @@
 //! of this project; without them the test says that it was skipped.
 
 #[cfg(test)]
-mod recorded {
-    use std::path::{Path, PathBuf};
+mod recordings;
 
+#[cfg(test)]
+mod recorded {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     use llm::codec::{Addressed, Asked, Source, Target};
@@ -12,17 +13,11 @@ mod recorded {
     use llm::{Quirks, aws_stream};
     use serde_json::{Value, json};
 
-    fn folder() -> Option<PathBuf> {
-        let given = std::env::var_os("YUMEN_CORPUS").map(PathBuf::from);
-        let folder =
-            given.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus"));
-        let folder = folder.join("dev/bedrock-converse");
-        folder.exists().then_some(folder)
-    }
+    use crate::recordings::{folder, read};
 
     /// Every recording; `None` without them.
     fn recordings() -> Option<Vec<(String, Value)>> {
-        let Some(folder) = folder() else {
+        let Some(folder) = folder().map(|folder| folder.join("dev/bedrock-converse")) else {
             eprintln!("skipped: there are no recordings on this machine");
             return None;
         };
@@ -30,7 +25,7 @@ mod recorded {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-            all.push((name, serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap()));
+            all.push((name, read(&path)));
         }
         all.sort_by(|a, b| a.0.cmp(&b.0));
         assert!(all.len() >= 20, "{}", all.len());

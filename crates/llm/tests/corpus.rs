@@ -2,11 +2,13 @@
 //! part of this project; without them the test says that it was skipped.
 
 #[cfg(test)]
+mod recordings;
+#[cfg(test)]
 mod replay;
 
 #[cfg(test)]
 mod recorded {
-    use std::path::{Path, PathBuf};
+    use std::path::Path;
 
     use bytes::Bytes;
     use http::HeaderMap;
@@ -14,6 +16,7 @@ mod recorded {
     use model::Usage;
     use serde_json::Value;
 
+    use crate::recordings::{folder, read};
     use crate::replay::{Answer, Outcome};
 
     const DIALECTS: [&str; 11] = [
@@ -46,25 +49,15 @@ mod recorded {
         response: Value,
     }
 
-    fn corpus() -> Option<PathBuf> {
-        let given = std::env::var_os("YUMEN_CORPUS").map(PathBuf::from);
-        let folder =
-            given.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus"));
-        folder.join("index.json").exists().then_some(folder)
-    }
-
     fn recordings(folder: &Path) -> Vec<Recording> {
-        let read = |path: PathBuf| -> Value {
-            serde_json::from_slice(&std::fs::read(path).expect("a listed file is there")).expect("it is JSON")
-        };
-        let index = read(folder.join("index.json"));
+        let index = read(&folder.join("index.json"));
         let items = index["items"].as_array().expect("a list of recordings");
         let ours = items
             .iter()
             .filter(|item| DIALECTS.iter().any(|d| item["dialect"].as_str().unwrap().starts_with(d)));
         ours.map(|item| {
             let text = |name: &str| item[name].as_str().unwrap_or_default().to_owned();
-            let mut file = read(folder.join(text("file")));
+            let mut file = read(&folder.join(text("file")));
             Recording {
                 id: text("id"),
                 dialect: text("dialect"),
@@ -289,7 +282,7 @@ mod recorded {
 
     #[test]
     fn recorded_exchanges_are_read_right_however_they_are_cut() {
-        let Some(folder) = corpus() else {
+        let Some(folder) = folder() else {
             println!("skipped: no corpus");
             return;
         };

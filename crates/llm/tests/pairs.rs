@@ -3,16 +3,22 @@
 //! them the test says that it was skipped.
 
 #[cfg(test)]
-mod recorded {
-    use std::path::{Path, PathBuf};
+mod quirks;
+#[cfg(test)]
+mod recordings;
 
+#[cfg(test)]
+mod recorded {
     use llm::codec::{Addressed, Asked, Source, Target};
     use llm::neutral::{
         Block, Delta, Dialect, Event, Losses, Part, PartKind, Reply, Request, Stop, ToolCall, ToolCallKind,
         ToolKind, Turn,
     };
-    use llm::{Quirks, codec, provider};
+    use llm::{Quirks, codec};
     use serde_json::Value;
+
+    use crate::quirks::quirks_of;
+    use crate::recordings::{folder, read};
 
     /// Folders of the corpus, and the dialect within.
     const FOLDERS: [(&str, Dialect); 9] = [
@@ -30,22 +36,6 @@ mod recorded {
     /// Those in which callers call.
     const CALLERS: [Dialect; 4] =
         [Dialect::OpenAiChat, Dialect::OpenAiResponses, Dialect::AnthropicMessages, Dialect::Gemini];
-
-    fn folder() -> Option<PathBuf> {
-        let given = std::env::var_os("YUMEN_CORPUS").map(PathBuf::from);
-        let folder =
-            given.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus"));
-        folder.join("index.json").exists().then_some(folder)
-    }
-
-    fn read(path: &Path) -> Value {
-        serde_json::from_slice(&std::fs::read(path).expect("a listed file is there")).expect("it is JSON")
-    }
-
-    fn quirks_of(vendor: &str) -> Quirks {
-        let id = if matches!(vendor, "google" | "vertex") { "gemini" } else { vendor };
-        provider::preset(id).map(|preset| preset.quirks).unwrap_or_default()
-    }
 
     /// What every dialect can say of an answer.
     #[derive(Clone, Debug, Default, PartialEq)]

@@ -110,11 +110,16 @@ fn read_output(raw: &str, request: &mut Request) {
             let Some(schema) = schema else {
                 return;
             };
-            request.format = Format::Schema {
-                name: member_text(schema, "name"),
-                description: member_text(schema, "description"),
-                schema: Raw::new(member_text(schema, "schema").unwrap_or_default()),
-                strict: None,
+            // Here the schema is a text, which may be anything.
+            let text = member_text(schema, "schema").unwrap_or_default();
+            request.format = match members::each(&text, |_, _| {}) {
+                Ok(()) => Format::Schema {
+                    name: member_text(schema, "name"),
+                    description: member_text(schema, "description"),
+                    schema: Raw::new(text),
+                    strict: None,
+                },
+                Err(_) => Format::Json,
             };
         }
         "effort" => {
