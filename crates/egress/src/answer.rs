@@ -6,7 +6,7 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,12 +21,11 @@ use crate::shared::Lease;
 use crate::timers::{Alarm, Deadline, Timers};
 
 /// What a body yields: a frame, a failure, or its end.
-type NextFrame<E> = Option<Result<Frame<Bytes>, E>>;
+type NextFrame = Option<Result<Frame<Bytes>, AnswerError>>;
 
 /// The body of an answer as it arrives. A body that stops before its declared end is an error,
 /// never a clean end.
 pub struct Answer {
-    body: Incoming,
     /// Taken at the end.
     carrier: Option<Carrier>,
     pool: Rc<Pool>,
@@ -45,20 +44,15 @@ enum Carrier {
 
 /// One of the streams of a connection.
 struct Stream {
+    body: Incoming,
     /// Gives the place on the connection back when dropped.
     _lease: Lease,
     alarm: Alarm,
 }
 
 impl Answer {
-    pub(crate) fn new(
-        pool: Rc<Pool>,
-        link: Box<Link>,
-        body: Incoming,
-        timers: &Timers,
-        total: Deadline,
-    ) -> Self {
-        Self::on(Carrier::Own(link), pool, body, timers, total)
+    pub(crate) fn new(pool: Rc<Pool>, link: Box<Link>, timers: &Timers, total: Deadline) -> Self {
+        Self::on(Carrier::Own(link), pool, timers, total)
     }
 
     /// An answer on one stream of a shared connection.
@@ -70,14 +64,13 @@ impl Answer {
         total: Deadline,
     ) -> Self {
         let reused = lease.reused;
-        let stream = Box::new(Stream { _lease: lease, alarm: Alarm::new(total.at) });
-        let answer = Self::on(Carrier::Shared(stream), pool, body, timers, total);
+        let stream = Box::new(Stream { body, _lease: lease, alarm: Alarm::new(total.at) });
+        let answer = Self::on(Carrier::Shared(stream), pool, timers, total);
         if reused { answer.mark_reused() } else { answer }
     }
 
-    fn on(carrier: Carrier, pool: Rc<Pool>, body: Incoming, timers: &Timers, total: Deadline) -> Self {
+    fn on(carrier: Carrier, pool: Rc<Pool>, timers: &Timers, total: Deadline) -> Self {
         let mut answer = Self {
-            body,
             carrier: Some(carrier),
             pool,
             last_frame: Instant::now(),
@@ -104,68 +97,52 @@ impl Answer {
     /// Gives the connection back as soon as the last byte is here: a consumer that counts bytes
     /// does not ask again after it.
     fn finish_if_complete(&mut self) {
-        if !self.body.is_end_stream() {
-            return;
-        }
-        if let Some(Carrier::Own(link)) = self.carrier.take() {
+        let is_complete = match &self.carrier {
+            Some(Carrier::Own(link)) => link.is_complete(),
+            Some(Carrier::Shared(stream)) => stream.body.is_end_stream(),
+            None => false,
+        };
+        if is_complete && let Some(Carrier::Own(link)) = self.carrier.take() {
             self.pool.put(link, self.last_frame, self.keep_alive);
         }
     }
 
+    /// The next piece of what a connection of its own brings.
+    fn poll_own(&mut self, link: &mut Link, cx: &mut Context<'_>) -> Poll<NextFrame> {
+        match link.poll_body(cx) {
+            Poll::Ready(Some(Ok(bytes))) => {
+                self.last_frame = Instant::now();
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Poll::Ready(Some(Err(message))) => Poll::Ready(Some(Err(AnswerError { timer: None, message }))),
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => {
+                let deadline = self.deadline();
+                link.poll_alarm(deadline.at, cx).map(|()| Some(Err(ran_out(deadline.timer))))
+            }
+        }
+    }
+
     /// The next frame of a stream: the connection's own task moves the bytes and wakes this one.
-    fn poll_shared(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<NextFrame<AnswerError>> {
-        match Pin::new(&mut self.body).poll_frame(cx) {
+    fn poll_shared(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<NextFrame> {
+        match Pin::new(&mut stream.body).poll_frame(cx) {
             Poll::Pending => {
                 let deadline = self.deadline();
                 stream.alarm.poll_at(cx, deadline.at).map(|()| Some(Err(ran_out(deadline.timer))))
             }
-            Poll::Ready(frame) => Poll::Ready(self.arrived(frame)),
-        }
-    }
-
-    fn arrived(&mut self, frame: NextFrame<hyper::Error>) -> NextFrame<AnswerError> {
-        match frame? {
-            Ok(frame) => {
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Ready(Some(Ok(frame))) => {
                 self.last_frame = Instant::now();
-                Some(Ok(frame))
+                Poll::Ready(Some(Ok(frame)))
             }
-            Err(error) => Some(Err(AnswerError { timer: None, message: describe(&error) })),
+            Poll::Ready(Some(Err(error))) => {
+                Poll::Ready(Some(Err(AnswerError { timer: None, message: describe(&error) })))
+            }
         }
     }
 
     fn deadline(&self) -> Deadline {
         Deadline::new("idle", self.last_frame, self.idle).or(self.total)
-    }
-
-    fn poll_driven(&mut self, link: &mut Link, cx: &mut Context<'_>) -> Poll<NextFrame<AnswerError>> {
-        let (mut polled, _) = self.poll_body(link);
-        if polled.is_pending() {
-            link.poll_for(cx.waker());
-            let missed;
-            (polled, missed) = self.poll_body(link);
-            if missed && polled.is_pending() {
-                cx.waker().wake_by_ref();
-            }
-        }
-        match polled {
-            Poll::Ready(frame) => Poll::Ready(self.arrived(frame)),
-            Poll::Pending => self.poll_timers(link).map(|error| Some(Err(error))),
-        }
-    }
-
-    /// What the body has by now, and whether taking it called for the connection to be polled.
-    /// Only polling the connection can bring more, and that is done right beside, so no waker is
-    /// left here.
-    fn poll_body(&mut self, link: &Link) -> (Poll<NextFrame<hyper::Error>>, bool) {
-        link.muffled(|| Pin::new(&mut self.body).poll_frame(&mut Context::from_waker(Waker::noop())))
-    }
-
-    fn poll_timers(&self, link: &mut Link) -> Poll<AnswerError> {
-        if link.is_finished() {
-            return Poll::Ready(AnswerError { timer: None, message: link.end_reason() });
-        }
-        let deadline = self.deadline();
-        link.poll_alarm(deadline.at).map(|()| ran_out(deadline.timer))
     }
 }
 
@@ -177,12 +154,12 @@ impl Body for Answer {
     type Data = Bytes;
     type Error = AnswerError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<NextFrame<AnswerError>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<NextFrame> {
         let this = self.get_mut();
         let polled = match this.carrier.take() {
             None => return Poll::Ready(None),
             Some(Carrier::Own(mut link)) => {
-                let polled = this.poll_driven(&mut link, cx);
+                let polled = this.poll_own(&mut link, cx);
                 match &polled {
                     // Dropping the link closes the connection.
                     Poll::Ready(Some(Err(_))) => {}
@@ -210,6 +187,10 @@ impl Body for Answer {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match &self.carrier {
+            Some(Carrier::Own(link)) => link.left().map_or_else(SizeHint::default, SizeHint::with_exact),
+            Some(Carrier::Shared(stream)) => stream.body.size_hint(),
+            None => SizeHint::with_exact(0),
+        }
     }
 }

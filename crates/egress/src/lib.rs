@@ -19,9 +19,9 @@
 
 mod address;
 mod answer;
-mod bell;
 mod connect;
 mod error;
+mod h1;
 mod link;
 mod local;
 mod multiplex;

@@ -9,9 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::uri::PathAndQuery;
-use http::{Method, Response, Uri, Version};
+use http::{Method, Response};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
@@ -77,7 +75,7 @@ impl Pool {
         let now = Instant::now();
         let total = Deadline::new("total", now, timers.total);
         let mut request = request.into();
-        dress(target, &mut request)?;
+        check(target, &request)?;
         let errand = Errand { target, timers, total };
         if self.multiplex.concerns(target) {
             return Box::pin(self.send_shared(errand, request)).await;
@@ -116,7 +114,7 @@ impl Pool {
         errand: Errand<'_>,
         request: Box<Outgoing>,
     ) -> Result<Response<Answer>, SendError> {
-        let mut link = Link::new(stream, errand.target, errand.total).await?;
+        let mut link = Link::new(stream, errand.target, errand.total);
         match link.exchange(request, errand.timers, errand.total).await {
             Ok(response) => Ok(self.answer(link, response, errand)),
             Err(Failure::Unbegun(_, error) | Failure::Failed(error)) => Err(error),
@@ -172,10 +170,10 @@ impl Pool {
     fn answer(
         self: &Rc<Self>,
         link: Box<Link>,
-        response: Response<Incoming>,
+        response: Response<()>,
         errand: Errand<'_>,
     ) -> Response<Answer> {
-        response.map(|body| Answer::new(Rc::clone(self), link, body, errand.timers, errand.total))
+        response.map(|()| Answer::new(Rc::clone(self), link, errand.timers, errand.total))
     }
 
     fn shared_answer(
@@ -245,24 +243,13 @@ impl Pool {
     }
 }
 
-/// Brings `request` into the form in which it leaves for `target`.
-fn dress(target: &Target, request: &mut Outgoing) -> Result<(), SendError> {
+/// Whether `request` may leave for `target`.
+fn check(target: &Target, request: &Outgoing) -> Result<(), SendError> {
     if !target.origin.covers(request.uri()) {
         return Err(Denied::new(target.class, "the request names another origin than its target").into());
     }
     if request.method() == Method::CONNECT {
         return Err(Denied::new(target.class, "CONNECT is not sent").into());
     }
-    if request.uri().authority().is_some() {
-        let path = request.uri().path_and_query().cloned();
-        *request.uri_mut() = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
-    }
-    *request.version_mut() = Version::HTTP_11;
-    let headers = request.headers_mut();
-    // The body is whole, so hyper states its true length; a length or coding given by anybody else
-    // could only disagree with it, which is how requests are smuggled.
-    headers.remove(CONTENT_LENGTH);
-    headers.remove(TRANSFER_ENCODING);
-    headers.insert(HOST, target.origin.host_header().clone());
     Ok(())
 }

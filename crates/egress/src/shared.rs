@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::Reason;
-use http::header::HOST;
-use http::{Response, Uri, Version, uri};
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::{Request, Response, Uri, Version, uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, Connection, SendRequest};
@@ -214,11 +214,14 @@ fn h2_cause(error: &hyper::Error) -> Option<&h2::Error> {
     None
 }
 
-/// `request` in the form in which it leaves on HTTP/2: the target's authority in place of `Host`.
-fn dress(target: &Target, request: &Outgoing) -> Result<Outgoing, SendError> {
-    let mut request = request.clone();
+/// `request` in the form in which it leaves on HTTP/2: the target's authority in place of `Host`, and its
+/// true length in place of what anybody says of it.
+fn dress(target: &Target, request: &Outgoing) -> Result<Request<Full<Bytes>>, SendError> {
+    let mut request = request.clone().map(Full::new);
     *request.version_mut() = Version::HTTP_2;
-    request.headers_mut().remove(HOST);
+    for name in [HOST, CONTENT_LENGTH, TRANSFER_ENCODING] {
+        request.headers_mut().remove(name);
+    }
     let scheme = match target.origin.scheme() {
         Scheme::Https => uri::Scheme::HTTPS,
         Scheme::Http | Scheme::H2c | Scheme::Demo => uri::Scheme::HTTP,
@@ -226,6 +229,7 @@ fn dress(target: &Target, request: &Outgoing) -> Result<Outgoing, SendError> {
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
     parts.scheme = Some(scheme);
     parts.authority = uri::Authority::try_from(target.origin.host_header().as_bytes()).ok();
+    parts.path_and_query.get_or_insert(uri::PathAndQuery::from_static("/"));
     *request.uri_mut() =
         Uri::from_parts(parts).map_err(|error| SendError::unsent(Phase::Write, error.to_string()))?;
     Ok(request)

@@ -96,6 +96,11 @@ impl Alarm {
         }
     }
 
+    /// From now on wakes whom `cx` names, instead of the task that asked last.
+    pub(crate) fn forget(&mut self, cx: &mut Context<'_>) {
+        let _ = self.poll_sleep(cx);
+    }
+
     /// Outside tokio's cooperative budget: an upstream that floods us uses the budget up, and then
     /// a timer that obeys it would never fire.
     fn poll_sleep(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -3,10 +3,8 @@
 //! Passes bytes and keeps count of what was taken for sending, because that decides whether a
 //! failed request may be sent again. It knows nothing of HTTP.
 
-use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
@@ -22,50 +20,45 @@ pub(crate) enum Stream {
     InProcess(DuplexStream),
 }
 
-/// What is known about the sending side of a connection.
-#[derive(Debug, Default)]
-pub(crate) struct Sent {
-    bytes: Cell<u64>,
-    stalled_since: Cell<Option<Instant>>,
+/// A stream that counts what it takes for sending.
+pub(crate) struct Wire {
+    stream: Stream,
+    sent: u64,
+    stalled_since: Option<Instant>,
 }
 
-impl Sent {
+impl Wire {
+    pub(crate) fn new(stream: Stream) -> Self {
+        Self { stream, sent: 0, stalled_since: None }
+    }
+
     /// Bytes taken for sending since the connection was opened. Over TLS they may still be in the
     /// session's buffer: "may have been sent" is what matters.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.get()
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
     }
 
     /// Since when the other side has taken nothing although there is something to send.
     pub(crate) fn stalled_since(&self) -> Option<Instant> {
-        self.stalled_since.get()
+        self.stalled_since
     }
 
-    fn note<T>(&self, result: &Poll<io::Result<T>>, bytes: impl FnOnce(&T) -> u64) {
+    /// Ready when something has arrived, which then is lost, or when the connection has ended.
+    pub(crate) fn poll_arrival(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut one = [0];
+        Pin::new(&mut self.stream).poll_read(cx, &mut ReadBuf::new(&mut one)).map(|_| ())
+    }
+
+    fn note<T>(&mut self, result: &Poll<io::Result<T>>, bytes: impl FnOnce(&T) -> u64) {
         match result {
             Poll::Ready(Ok(taken)) => {
-                self.bytes.set(self.bytes.get() + bytes(taken));
-                self.stalled_since.set(None);
+                self.sent += bytes(taken);
+                self.stalled_since = None;
             }
             Poll::Ready(Err(_)) => {}
-            Poll::Pending if self.stalled_since.get().is_none() => {
-                self.stalled_since.set(Some(Instant::now()));
-            }
+            Poll::Pending if self.stalled_since.is_none() => self.stalled_since = Some(Instant::now()),
             Poll::Pending => {}
         }
-    }
-}
-
-/// A stream that counts.
-pub(crate) struct Wire {
-    stream: Stream,
-    sent: Rc<Sent>,
-}
-
-impl Wire {
-    pub(crate) fn new(stream: Stream) -> (Self, Rc<Sent>) {
-        let sent = Rc::new(Sent::default());
-        (Self { stream, sent: Rc::clone(&sent) }, sent)
     }
 }
 
@@ -82,7 +75,7 @@ impl AsyncRead for Wire {
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.sent.note(&result, |taken| *taken as u64);
+        self.note(&result, |taken| *taken as u64);
         result
     }
 
@@ -92,7 +85,7 @@ impl AsyncWrite for Wire {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.sent.note(&result, |taken| *taken as u64);
+        self.note(&result, |taken| *taken as u64);
         result
     }
 
@@ -102,7 +95,7 @@ impl AsyncWrite for Wire {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.stream).poll_flush(cx);
-        self.sent.note(&result, |()| 0);
+        self.note(&result, |()| 0);
         result
     }
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use model::{Rejection, Usage};
 
 use crate::codec::Translation;
-use crate::dialect::Findings;
+use crate::dialect::{Content, Findings};
 use crate::failure::UpstreamFailure;
 use crate::neutral::Losses;
 use crate::peek::{Call, Framing};
@@ -157,14 +157,27 @@ impl Scanner {
         }
     }
 
-    /// Bytes of what was generated, for an estimate where no usage was stated: text within a
-    /// stream's deltas; of an unary answer, its whole body.
+    /// Bytes of what was generated: text within a stream's deltas; of an unary answer, its whole body.
     #[must_use]
     pub fn content_bytes(&self) -> u64 {
+        self.content().bytes
+    }
+
+    /// Tokens that were generated, by an estimate that does not depend on how the answer was cut on its way.
+    #[must_use]
+    pub fn content_tokens(&self) -> u64 {
+        self.content().tokens
+    }
+
+    fn content(&self) -> Content {
         match &self.0 {
-            Mode::Unary(unary) => unary.bytes(),
-            Mode::Translated(translation) => translation.content_bytes(),
-            _ => self.findings().map_or(0, |findings| findings.content_bytes),
+            Mode::Unary(unary) => {
+                let mut content = Content::default();
+                content.add(unary.bytes());
+                content
+            }
+            Mode::Translated(translation) => translation.content(),
+            _ => self.findings().map_or_else(Content::default, |findings| findings.content),
         }
     }
 

@@ -210,6 +210,10 @@ async fn begin(
         let failure = failure::of_answer(failed.status.unwrap_or(502), &failed).before_content();
         return judged(exchange, offer, failure);
     }
+    // Much of a stream can be here at once. What its caller cannot pay for is refused while it still can be.
+    if let (Ok(_), Err(rejection)) = (&held, exchange.cover()) {
+        return Outcome::Stop(Stopped::Rejected(rejection));
+    }
     match held {
         Ok((held, ended)) => Outcome::Begun(Begun { head, held, answer: (!ended).then_some(answer) }),
         Err(failure) => judged(exchange, offer, failure),

@@ -41,8 +41,6 @@ pub(crate) struct Charge {
     covered: u64,
     /// Output tokens that were relayed, by estimate.
     relayed: u64,
-    /// Bytes of content that are counted in `relayed`.
-    counted: u64,
     /// Whether what came after that is not forwarded any more.
     is_cut: bool,
     /// `relayed` when the clock was last looked at.
@@ -69,18 +67,7 @@ impl Charge {
     /// What `hold` holds for `expected`, priced as `otherwise` says where there is no price.
     pub fn new(hold: Hold, otherwise: Otherwise, held: Amounts, expected: &Usage, now: Instant) -> Self {
         let covered = expected.output;
-        Self {
-            hold,
-            otherwise,
-            held,
-            covered,
-            relayed: 0,
-            counted: 0,
-            is_cut: false,
-            looked: 0,
-            told: 0,
-            told_at: now,
-        }
+        Self { hold, otherwise, held, covered, relayed: 0, is_cut: false, looked: 0, told: 0, told_at: now }
     }
 
     /// Nothing limits the length of the answer: it needs no more looks.
@@ -88,18 +75,12 @@ impl Charge {
         self.covered = u64::MAX;
     }
 
-    /// Counts content that is about to be forwarded: each piece for a token at least.
-    fn count(&mut self, content_bytes: u64) {
-        self.relayed += llm::estimate_tokens(content_bytes.saturating_sub(self.counted));
-        self.counted = content_bytes;
-    }
-
     /// Output tokens that went to the caller, by estimate.
-    fn produced(&self, content_bytes: u64) -> u64 {
+    fn produced(&self, content_tokens: u64) -> u64 {
         if self.is_cut {
             return self.relayed;
         }
-        self.relayed + llm::estimate_tokens(content_bytes.saturating_sub(self.counted))
+        content_tokens
     }
 
     /// Holds as much as `usage` takes, or nothing more than before.
@@ -189,7 +170,7 @@ impl Belongings {
             // It settles at its real cost.
             return Ok(());
         }
-        let Some(before) = self.charge.as_ref().map(|charge| (charge.relayed, charge.counted)) else {
+        let Some(before) = self.charge.as_ref().map(|charge| charge.relayed) else {
             return Ok(());
         };
         self.count();
@@ -207,7 +188,7 @@ impl Belongings {
         if let (true, Some(charge), Some(scanner)) =
             (self.record.stream, self.charge.as_mut(), self.scanner.as_ref())
         {
-            charge.count(scanner.content_bytes());
+            charge.relayed = scanner.content_tokens();
         }
     }
 
@@ -229,7 +210,7 @@ impl Belongings {
     }
 
     /// Nothing is left to pay the last piece with: the stream ends before it, or finishes uncovered.
-    fn exhausted(&mut self, before: (u64, u64), refusal: Rejection) -> Result<(), Rejection> {
+    fn exhausted(&mut self, before: u64, refusal: Rejection) -> Result<(), Rejection> {
         self.checked("hold", false, None, None);
         let terms = self.key.as_ref().map(|key| key.key.terms.when_exhausted).unwrap_or_default();
         let Some(charge) = self.charge.as_mut() else {
@@ -242,7 +223,7 @@ impl Belongings {
             }
             WhenExhausted::Cut => {
                 // The piece is not forwarded, so it is not charged.
-                (charge.relayed, charge.counted) = before;
+                charge.relayed = before;
                 charge.is_cut = true;
                 Err(refusal)
             }
@@ -266,18 +247,22 @@ impl Belongings {
     /// What the request has used so far, if an upstream works for it: as stated, else estimated.
     pub fn usage_so_far(&self) -> Usage {
         let stated = self.scanner.as_ref().and_then(Scanner::usage);
+        // What is stated behind a cut counts what was not forwarded.
+        let is_cut = self.charge.as_ref().is_some_and(|charge| charge.is_cut);
         if let Some(usage) = stated
+            && !is_cut
             && self.is_final()
         {
             return usage;
         }
-        let content_bytes = self.scanner.as_ref().map_or(0, Scanner::content_bytes);
+        let content_tokens = self.scanner.as_ref().map_or(0, Scanner::content_tokens);
         let produced = match &self.charge {
-            Some(charge) => charge.produced(content_bytes),
-            None => llm::estimate_tokens(content_bytes),
+            Some(charge) => charge.produced(content_tokens),
+            None => content_tokens,
         };
         let usage = stated.unwrap_or(Usage { input: self.prompt, ..Usage::default() });
-        Usage { output: usage.output.max(produced), source: UsageSource::Estimated, ..usage }
+        let output = if is_cut { produced } else { usage.output.max(produced) };
+        Usage { output, source: UsageSource::Estimated, ..usage }
     }
 
     /// Whether usage that was stated is the last word. Messages state some as they begin, too, and Gemini

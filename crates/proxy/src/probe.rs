@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use egress::{Egress, Phase, Pool, SendError, Timers};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, Uri};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use llm::neutral::Dialect;
 use llm::{Family, Surface, provider};
 use model::resource::Account;
@@ -114,7 +114,7 @@ fn check(upstream: &Upstream) -> Result<(Surface, Box<Request>), Rejection> {
         Rejection::because(Code::InvalidRequest, message).at("model")
     })?;
     let own = uri.path_and_query().cloned().map(Uri::from).unwrap_or_default();
-    let mut request = Box::new(http::Request::new(Full::new(Bytes::new())));
+    let mut request = Box::new(http::Request::new(Bytes::new()));
     *request.method_mut() = Method::GET;
     *request.uri_mut() = own;
     let headers = request.headers_mut();

@@ -326,7 +326,7 @@ impl Relay {
             return;
         };
         let scanner = exchange.scanner.as_ref();
-        if self.stream && scanner.is_some_and(llm::Scanner::is_complete) {
+        if self.stream && sent && scanner.is_some_and(llm::Scanner::is_complete) {
             // The caller has the whole answer; how the connection ended is not its concern.
             return self.settle(&Ending::Complete);
         }

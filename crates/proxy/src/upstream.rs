@@ -6,7 +6,6 @@ use bytes::Bytes;
 use http::Uri;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
-use http_body_util::Full;
 use llm::provider;
 use llm::{Family, Surface};
 use model::{Code, Rejection};
@@ -16,7 +15,7 @@ use crate::catalog::Offer;
 use crate::request::Outbound;
 
 /// A request to an upstream.
-pub(crate) type Request = http::Request<Full<Bytes>>;
+pub(crate) type Request = http::Request<Bytes>;
 
 /// The version that Anthropic's API demands, for callers that name none.
 const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
@@ -52,7 +51,7 @@ pub(crate) fn request(
     let surface = outbound.call.surface;
     let uri = offer.uri(surface).ok_or_else(|| misconfigured("no endpoint for this surface"))?;
     // Boxed: it is handed on several times until it is written.
-    let mut request = Box::new(http::Request::new(Full::new(body)));
+    let mut request = Box::new(http::Request::new(body));
     let stored = surface == Surface::StoredResponse;
     *request.method_mut() = if stored { outbound.head.method.clone() } else { http::Method::POST };
     let address = own_path(uri, surface, outbound.head.uri.path())?;
@@ -79,7 +78,7 @@ pub(crate) fn request(
 /// The account cannot be called as it is configured.
 pub(crate) fn translated(offer: &Offer, surface: Surface, body: Bytes) -> Result<Box<Request>, Rejection> {
     let uri = offer.uri(surface).ok_or_else(|| misconfigured("no endpoint for this surface"))?;
-    let mut request = Box::new(http::Request::new(Full::new(body)));
+    let mut request = Box::new(http::Request::new(body));
     *request.method_mut() = http::Method::POST;
     // Google streams an array unless it is asked for events.
     let query = (surface == Surface::StreamGenerateContent).then_some("alt=sse");

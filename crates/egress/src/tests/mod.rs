@@ -1,5 +1,6 @@
 //! The crate from outside: scripted upstreams on 127.0.0.1 and in-process pipes, no network.
 
+mod differential;
 mod exchange;
 mod http2;
 mod pooling;
@@ -15,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, mpsc};
@@ -161,12 +162,12 @@ pub fn target(url: &str) -> Target {
     Target::new(Origin::parse(url).unwrap(), Class::Provider, true)
 }
 
-pub fn get(path: &str) -> Request<Full<Bytes>> {
-    Request::get(path).body(Full::default()).unwrap()
+pub fn get(path: &str) -> Request<Bytes> {
+    Request::get(path).body(Bytes::new()).unwrap()
 }
 
-pub fn post(path: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
-    Request::post(path).body(Full::new(body.into())).unwrap()
+pub fn post(path: &str, body: impl Into<Bytes>) -> Request<Bytes> {
+    Request::post(path).body(body.into()).unwrap()
 }
 
 pub async fn text(answer: Response<Answer>) -> Result<String, AnswerError> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
@@ -50,7 +50,7 @@ async fn gives_a_connection_back_with_the_last_byte() {
     let empty = Upstream::answering("HTTP/1.1 204 No Content\r\n\r\n").await;
     pool.send(&empty.target(), get("/"), &Timers::standard()).await.unwrap();
     let head = Upstream::answering("HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n").await;
-    let request = Request::head("/").body(Full::default()).unwrap();
+    let request = Request::head("/").body(bytes::Bytes::new()).unwrap();
     pool.send(&head.target(), request, &Timers::standard()).await.unwrap();
     assert_eq!(pool.idle(), 3);
 }

@@ -9,7 +9,7 @@ use model::{Rejection, Usage, UsageSource};
 use super::refused::{self, Refusals};
 use super::restore::{Restorer, restore};
 use super::{Asked, Codec, SealKeeper, Source, StreamDecoder, StreamEncoder, codec, read, unreadable};
-use crate::dialect::failed_base_response;
+use crate::dialect::{Content, failed_base_response};
 use crate::failure::UpstreamFailure;
 use crate::members;
 use crate::neutral::{Block, Choice, Delta, Dialect, Event, Losses, Part, PartKind, Reply, Stop, Used};
@@ -31,7 +31,7 @@ pub struct Translation {
 #[derive(Default)]
 struct Found {
     content_begun: bool,
-    content_bytes: u64,
+    content: Content,
     whole: bool,
     failure: Option<UpstreamFailure>,
     usage: Option<Usage>,
@@ -136,8 +136,8 @@ impl Translation {
         self.found.content_begun
     }
 
-    pub(crate) fn content_bytes(&self) -> u64 {
-        self.found.content_bytes
+    pub(crate) fn content(&self) -> Content {
+        self.found.content
     }
 
     pub(crate) fn failure(&self) -> Option<&UpstreamFailure> {
@@ -178,7 +178,7 @@ impl Stream {
         for event in events.drain(..) {
             // A caller of any dialect expects to be told what it used.
             if matches!(event, Event::End) && found.usage.is_none() {
-                encoder.encode(Event::Usage(estimated(asked, found.content_bytes)), &mut out);
+                encoder.encode(Event::Usage(estimated(asked, found.content.bytes)), &mut out);
             }
             found.see(&event);
             if let Event::PartStart { kind: PartKind::Whole(part), .. } = &event {
@@ -195,7 +195,7 @@ impl Stream {
 impl Whole {
     fn translate(&mut self, asked: &Asked, keeper: Option<&dyn SealKeeper>, found: &mut Found) -> Bytes {
         let body = std::mem::take(&mut self.body);
-        found.content_bytes = body.len() as u64;
+        found.content.add(body.len() as u64);
         let Ok(text) = std::str::from_utf8(&body) else {
             return Bytes::new();
         };
@@ -279,14 +279,14 @@ impl Found {
             }
             Event::Delta { delta, .. } => {
                 self.content_begun = true;
-                self.content_bytes += match delta {
+                self.content.add(match delta {
                     Delta::Text(text)
                     | Delta::Thought(text)
                     | Delta::Summary(_, text)
                     | Delta::Args(text)
                     | Delta::Refusal(text) => text.len() as u64,
                     Delta::Citation(_) | Delta::Opaque(_) => 0,
-                };
+                });
             }
             Event::Finish { stop: Stop::MalformedTool, .. } => {
                 let message = "The model wrote a tool call that cannot be read.";

@@ -28,7 +28,7 @@ impl Reader {
         }
         if name == b"content_block_delta" {
             findings.content_begun = true;
-            findings.content_bytes += DELTA.values(data).next().map_or(0, text_bytes);
+            findings.content.add(DELTA.values(data).next().map_or(0, text_bytes));
             return;
         }
         let quiet = matches!(name, b"ping" | b"content_block_stop");
@@ -67,7 +67,7 @@ fn read(name: &[u8], text: &str, findings: &mut Findings) {
         b"content_block_start" => findings.content_begun |= parts.block.is_some_and(is_content),
         b"content_block_delta" => {
             findings.content_begun = true;
-            findings.content_bytes += DELTA.values(text.as_bytes()).next().map_or(0, text_bytes);
+            findings.content.add(DELTA.values(text.as_bytes()).next().map_or(0, text_bytes));
         }
         b"message_delta" => findings.content_begun = true,
         b"message_stop" => findings.terminal = true,

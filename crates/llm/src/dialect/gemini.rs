@@ -59,7 +59,7 @@ impl Reader {
             "finishReason" => finished = members::is_said(value),
             "content" => {
                 findings.content_begun |= has_parts(value);
-                findings.content_bytes += text_bytes(value.as_bytes());
+                findings.content.add(text_bytes(value.as_bytes()));
             }
             _ => {}
         });

@@ -11,6 +11,7 @@ pub(crate) use openai_chat::failed_base_response;
 pub(crate) use openai_responses::with_status;
 
 use crate::failure::UpstreamFailure;
+use crate::scanner::estimate_tokens;
 use crate::surface::{Family, Surface};
 use crate::usage::Counts;
 
@@ -25,12 +26,30 @@ pub(crate) struct Findings {
     pub failure: Option<UpstreamFailure>,
     /// The usage stated.
     pub counts: Counts,
-    /// Bytes of generated text, for estimates.
-    pub content_bytes: u64,
+    /// How much was generated.
+    pub content: Content,
     /// The id under which the provider keeps the answer (OpenAI's Responses).
     pub response_id: Option<Box<str>>,
     /// The number of the last event, where events are numbered (OpenAI's Responses).
     pub sequence: u64,
+}
+
+/// How much text was generated, for estimates.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Content {
+    /// Bytes.
+    pub bytes: u64,
+    /// Tokens, by estimate: at least one for each piece in which the provider sent them, however the pieces
+    /// were joined on the way.
+    pub tokens: u64,
+}
+
+impl Content {
+    /// Counts one piece.
+    pub fn add(&mut self, bytes: u64) {
+        self.bytes += bytes;
+        self.tokens += estimate_tokens(bytes);
+    }
 }
 
 /// What shall happen to an event.

@@ -62,7 +62,7 @@ impl Reader {
             findings.terminal = true;
             return Verdict::Pass;
         }
-        findings.content_bytes += self.generated_bytes(data);
+        findings.content.add(self.generated_bytes(data));
         if findings.content_begun && !self.needs_parsing(name, data) {
             return Verdict::Pass;
         }

@@ -78,7 +78,7 @@ fn known(kind: &str, text: &str, parts: &Parts<'_>, findings: &mut Findings) {
         }
         _ if kind.ends_with(".delta") => {
             findings.content_begun = true;
-            findings.content_bytes += DELTA.values(text.as_bytes()).next().map_or(0, text_bytes);
+            findings.content.add(DELTA.values(text.as_bytes()).next().map_or(0, text_bytes));
         }
         // The empty part that text will fill says nothing yet.
         "response.content_part.added" | "response.reasoning_summary_part.added" => {}

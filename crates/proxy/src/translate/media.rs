@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use egress::{Class, Origin, Target};
 use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue, LOCATION};
 use http::{StatusCode, Uri};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use llm::codec::media;
 use llm::neutral::{Dialect, Request};
 use model::{Code, Rejection};
@@ -89,7 +89,7 @@ async fn get(exchange: &Exchange, address: &str) -> Result<http::Response<egress
     let origin = Origin::parse(&base).map_err(|error| error.to_string())?;
     let target = Target::new(origin, Class::Media, false);
     let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    let mut request = http::Request::new(Full::new(Bytes::new()));
+    let mut request = http::Request::new(Bytes::new());
     *request.uri_mut() = path.parse().map_err(|_| "it is no address".to_owned())?;
     request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     let timers = exchange.worker.shared.settings.upstream;

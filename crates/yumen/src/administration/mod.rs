@@ -45,14 +45,14 @@ impl Call {
         Self { body: Some(body), ..Self::new(method, path) }
     }
 
-    fn request(&self) -> Result<Request<Full<Bytes>>, Problem> {
+    fn request(&self) -> Result<Request<Bytes>, Problem> {
         let builder = Request::builder().method(&self.method).uri(&self.path);
         let built = match &self.body {
             Some(body) => {
                 let builder = builder.header(http::header::CONTENT_TYPE, "application/json");
-                builder.body(Full::from(body.to_string()))
+                builder.body(Bytes::from(body.to_string()))
             }
-            None => builder.body(Full::default()),
+            None => builder.body(Bytes::new()),
         };
         built.map_err(|error| Problem::new("cannot ask for that", error.to_string(), "check the names given"))
     }
@@ -154,7 +154,7 @@ impl Api {
         let (status, body) = match &self.way {
             Way::Remote(remote) => remote.send(request).await?,
             Way::Socket(socket) => socket.send(request).await?,
-            Way::Offline(offline) => read(offline.answer(request).await).await?,
+            Way::Offline(offline) => read(offline.answer(request.map(Full::new)).await).await?,
         };
         let json =
             if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap_or(Value::Null) };

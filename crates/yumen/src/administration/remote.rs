@@ -7,7 +7,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use egress::{Class, Egress, Origin, Pool, SystemResolver, Target, Timers};
 use http::Request;
-use http_body_util::Full;
 
 use super::read;
 use crate::problem::Problem;
@@ -44,7 +43,7 @@ impl Remote {
     ///
     /// # Errors
     /// The server cannot be reached.
-    pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<(u16, Bytes), Problem> {
+    pub async fn send(&self, request: Request<Bytes>) -> Result<(u16, Bytes), Problem> {
         let timers = Timers { first_byte: PATIENCE, idle: PATIENCE, ..Timers::standard() };
         let response = self.pool.send(&self.target, request, &timers).await.map_err(|error| {
             Problem::new(

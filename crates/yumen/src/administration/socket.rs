@@ -29,7 +29,7 @@ impl Socket {
     ///
     /// # Errors
     /// The server ended.
-    pub async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<(u16, Bytes), Problem> {
+    pub async fn send(&self, mut request: Request<Bytes>) -> Result<(u16, Bytes), Problem> {
         request.headers_mut().insert(http::header::HOST, http::HeaderValue::from_static("localhost"));
         let mut sender = self.0.lock().await;
         let gone = |error: hyper::Error| {
@@ -40,6 +40,6 @@ impl Socket {
             )
         };
         sender.ready().await.map_err(gone)?;
-        read(sender.send_request(request).await.map_err(gone)?).await
+        read(sender.send_request(request.map(Full::new)).await.map_err(gone)?).await
     }
 }

@@ -95,6 +95,12 @@ fn is_whole(tag: u64, answer: &Answer) -> Result<bool> {
     let code = Some("QUOTA_TOKEN_EXCEEDED".to_owned());
     match Outcome::of(surface(tag).dialect, true, answer) {
         Outcome::Complete => return Ok(true),
+        // Its first read brought more than it could pay for: nothing was forwarded.
+        Outcome::Refused { status: 403, code: told } => {
+            let named = told == code || answer.text().contains("quota of this key");
+            ensure!(named, "stream {tag} is refused as {told:?}");
+            return Ok(false);
+        }
         Outcome::ErrorEvent { code: told } => {
             // Anthropic's error event has a type in place of a code; the text names ours.
             let named = told == code || answer.text().contains("QUOTA_TOKEN_EXCEEDED");
