@@ -23,6 +23,7 @@ const RULES: &[Rule] = &[
     manifests::settings_come_from_the_workspace,
     manifests::codecs_have_no_runtime,
     sources::the_data_plane_never_names_the_store,
+    sources::no_statement_is_put_together,
     sources::codecs_have_no_sockets_and_no_clock,
     sources::only_yumen_reads_the_environment,
     sources::only_egress_connects,

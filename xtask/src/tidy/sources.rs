@@ -19,6 +19,15 @@ pub fn the_data_plane_never_names_the_store(tree: &Tree) -> Vec<Finding> {
     })
 }
 
+/// A statement is a text of the program, and what callers wrote is bound to it. `sqlx` takes others only by these
+/// names, which the care of files has: it names tables and columns that it read from the database itself.
+pub fn no_statement_is_put_together(tree: &Tree) -> Vec<Finding> {
+    let others = |source: &Source| !source.path.starts_with("crates/store/src/care/");
+    find(tree, others, Lines::Product, &["AssertSqlSafe", "QueryBuilder"], |word| {
+        format!("`{word}`: SQL is never put together from texts; bind them")
+    })
+}
+
 /// Codecs and the ledger's state machine are pure.
 pub fn codecs_have_no_sockets_and_no_clock(tree: &Tree) -> Vec<Finding> {
     const WORDS: &[&str] = &[
@@ -266,6 +275,13 @@ mod tests {
         let text = "fn a() {\n    todo!()\n}\nfn b() {\n    dbg!(1);\n    unimplemented!();\n}\n";
         let places = ["crates/sync/src/a.rs:2", "crates/sync/src/a.rs:5", "crates/sync/src/a.rs:6"];
         check(nothing_is_unfinished, &[("crates/sync/src/a.rs", text)], &places);
+    }
+
+    #[test]
+    fn finds_a_statement_that_is_put_together() {
+        let text = "fn a() { query(AssertSqlSafe(format!(\"SELECT {b}\"))); }\n";
+        let files = [("crates/store/src/a.rs", text), ("crates/store/src/care/b.rs", text)];
+        check(no_statement_is_put_together, &files, &["crates/store/src/a.rs:1"]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use testkit::canned;
 use testkit::command::Commands;
 use testkit::gateway::{Folder, Gateway, Options, Turn};
 use testkit::surface::CHAT;
+use testkit::trust::Proof;
 use testkit::upstream::Upstream;
 
 use crate::stage::{IN_FORCE, Stage, ensure_complete};
@@ -108,7 +109,14 @@ async fn no_request_fails_while_the_keys_change_and_a_missing_one_is_named() -> 
     let shown = commands.json(&["secrets", "status"]).await?;
     ensure!(shown["current"] == json!(ids[2]) && shown["sealed_by_older"] == 0, "{shown}");
     Gateway::start(held).await?.terminate().await?;
-    Ok(())
+    let what =
+        "The key of stored credentials changes three times under load; a missing one is named at the start";
+    let figure = format!(
+        "{} changes, 0 of {} requests failed; the start named the missing key",
+        ids.len(),
+        received.len()
+    );
+    Proof::new("T61", "P9", what).held(&figure)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -169,5 +177,8 @@ async fn a_backup_from_before_a_rotation_starts_and_a_moved_secret_does_not() ->
         let (status, said) = Gateway::refusal(held()).await?;
         ensure!(status.code() == Some(1) && said.contains("does not open"), "{table}: {status} {said}");
     }
-    Ok(())
+    let what = "Ciphertext that changes its row or its tenant is found at the start; a backup from before a rotation \
+                starts";
+    Proof::new("T61-bound", "P9", what)
+        .held("2 of 2 exchanges found; the backup served its keys and accounts")
 }

@@ -171,6 +171,13 @@ async fn opens_no_connection_to_a_denied_destination() {
     let answer = pool.send(&upstream.target(), get("/"), &Timers::standard()).await.unwrap();
     assert_eq!(text(answer).await.unwrap(), "ok");
     assert_eq!(upstream.connections(), 1);
+    let hosts = ALWAYS_DENIED.len() + PRIVATE.len() + SCHEMES.len();
+    let what = "Addresses that lead inwards, however they are written, are not connected to";
+    let figure = format!(
+        "{hosts} vectors, {tried} attempts over {} classes: 0 connections at the socket",
+        Class::ALL.len()
+    );
+    testkit::trust::Proof::new("T60", "P11", what).held(&figure).unwrap();
 }
 
 #[tokio::test]

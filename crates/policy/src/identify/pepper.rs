@@ -17,7 +17,21 @@ impl Pepper {
     pub fn verifies(&self, secret: &str, stored: &[u8; 32]) -> bool {
         hmac::verify(&self.0, secret.as_bytes(), stored).is_ok()
     }
+
+    /// Whether `secret` is the one of a key that was looked up: `None` where there is none, on which as much work is
+    /// done, so that an answer's time does not say which keys exist.
+    #[must_use]
+    pub fn recognises(&self, secret: &str, stored: Option<&[u8; 32]>) -> bool {
+        let fits = self.verifies(secret, stored.unwrap_or(&NOBODYS));
+        fits && stored.is_some()
+    }
 }
+
+/// What no secret hashes to, as far as anybody knows.
+const NOBODYS: [u8; 32] = [0; 32];
+
+#[cfg(test)]
+mod timing_tests;
 
 #[cfg(test)]
 mod tests {

@@ -11,7 +11,6 @@ pub use books::{Books, Kind, Row, State};
 pub use holds::{HELD_LIMIT, held, holds_return, used};
 
 use crate::gateway::Gateway;
-use crate::http::find;
 use crate::wait::{self, PATIENCE};
 
 /// Threads that the runtimes may start late, for file and name work.
@@ -119,9 +118,25 @@ pub fn forms(secret: &str) -> Vec<(&'static str, Vec<u8>)> {
 /// # Errors
 /// Names the secret, its form and the place.
 pub fn has_none(place: &str, haystack: &[u8], secrets: &[(&str, &str)]) -> Result<()> {
+    let mut wanted = Vec::new();
+    // Which two bytes any of them begins with: one pass over what may be megabytes, however many there are.
+    let mut begins = vec![false; 1 << 16];
     for (name, secret) in secrets {
         for (form, bytes) in forms(secret) {
-            ensure!(find(haystack, &bytes).is_none(), "{name} is in {place} ({form})");
+            ensure!(bytes.len() >= 2, "{name} is too short to be looked for");
+            begins[usize::from(u16::from_be_bytes([bytes[0], bytes[1]]))] = true;
+            wanted.push((name, form, bytes));
+        }
+    }
+    for (at, pair) in haystack.windows(2).enumerate() {
+        if begins[usize::from(u16::from_be_bytes([pair[0], pair[1]]))] {
+            let found = wanted.iter().find(|(_, _, bytes)| haystack[at..].starts_with(bytes));
+            ensure!(
+                found.is_none(),
+                "{} is in {place} ({})",
+                found.map_or(&"", |f| f.0),
+                found.map_or("", |f| f.1)
+            );
         }
     }
     Ok(())

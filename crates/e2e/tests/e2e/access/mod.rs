@@ -2,5 +2,8 @@
 //!
 //! Ids are those of reliability.md. Each test ends by writing down what it proved.
 
+mod injection;
 mod matrix;
+mod payloads;
+mod sql;
 mod starts;
