@@ -99,6 +99,9 @@ pub struct Quirks {
     pub reasoning_replay: ReasoningReplay,
     /// It takes Anthropic's marks for the prompt cache on the parts of Chat.
     pub takes_cache_marks: bool,
+    /// Its thoughts stand in the text, between `<think>` and `</think>`, unless `reasoning_split` asks for
+    /// them apart.
+    pub thinks_in_text: bool,
 }
 
 /// How a provider of OpenAI's dialect is asked to think.
@@ -157,6 +160,7 @@ impl Quirks {
         thinking: ThinkingStyle::Effort,
         reasoning_replay: ReasoningReplay::None,
         takes_cache_marks: false,
+        thinks_in_text: false,
     };
 
     /// How the usage of answers in `dialect` is meant: the provider's deviations are those of its first

@@ -16,6 +16,10 @@ impl Writer<'_> {
         self.sampling(json, request);
         self.format(json, request);
         self.wish(json, request);
+        // Whatever was wished for, the caller's dialect has a place of its own for thoughts.
+        if target.quirks.thinks_in_text && request.ext.get(OWN, "reasoning_split").is_none() {
+            json.plain_member("reasoning_split", true);
+        }
         match (&request.verbosity, self.first_party) {
             (Some(verbosity), true) => json.text_member("verbosity", verbosity),
             (Some(_), false) => self.losses.advisory(field(Field::Verbosity), "unknown to this provider"),
@@ -156,4 +160,28 @@ fn takes_effort(model: &str) -> bool {
 fn is_o_series(model: &str) -> bool {
     let mut letters = model.chars();
     letters.next() == Some('o') && letters.next().is_some_and(|c| c.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::codec::{Addressed, Target};
+    use crate::neutral::{Dialect, Losses};
+    use crate::{codec, provider};
+
+    fn written(id: &str) -> serde_json::Value {
+        let body = r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}"#;
+        let addressed = Addressed { model: "m", stream: false };
+        let request = codec(Dialect::AnthropicMessages).unwrap().decode_request(body, &addressed).unwrap();
+        let quirks = &provider::preset(id).unwrap().quirks;
+        let target = Target { provider: id, model: "m", quirks, clamp: None, max_output: 4096 };
+        let chat = codec(Dialect::OpenAiChat).unwrap();
+        let written = chat.encode_request(&request, &target, &mut Losses::default()).unwrap();
+        serde_json::from_slice(&written).unwrap()
+    }
+
+    #[test]
+    fn who_thinks_in_the_text_is_asked_to_keep_thoughts_apart() {
+        assert_eq!(written("minimax")["reasoning_split"], true);
+        assert!(written("deepseek")["reasoning_split"].is_null());
+    }
 }
