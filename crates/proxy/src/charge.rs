@@ -188,7 +188,7 @@ impl Belongings {
         if let (true, Some(charge), Some(scanner)) =
             (self.record.stream, self.charge.as_mut(), self.scanner.as_ref())
         {
-            charge.relayed = scanner.content_tokens();
+            charge.relayed = charge.produced(scanner.content_tokens());
         }
     }
 

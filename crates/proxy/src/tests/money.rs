@@ -128,6 +128,47 @@ fn a_stream_that_cannot_be_paid_any_further_ends_with_its_code_and_its_usage() {
     });
 }
 
+/// A stream whose pieces of 100 tokens come together, after `first` of them and a while.
+fn sudden_stream(first: usize, pieces: usize) -> Vec<Step> {
+    let text = |count: usize| -> String {
+        let piece = word(&WORD.repeat(25));
+        let sent = (0..count).map(|_| match &piece {
+            Step::Send(text) => text.as_str(),
+            _ => "",
+        });
+        sent.collect()
+    };
+    let usage = format!(r#"{{"prompt_tokens":11,"completion_tokens":{}}}"#, pieces * 100);
+    let end = format!("data: {{\"choices\":[],\"usage\":{usage}}}\n\ndata: [DONE]\n\n");
+    let rest = Step::Send(text(pieces - first) + &end);
+    match first {
+        0 => vec![stream_head(), rest],
+        _ => vec![stream_head(), Step::Send(text(first)), Step::Wait(10), rest],
+    }
+}
+
+#[test]
+fn what_comes_at_once_is_paid_for_at_once() {
+    run(async {
+        for (first, status) in [(0, 403), (1, 200)] {
+            let (bank, upstream) = (Bank::new(), Upstream::always(sudden_stream(first, 20)));
+            let mut stage = bank.stage(quota(Unit::Tokens, 700), &upstream, |_| {});
+            let mut caller = stage.call(true, "", "hi").await;
+            caller.end().await;
+            let text = caller.text();
+            assert!(text.contains("QUOTA_TOKEN_EXCEEDED") && !text.contains("[DONE]"), "{text}");
+            let record = stage.record().await;
+            assert_eq!((record.status, record.code), (status, Some(Code::QuotaTokenExceeded)));
+            // What was not forwarded is not charged, although the upstream has stated all of it.
+            assert_eq!(record.usage.output, first as u64 * 100);
+            assert_eq!(text.matches(&WORD.repeat(25)).count(), first);
+            assert_eq!((bank.charge().0, bank.charge().1), (EntryState::Estimated, record.usage.total()));
+            bank.nothing_is_held();
+            assert_eq!(record.attempts[0].class, "begun");
+        }
+    });
+}
+
 #[test]
 fn a_stream_may_finish_where_its_key_says_so_and_the_next_one_is_refused() {
     run(async {
