@@ -31,9 +31,6 @@ impl Pepper {
 const NOBODYS: [u8; 32] = [0; 32];
 
 #[cfg(test)]
-mod timing_tests;
-
-#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -44,6 +41,8 @@ mod tests {
         let stored: [u8; 32] = tag.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes");
         assert!(pepper.verifies("secret", &stored));
         assert!(!pepper.verifies("Secret", &stored));
+        assert!(pepper.recognises("secret", Some(&stored)));
+        assert!(!pepper.recognises("Secret", Some(&stored)) && !pepper.recognises("secret", None));
         assert!(!Pepper::new(&[8; 32]).verifies("secret", &stored));
     }
 }
