@@ -223,7 +223,7 @@ async fn every_start_that_must_be_refused_is_refused_with_its_reason() -> Result
     }
     PROOF.held(&format!(
         "{refusals} of {refusals} starts refused with reason, cause, fix and exit code 1, for {reasons} of {} reasons; \
-         the others in unit tests",
+         each other reason names its test or why it has none",
         Reason::ALL.len()
     ))
 }
