@@ -28,6 +28,16 @@ pub struct Noun {
     pub verbs: &'static [Verb],
 }
 
+impl Noun {
+    /// Its whole path in the API.
+    fn address(&self) -> String {
+        match self.path.strip_prefix('/') {
+            Some(path) => format!("/api/v1/{path}"),
+            None => format!("/api/v1/admin/{}", self.path),
+        }
+    }
+}
+
 /// What can be done to a noun.
 pub struct Verb {
     /// As it is typed.

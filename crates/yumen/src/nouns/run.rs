@@ -68,13 +68,6 @@ impl NounCommand {
         }
     }
 
-    fn path(&self) -> String {
-        match self.noun.path.strip_prefix('/') {
-            Some(path) => format!("/api/v1/{path}"),
-            None => format!("/api/v1/admin/{}", self.noun.path),
-        }
-    }
-
     /// What was typed for an argument.
     pub(super) fn typed(&self, name: &str) -> Option<&str> {
         self.typed.try_get_one::<String>(name).ok().flatten().map(String::as_str)
@@ -90,7 +83,7 @@ impl NounCommand {
             None => String::new(),
         };
         let query = query(self.verb, &self.typed, users)?;
-        let path = format!("{}{}{query}", self.path(), rest.replace("{id}", &id));
+        let path = format!("{}{}{query}", self.noun.address(), rest.replace("{id}", &id));
         let method = Method::from_bytes(method.as_bytes()).unwrap_or_default();
         api.call(&Call { method, path, body: body(self.verb, &self.typed, users)? }).await
     }
@@ -99,19 +92,19 @@ impl NounCommand {
     async fn list(&self, api: &Api, users: &Users) -> Result<Vec<Value>, Problem> {
         let query = query(self.verb, &self.typed, users)?;
         let most = self.typed("limit").and_then(|text| text.parse().ok());
-        let path = format!("{}{query}", self.path());
+        let path = format!("{}{query}", self.noun.address());
         pages(api, &path, most).await
     }
 
     async fn pick(&self, api: &Api) -> Result<Value, Problem> {
         let name = self.typed("MODEL").unwrap_or_default();
-        let items = pages(api, &self.path(), None).await?;
+        let items = pages(api, &self.noun.address(), None).await?;
         items.into_iter().find(|item| item["id"] == name).ok_or_else(|| nothing(self.noun.path, name))
     }
 
     /// Which key seals. It is a problem when values are sealed by a key that is not at hand.
     async fn secrets_status(&self, api: &Api) -> Result<Value, Problem> {
-        let keys = pages(api, &self.path(), None).await?;
+        let keys = pages(api, &self.noun.address(), None).await?;
         let of = |key: &Value| key["id"].as_str().unwrap_or_default().to_owned();
         let sealed = |key: &Value| key["sealed"].as_u64().unwrap_or_default();
         if let Some(missing) = keys.iter().find(|key| key["loaded"] == false) {
@@ -131,7 +124,7 @@ impl NounCommand {
 
     async fn reset_password(&self, api: &Api) -> Result<Value, Problem> {
         let typed = self.typed("ID").unwrap_or_default();
-        let path = format!("{}/{}", self.path(), find(api, self.noun.path, typed).await?);
+        let path = format!("{}/{}", self.noun.address(), find(api, self.noun.path, typed).await?);
         let password = random_password();
         let changed = api.call(&Call::with(Method::PATCH, path, json!({"password": password}))).await?;
         Ok(json!({"email": changed["email"], "password": password}))
@@ -140,7 +133,7 @@ impl NounCommand {
     /// With the password again, which whoever signs in has just given.
     async fn enrol(&self, api: &Api) -> Result<Value, Problem> {
         let password = api.password().map(|password| password.expose().as_str()).unwrap_or_default();
-        let path = format!("{}/enrol", self.path());
+        let path = format!("{}/enrol", self.noun.address());
         api.call(&Call::with(Method::POST, path, json!({"password": password}))).await
     }
 

@@ -326,7 +326,7 @@ mod tests {
                     ReadList | Pick => ("GET", ""),
                     _ => continue,
                 };
-                let path = format!("/api/v1/admin/{}{rest}", noun.path);
+                let path = format!("{}{rest}", noun.address());
                 let known = routes.iter().any(|route| {
                     route.method.as_str() == method
                         && route.path.replace("{*model}", "{id}").replace("{name}", "{id}") == path

@@ -49,6 +49,7 @@ reasons! {
     JournalUnreadable "journal-unreadable" "The journal of the ledger cannot be read."
     JournalUnwritable "journal-unwritable" "The journal of the ledger cannot be written."
     Nonces "nonces" "The log of nonces cannot be used."
+    StoredResponses "stored-responses" "The log of which account keeps which response cannot be used."
     SigningKeys "signing-keys" "The keys of access tokens cannot be loaded."
     FirstAdministrator "first-administrator" "The first administrator could not be made."
     Log "log" "The log cannot be started."

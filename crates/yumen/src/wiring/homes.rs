@@ -8,7 +8,7 @@ use state::homes::Homes;
 use tokio::sync::watch;
 
 use crate::config::Settings;
-use crate::problem::Problem;
+use crate::problem::{Problem, Reason};
 
 /// The log's directory below the data directory.
 const DIRECTORY: &str = "responses";
@@ -22,7 +22,8 @@ const TURN: Duration = Duration::from_secs(1);
 pub fn open(settings: &Settings) -> Result<Arc<Homes>, Problem> {
     let directory = settings.data.join(DIRECTORY);
     let (homes, cut) = Homes::open(&directory).map_err(|error| {
-        Problem::new(
+        Problem::refusal(
+            Reason::StoredResponses,
             format!("cannot use the log of stored responses in {}", directory.display()),
             error.to_string(),
             "make the directory readable and writable for this user, on a disk with room",

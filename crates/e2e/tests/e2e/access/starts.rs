@@ -179,6 +179,7 @@ async fn starts(reason: Reason, ground: &mut Ground) -> Result<Vec<Start>> {
         Reason::Database => vec![ground.without_table().await?],
         Reason::JournalUnreadable => vec![ground.journal_in_the_way()?],
         Reason::Nonces => vec![ground.nonces_in_the_way()?],
+        Reason::StoredResponses => vec![ground.stored_responses_in_the_way()?],
         Reason::SigningKeys => ground.signing_keys()?,
         Reason::FirstAdministrator => vec![ground.no_administrator().await?],
         Reason::Clock

@@ -211,6 +211,13 @@ impl Ground {
         Ok(Self::start(&data, "a file for the nonces", &["signatures"]))
     }
 
+    pub(super) fn stored_responses_in_the_way(&mut self) -> Result<Start> {
+        let data = self.used()?;
+        let _ = std::fs::remove_dir_all(data.join("responses"));
+        std::fs::write(data.join("responses"), "in the way")?;
+        Ok(Self::start(&data, "a file for the stored responses", &["responses"]))
+    }
+
     /// Key files of access tokens that are missing, open to others or no keys.
     pub(super) fn signing_keys(&mut self) -> Result<Vec<Start>> {
         let folder = self.empty()?;
