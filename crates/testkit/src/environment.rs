@@ -136,3 +136,20 @@ fn open_files() -> Result<(u64, u64)> {
     let mut next = || figures.next().unwrap_or(u64::MAX);
     Ok((next(), next()))
 }
+
+/// Takes out of a script's environment what would lead an SDK elsewhere than the plan says.
+pub fn without_settings(command: &mut tokio::process::Command) -> &mut tokio::process::Command {
+    for name in [
+        "OPENAI_API_KEY",
+        "ANTHROPIC_API_KEY",
+        "GEMINI_API_KEY",
+        "GOOGLE_API_KEY",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "http_proxy",
+        "https_proxy",
+    ] {
+        command.env_remove(name);
+    }
+    command
+}

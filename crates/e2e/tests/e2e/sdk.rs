@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use testkit::admin::quota;
-use testkit::environment::{node_scripts, python, repository};
+use testkit::environment::{node_scripts, python, repository, without_settings};
 use testkit::gateway::Options;
 use testkit::script::Script;
 use testkit::surface::{CHAT, MESSAGES};
@@ -86,18 +86,7 @@ const REFUSED: [Proof; 4] = [
 async fn run(program: &Path, script: &Path, plan: &Value) -> Result<()> {
     let mut command = Command::new(program);
     command.arg(script).arg(plan.to_string()).kill_on_drop(true);
-    for name in [
-        "OPENAI_API_KEY",
-        "ANTHROPIC_API_KEY",
-        "GEMINI_API_KEY",
-        "GOOGLE_API_KEY",
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "http_proxy",
-        "https_proxy",
-    ] {
-        command.env_remove(name);
-    }
+    without_settings(&mut command);
     let output =
         tokio::time::timeout(SCRIPT_LIMIT, command.output()).await.context("the script takes too long")??;
     let (out, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -2,11 +2,33 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::cursor::Cursor;
+use crate::json::Fault;
 use crate::members;
 use crate::neutral::{
-    Cache, Citation, Dialect, Effort, Ext, Media, MediaKind, MediaSource, Opaque, OpaqueKind, Raw, Used,
+    Cache, Citation, Dialect, Effort, Ext, Media, MediaKind, MediaSource, Opaque, OpaqueKind, Part, Raw, Used,
 };
 use crate::usage::{Conventions, Counts};
+
+/// Reads content, which is text or an array of parts, each by `one`. Empty text is no part.
+pub(crate) fn content(
+    value: &mut Cursor<'_>,
+    one: impl Fn(&mut Cursor<'_>) -> Result<Part, Fault>,
+) -> Result<Vec<Part>, Fault> {
+    let mut parts = Vec::new();
+    if value.first() == b'[' {
+        value.array(|value| {
+            parts.push(one(value)?);
+            Ok(())
+        })?;
+    } else {
+        let text = value.words()?;
+        if text.room() > 0 {
+            parts.push(Part::text(text));
+        }
+    }
+    Ok(parts)
+}
 
 /// The string that `raw` is, or nothing.
 pub(crate) fn text(raw: &str) -> String {

@@ -2,18 +2,16 @@
 //! every second.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use state::homes::Homes;
 use tokio::sync::watch;
 
 use crate::config::Settings;
 use crate::problem::{Problem, Reason};
+use crate::wiring::turns;
 
 /// The log's directory below the data directory.
 const DIRECTORY: &str = "responses";
-/// How often the disk is brought what was written. A power cut takes no more than this.
-const TURN: Duration = Duration::from_secs(1);
 
 /// Opens the log and remembers what it holds.
 ///
@@ -37,26 +35,6 @@ pub fn open(settings: &Settings) -> Result<Arc<Homes>, Problem> {
 
 /// Brings the log to the disk every second until the process stops, and once more then. What cannot be
 /// written costs later requests their way after a restart, and is no reason to refuse any now.
-pub async fn keep(homes: Arc<Homes>, mut stopping: watch::Receiver<bool>) {
-    let mut turns = tokio::time::interval(TURN);
-    turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut faulty = false;
-    loop {
-        let is_last = tokio::select! {
-            _ = turns.tick() => false,
-            _ = stopping.wait_for(|stop| *stop) => true,
-        };
-        let kept = Arc::clone(&homes);
-        let fault = match tokio::task::spawn_blocking(move || kept.keep()).await {
-            Ok(outcome) => outcome.err().map(|error| error.to_string()),
-            Err(error) => Some(error.to_string()),
-        };
-        if fault.is_some() != faulty {
-            faulty = fault.is_some();
-            tracing::warn!(faulty, fault, "the log of stored responses has changed its state");
-        }
-        if is_last {
-            return;
-        }
-    }
+pub async fn keep(homes: Arc<Homes>, stopping: watch::Receiver<bool>) {
+    turns::keep("stored responses", move || homes.keep(), |_| (), stopping).await;
 }

@@ -15,3 +15,4 @@ pub mod offline;
 pub mod side_listener;
 pub mod signals;
 pub mod signatures;
+pub mod turns;

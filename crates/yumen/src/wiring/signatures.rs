@@ -2,7 +2,6 @@
 //! second.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use control::Readiness;
 use model::Clock;
@@ -11,11 +10,10 @@ use tokio::sync::watch;
 
 use crate::config::Settings;
 use crate::problem::{Problem, Reason};
+use crate::wiring::turns;
 
 /// The log's directory below the data directory.
 const DIRECTORY: &str = "signatures";
-/// How often the disk is brought what was written. A power cut takes no more than this.
-const TURN: Duration = Duration::from_secs(1);
 
 /// Opens the log and remembers what it holds.
 ///
@@ -43,30 +41,8 @@ pub async fn keep(
     signatures: Arc<Signatures>,
     clock: Arc<dyn Clock>,
     readiness: Arc<Readiness>,
-    mut stopping: watch::Receiver<bool>,
+    stopping: watch::Receiver<bool>,
 ) {
-    let mut turns = tokio::time::interval(TURN);
-    turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut faulty = false;
-    loop {
-        let is_last = tokio::select! {
-            _ = turns.tick() => false,
-            _ = stopping.wait_for(|stop| *stop) => true,
-        };
-        let (kept, now_ms) = (Arc::clone(&signatures), clock.now_ms());
-        let outcome = tokio::task::spawn_blocking(move || kept.keep(now_ms)).await;
-        let fault = match outcome {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(format!("the log of nonces cannot be written: {error}")),
-            Err(error) => Some(error.to_string()),
-        };
-        if fault.is_some() != faulty {
-            faulty = fault.is_some();
-            tracing::warn!(faulty, fault, "the log of nonces has changed its state");
-        }
-        readiness.report("nonces", fault);
-        if is_last {
-            return;
-        }
-    }
+    let keep = move || signatures.keep(clock.now_ms());
+    turns::keep("nonces", keep, |fault| readiness.report("nonces", fault), stopping).await;
 }

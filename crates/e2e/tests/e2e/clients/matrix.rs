@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use testkit::admin::UPSTREAM_CREDENTIAL;
-use testkit::environment::{node_scripts, openai_schema, python, repository};
+use testkit::environment::{node_scripts, openai_schema, python, repository, without_settings};
 use testkit::gateway::Options;
 use testkit::scripted::{CASES, Provider};
 use testkit::upstream::Upstream;
@@ -74,16 +74,7 @@ async fn play(stage: &Stage, language: Language, clients: &[&str]) -> Result<Vec
     let mut command = language.command()?;
     command.arg(plan.to_string()).kill_on_drop(true);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    for name in [
-        "OPENAI_API_KEY",
-        "ANTHROPIC_API_KEY",
-        "GEMINI_API_KEY",
-        "GOOGLE_API_KEY",
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-    ] {
-        command.env_remove(name);
-    }
+    without_settings(&mut command);
     let output =
         tokio::time::timeout(SCRIPT_LIMIT, command.output()).await.context("the SDK takes too long")??;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

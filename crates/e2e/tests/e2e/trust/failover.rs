@@ -112,23 +112,36 @@ fn sent_once(bill: &Bill) -> Result<(usize, usize)> {
     Ok((again, ambiguous))
 }
 
+/// Plays until `count` requests of a new key have reached an upstream, with the accounts `ids` unblocked all
+/// the while; what their callers were told, and the books when nothing is held any more.
+async fn played(
+    stage: &Stage,
+    name: &str,
+    ids: Vec<String>,
+    bill: &Bill,
+    count: usize,
+) -> Result<(Vec<Told>, Books)> {
+    let terms = quota("tokens", "daily", &json!(1_000_000_000));
+    let payer = Payer::create(stage, name, &terms).await?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let unblocking = tokio::spawn(unblock(stage.admin.clone(), ids, Arc::clone(&stop)));
+    let told = until_reached(stage, &payer, bill, count).await?;
+    stop.store(true, Ordering::SeqCst);
+    unblocking.await??;
+    holds_return(&stage.gateway).await?;
+    let books = Books::with_charges(&stage.admin, &payer.filter(), bill.by_tag().len()).await?;
+    books.cover(bill, 0)?;
+    Ok((told, books))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_retry_never_charges_twice_and_never_repeats_work() -> Result<()> {
     let stage = Stage::start(Options::default().turn(Turn::Alone)).await?;
     let bill = Bill::default();
     let (_upstreams, ids) = three(&stage, &bill, meet).await?;
-    let terms = quota("tokens", "daily", &json!(1_000_000_000));
-    let payer = Payer::create(&stage, "retried", &terms).await?;
     let count = tier(1_000, 10_000);
-    let stop = Arc::new(AtomicBool::new(false));
-    let unblocking = tokio::spawn(unblock(stage.admin.clone(), ids, Arc::clone(&stop)));
-    let told = until_reached(&stage, &payer, &bill, count).await?;
-    stop.store(true, Ordering::SeqCst);
-    unblocking.await??;
-    holds_return(&stage.gateway).await?;
+    let (told, books) = played(&stage, "retried", ids, &bill, count).await?;
     let (again, ambiguous) = sent_once(&bill)?;
-    let books = Books::with_charges(&stage.admin, &payer.filter(), bill.by_tag().len()).await?;
-    books.cover(&bill, 0)?;
     let attempts = books.attempts().count();
     ensure!(attempts == bill.count(), "{attempts} attempts booked, {} made", bill.count());
     let served = bill.charged().iter().filter(|call| call.how == "served").count();
@@ -178,18 +191,9 @@ async fn an_upstream_that_goes_away_is_left_for_another_where_it_did_no_work() -
         ids.push(stage.create(&account).await?);
         upstreams.push(upstream);
     }
-    let terms = quota("tokens", "daily", &json!(1_000_000_000));
-    let payer = Payer::create(&stage, "left", &terms).await?;
     let count = tier(500, 10_000);
-    let stop = Arc::new(AtomicBool::new(false));
-    let unblocking = tokio::spawn(unblock(stage.admin.clone(), ids, Arc::clone(&stop)));
-    let told = until_reached(&stage, &payer, &bill, count).await?;
-    stop.store(true, Ordering::SeqCst);
-    unblocking.await??;
-    holds_return(&stage.gateway).await?;
+    let (told, books) = played(&stage, "left", ids, &bill, count).await?;
     let (again, ambiguous) = sent_once(&bill)?;
-    let books = Books::with_charges(&stage.admin, &payer.filter(), bill.by_tag().len()).await?;
-    books.cover(&bill, 0)?;
     let served = bill.charged().iter().filter(|call| call.how == "served").count();
     let whole = told.iter().filter(|told| told.answer.as_ref().is_ok_and(|a| a.status() == 200)).count();
     ensure!(whole == served, "{served} were served, {whole} have an answer: {:?}", tally(&told));

@@ -148,19 +148,7 @@ pub(super) fn parts_of(raw: &str) -> Vec<Part> {
 
 /// Reads content: text, or parts.
 fn parts_at(value: &mut Cursor<'_>) -> Result<Vec<Part>, Fault> {
-    let mut parts = Vec::new();
-    if value.first() == b'[' {
-        value.array(|value| {
-            parts.push(part(value)?);
-            Ok(())
-        })?;
-    } else {
-        let text = value.words()?;
-        if text.room() > 0 {
-            parts.push(Part::text(text));
-        }
-    }
-    Ok(parts)
+    read::content(value, part)
 }
 
 /// Reads a part. Mistral's thoughts are a part that holds parts.

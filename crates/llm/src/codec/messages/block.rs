@@ -17,19 +17,7 @@ pub(super) fn decode_all(raw: &str) -> Vec<Part> {
 
 /// Reads text, or blocks.
 pub(super) fn decode_all_at(value: &mut Cursor<'_>) -> Result<Vec<Part>, Fault> {
-    let mut parts = Vec::new();
-    if value.first() == b'[' {
-        value.array(|value| {
-            parts.push(decode_at(value)?);
-            Ok(())
-        })?;
-    } else {
-        let text = value.words()?;
-        if text.room() > 0 {
-            parts.push(Part::text(text));
-        }
-    }
-    Ok(parts)
+    read::content(value, decode_at)
 }
 
 /// A block's members: texts as such, the others as raw values.
