@@ -7,20 +7,20 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::command::{command, root, run};
-use crate::setup;
+use crate::{dist, setup};
 
 /// Measures; `--quick` takes the daily optimised build, which compiles faster than the shipped one.
 pub fn run_command(arguments: &[String]) -> Result<()> {
     setup::install()?;
-    let profile = if arguments.iter().any(|argument| argument == "--quick") { "quick" } else { "dist" };
-    run(&mut command(&format!("cargo build -p yumen --profile {profile}")))?;
+    let (profile, binary) = if arguments.iter().any(|argument| argument == "--quick") {
+        run(&mut command("cargo build -p yumen --profile quick"))?;
+        ("quick", root().join("target/quick/yumen"))
+    } else {
+        ("dist", dist::build(false)?)
+    };
     run(&mut command("cargo build -p bench --bin bench --profile quick"))?;
     let mut bench = Command::new(root().join("target/quick/bench"));
-    bench
-        .current_dir(root())
-        .arg("measure")
-        .arg("--yumen")
-        .arg(root().join("target").join(profile).join("yumen"));
+    bench.current_dir(root()).arg("measure").arg("--yumen").arg(binary);
     bench.args(["--profile", profile]);
     run(bench.args(arguments.iter().filter(|argument| *argument != "--quick")))
 }

@@ -12,6 +12,7 @@ mod clients;
 mod codegen;
 mod command;
 mod deny;
+mod dist;
 mod fuzz;
 mod setup;
 mod test;
@@ -31,6 +32,7 @@ Usage: cargo xtask <command>
   codegen [--check]                  write the generated reference pages, or fail when they are stale
   bench [case...] [--rounds N] [--quick] [--enforce] [--write]
                                      measure against nginx and the targets
+  dist [--train]                     build the shipped binary, arranged by a profile of its loads
   fuzz [target...] [--seconds N]     look for input that breaks readers and translators
   ci                                 everything that a change must pass
 ";
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Some("tidy") => tidy::run(),
         Some("codegen") => codegen::run_command(rest),
         Some("bench") => bench::run_command(rest),
+        Some("dist") => dist::run_command(rest),
         Some("fuzz") => fuzz::run_command(rest),
         Some("ci") => ci::run_command(),
         Some("help" | "--help" | "-h") => {

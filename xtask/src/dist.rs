@@ -1,0 +1,91 @@
+//! `cargo xtask dist`: builds the shipped binary, arranged by how it runs under load.
+//!
+//! The compiler is told by a profile which branches are taken and which functions are cold, and puts what
+//! every request runs close together (profile-guided optimisation). The profile comes from an instrumented
+//! build under the loads of `bench`, and is kept: it stays good while the code changes little.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::command::{command, output, root, run, succeeds};
+use crate::setup;
+
+/// The loads that the binary is arranged for: those of the goals.
+const LOADS: &str = "c1k l60 c100k c100k-signed sse-paced sse-burst translated-paced translated-burst";
+
+/// Builds; `--train` records a new profile even if there is one.
+pub fn run_command(arguments: &[String]) -> Result<()> {
+    let train = match arguments {
+        [] => false,
+        [option] if option == "--train" => true,
+        _ => bail!("usage: cargo xtask dist [--train]"),
+    };
+    let binary = build(train)?;
+    println!("built {}", binary.display());
+    Ok(())
+}
+
+/// The shipped binary, built with the kept profile, or with a new one.
+pub fn build(train: bool) -> Result<PathBuf> {
+    let ground = Ground::new()?;
+    if train || !ground.profile.exists() {
+        ground.train()?;
+    }
+    // What changed since the profile was recorded is compiled as if there were none.
+    ground.compile(&format!(
+        "-Cprofile-use={} -Cllvm-args=-pgo-warn-missing-function=false",
+        ground.profile.display()
+    ))
+}
+
+/// Where it is built, and with what.
+struct Ground {
+    folder: PathBuf,
+    profile: PathBuf,
+    host: String,
+}
+
+impl Ground {
+    fn new() -> Result<Self> {
+        let version = output(&mut command("rustc -vV"))?;
+        let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+        let host = host.context("`rustc -vV` names no host")?.to_owned();
+        let folder = root().join("target/tuned");
+        Ok(Self { profile: folder.join("yumen.profdata"), folder, host })
+    }
+
+    /// Compiles the gateway alone with these flags: with a target named, they do not reach build scripts.
+    fn compile(&self, flags: &str) -> Result<PathBuf> {
+        let mut cargo = command(&format!("cargo build -p yumen --profile dist --target {}", self.host));
+        run(cargo.env("RUSTFLAGS", flags).env("CARGO_TARGET_DIR", &self.folder))?;
+        Ok(self.folder.join(&self.host).join("dist/yumen"))
+    }
+
+    /// Records a profile: an instrumented build under load, which leaves its counts when it ends.
+    fn train(&self) -> Result<()> {
+        let merge = profdata(&self.host)?;
+        let counts = self.folder.join("counts");
+        if counts.exists() {
+            std::fs::remove_dir_all(&counts).context("old counts cannot be removed")?;
+        }
+        let binary = self.compile(&format!("-Cprofile-generate={}", counts.display()))?;
+        run(&mut command("cargo build -p bench --bin bench --profile quick"))?;
+        setup::install()?;
+        let mut bench = Command::new(root().join("target/quick/bench"));
+        bench.current_dir(root()).args(["measure", "--rounds", "1", "--profile", "instrumented", "--yumen"]);
+        run(bench.arg(binary).args(LOADS.split_whitespace()))?;
+        run(Command::new(merge).arg("merge").arg("--output").arg(&self.profile).arg(&counts))
+    }
+}
+
+/// The toolchain's own tool for profiles: another version's may not read them.
+fn profdata(host: &str) -> Result<PathBuf> {
+    let libraries = output(&mut command(&format!("rustc --print target-libdir --target {host}")))?;
+    let tool = Path::new(libraries.trim()).with_file_name("bin").join("llvm-profdata");
+    if !tool.exists() && !succeeds("rustup component add llvm-tools") {
+        bail!("{} is missing: `rustup component add llvm-tools` installs it", tool.display());
+    }
+    Ok(tool)
+}
