@@ -50,20 +50,29 @@ pub struct Key {
     /// Its tenant, shared with records.
     pub tenant: Arc<str>,
     /// Networks it may be used from.
-    pub networks: Vec<IpNet>,
+    pub networks: Box<[IpNet]>,
     /// The secrets that its requests may be signed with, newest first.
-    pub signers: Vec<Signer>,
+    pub signers: Box<[Signer]>,
     /// The key as an owner of limits.
     pub owner: LimitOwner,
-    /// Its limits, with the defaults of its usual channel filled in.
-    pub limits: ResolvedLimits,
-    /// Its limits on the external channel, where those differ.
-    pub external: Option<Box<ResolvedLimits>>,
+    /// Its limits, shared with all keys that have the same.
+    pub limits: Arc<KeyLimits>,
     /// What its user, tenant and group say.
     pub owners: Arc<Owners>,
     /// Who pays for its requests.
     pub payers: Arc<Payers>,
 }
+
+/// What keys of one kind with the same limits may do.
+pub struct KeyLimits {
+    /// With the defaults of the kind's usual channel filled in.
+    pub usual: ResolvedLimits,
+    /// With those of the external channel.
+    pub external: ResolvedLimits,
+}
+
+/// The limits that there are, by what they were made of.
+type LimitsByTerms = HashMap<(KeyKind, RateLimit), Arc<KeyLimits>>;
 
 /// A secret that requests are signed with.
 pub struct Signer {
@@ -82,9 +91,9 @@ impl Signer {
 impl Key {
     /// Its limits on a channel.
     pub(crate) fn limits_on(&self, channel: Channel) -> ResolvedLimits {
-        match (channel, &self.external) {
-            (Channel::External, Some(external)) => **external,
-            _ => self.limits,
+        match channel {
+            Channel::External => self.limits.external,
+            _ => self.limits.usual,
         }
     }
 
@@ -94,8 +103,8 @@ impl Key {
         let by = |rate: &ResolvedLimits| rate.tpm.is_some() || rate.tpd.is_some();
         self.payers.tokens
             || self.payers.money
-            || by(&self.limits)
-            || self.external.as_deref().is_some_and(by)
+            || by(&self.limits.usual)
+            || by(&self.limits.external)
             || self.owners.limited.iter().any(|limited| by(&limited.rate))
     }
 }
@@ -180,14 +189,22 @@ impl Catalog {
             previous.map_or_else(|| DEFAULT_TENANT.into(), |known| Arc::clone(&known.no_tenant));
         let mut directory = Directory::of(configuration, previous.map_or(&[], |previous| &previous.owners));
         let nobody = previous.map_or_else(Arc::default, |known| Arc::clone(&known.nobody));
-        let usual = Usual { tenant: &no_tenant, nobody: &nobody, defaults };
+        let usual = Usual { tenant: &no_tenant, nobody: &nobody };
+        let mut limits = previous.map_or_else(LimitsByTerms::new, Self::limits_by_terms);
         let mut keys = HashMap::with_capacity(configuration.keys.len());
         for key in &configuration.keys {
             let known = previous.and_then(|previous| previous.keys.get(&key.id));
             let owners = directory.owners(key);
             let unchanged =
                 known.filter(|known| Arc::ptr_eq(&known.key, key) && Arc::ptr_eq(&known.owners, &owners));
-            let compiled = unchanged.map_or_else(|| Arc::new(compile_key(key, owners, &usual)), Arc::clone);
+            let compiled = unchanged.map_or_else(
+                || {
+                    let shared = limits.entry((key.kind, key.rate_limit));
+                    let shared = shared.or_insert_with(|| Arc::new(KeyLimits::of(key, defaults)));
+                    Arc::new(compile_key(key, owners, Arc::clone(shared), &usual))
+                },
+                Arc::clone,
+            );
             keys.insert(key.id.clone(), compiled);
         }
         let mut groups: HashMap<String, HashMap<Arc<str>, Arc<Model>>> = HashMap::new();
@@ -210,6 +227,11 @@ impl Catalog {
         }
     }
 
+    fn limits_by_terms(&self) -> LimitsByTerms {
+        let of = |key: &Arc<Key>| ((key.key.kind, key.key.rate_limit), Arc::clone(&key.limits));
+        self.keys.values().map(of).collect()
+    }
+
     /// The key with this id.
     #[must_use]
     pub fn key(&self, id: &ResourceId) -> Option<&Arc<Key>> {
@@ -220,8 +242,9 @@ impl Catalog {
     pub(crate) fn visitor(&self, user: &ResourceId, tenant: &str, defaults: &DefaultLimits) -> Arc<Key> {
         let owners = self.people.owners(user, tenant, DEFAULT_GROUP);
         let key = visitor(user.clone(), Some(user.clone()), tenant);
-        let usual = Usual { tenant: &self.no_tenant, nobody: &self.nobody, defaults };
-        let mut key = compile_key(&Arc::new(key), Arc::new(owners), &usual);
+        let usual = Usual { tenant: &self.no_tenant, nobody: &self.nobody };
+        let limits = Arc::new(KeyLimits::of(&key, defaults));
+        let mut key = compile_key(&Arc::new(key), Arc::new(owners), limits, &usual);
         // Beside what is configured for the user, who has other keys: a window of its own.
         key.owner = LimitOwner { level: Level::User, id: format!("internal:{user}").into() };
         Arc::new(key)
@@ -230,8 +253,9 @@ impl Catalog {
     /// The key under which requests with the static administration token run on the internal channel.
     pub(crate) fn administrator(&self, defaults: &DefaultLimits) -> Arc<Key> {
         let key = visitor(ResourceId::mint(0, [0; 10]), None, DEFAULT_TENANT);
-        let usual = Usual { tenant: &self.no_tenant, nobody: &self.nobody, defaults };
-        Arc::new(compile_key(&Arc::new(key), Arc::default(), &usual))
+        let usual = Usual { tenant: &self.no_tenant, nobody: &self.nobody };
+        let limits = Arc::new(KeyLimits::of(&key, defaults));
+        Arc::new(compile_key(&Arc::new(key), Arc::default(), limits, &usual))
     }
 
     /// A model of a group; for own services, which see everything, of another group where theirs has none.
@@ -299,23 +323,25 @@ impl Catalog {
     }
 }
 
-/// What nearly all keys have, shared by them, and the limits of those that have none of their own.
+/// What nearly all keys have, shared by them.
 struct Usual<'a> {
     tenant: &'a Arc<str>,
     nobody: &'a Arc<Payers>,
-    defaults: &'a DefaultLimits,
 }
 
-fn compile_key(key: &Arc<ApiKey>, owners: Arc<Owners>, usual: &Usual<'_>) -> Key {
-    let defaults = usual.defaults;
-    let usual_defaults = match key.kind {
-        KeyKind::Internal => defaults.internal,
-        KeyKind::Standard => defaults.open,
-        KeyKind::Trial => ChannelLimits::default(),
-    };
-    let id: Arc<str> = key.id.as_str().into();
-    let limits = resolved(key.rate_limit, usual_defaults);
-    let external = resolved(key.rate_limit, defaults.external);
+impl KeyLimits {
+    fn of(key: &ApiKey, defaults: &DefaultLimits) -> Self {
+        let usual = match key.kind {
+            KeyKind::Internal => defaults.internal,
+            KeyKind::Standard => defaults.open,
+            KeyKind::Trial => ChannelLimits::default(),
+        };
+        Self { usual: resolved(key.rate_limit, usual), external: resolved(key.rate_limit, defaults.external) }
+    }
+}
+
+fn compile_key(key: &Arc<ApiKey>, owners: Arc<Owners>, limits: Arc<KeyLimits>, usual: &Usual<'_>) -> Key {
+    let id = key.id.shared();
     Key {
         tenant: match usual.tenant {
             usual if key.tenant_id == **usual => Arc::clone(usual),
@@ -325,7 +351,6 @@ fn compile_key(key: &Arc<ApiKey>, owners: Arc<Owners>, usual: &Usual<'_>) -> Key
         networks: key.allowed_ips.iter().filter_map(|text| network(text)).collect(),
         payers: Payers::of_key(key, &id, &owners, usual.nobody),
         owner: LimitOwner { level: Level::Key, id },
-        external: (external != limits).then(|| Box::new(external)),
         limits,
         owners,
         key: Arc::clone(key),

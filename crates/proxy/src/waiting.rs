@@ -101,8 +101,8 @@ fn enter(
     accounts: &[(ResourceId, Option<u32>)],
 ) -> Result<Waiting, Rejection> {
     let key = exchange.key.clone().ok_or_else(|| Rejection::new(Code::InternalError))?;
-    let user: Arc<str> = key.key.user_id.as_ref().unwrap_or(&key.key.id).as_str().into();
-    let concurrency = key.limits.concurrent.map(|limit| u32::try_from(limit).unwrap_or(u32::MAX));
+    let user: Arc<str> = key.key.user_id.as_ref().unwrap_or(&key.key.id).shared();
+    let concurrency = key.limits.usual.concurrent.map(|limit| u32::try_from(limit).unwrap_or(u32::MAX));
     let wanted = Wanted { accounts, user: &user, concurrency };
     queues.enter(&wanted, exchange.now_ms()).map_err(|full| {
         let (limit, used) = match full {

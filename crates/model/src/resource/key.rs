@@ -44,7 +44,7 @@ impl KeyKind {
 }
 
 /// A limit as configured: absent = the channel's default, `null` = unlimited, a number = that many.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Limit {
     /// Not configured here.
     #[default]
@@ -89,7 +89,7 @@ impl<'de> Deserialize<'de> for Limit {
 }
 
 /// Limits of a key, in the six dimensions of the contract.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RateLimit {
     /// Requests per minute.

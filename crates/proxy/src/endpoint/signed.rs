@@ -115,7 +115,7 @@ impl Unverified {
     }
 
     fn spend(&self, exchange: &Exchange) -> Result<(), Rejection> {
-        let own = &self.key.limits;
+        let own = &self.key.limits.usual;
         let rpm = if self.key.key.terms.is_whitelist { None } else { own.rpm };
         let signatures = &exchange.worker.shared.signatures;
         let nonce = self.claim.nonce_digest();

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use model::ResourceId;
 use model::quota::{OwnerKind, Period, Quota, Unit};
+use model::resource::key::Limit;
 use model::resource::terms::{Member, OwnerTerms, Party};
-use model::resource::{ApiKey, Configuration, KeyTerms};
+use model::resource::{ApiKey, Configuration, KeyTerms, RateLimit};
 
 use super::stage::{api_key, settings};
 use crate::Catalog;
@@ -82,4 +83,21 @@ fn a_key_is_compiled_anew_only_if_it_or_the_terms_of_its_owners_changed() {
     assert_eq!(one.payers.list[0].quotas[0].limit, 2);
     let [two, seven] = [2, 7].map(|number| after.key(&id(number)).expect("it is there"));
     assert!(Arc::ptr_eq(&two.owners, &seven.owners) && two.payers.list.is_empty());
+}
+
+#[test]
+fn keys_with_the_same_limits_share_them_whenever_they_were_made() {
+    let limited = |number, rpm| {
+        let made = ApiKey::clone(&key(number, None, KeyTerms::default()));
+        let rate_limit = RateLimit { rpm: Limit::AtMost(rpm), ..RateLimit::default() };
+        Arc::new(ApiKey { rate_limit, ..made })
+    };
+    let mut configuration =
+        Configuration { keys: vec![limited(1, 7), limited(2, 8)], ..Configuration::default() };
+    let before = compile(&configuration, None);
+    configuration.keys.insert(0, limited(3, 8));
+    let after = compile(&configuration, Some(&before));
+    let [one, two, three] = [1, 2, 3].map(|number| after.key(&id(number)).expect("it is there"));
+    assert!(Arc::ptr_eq(&two.limits, &three.limits));
+    assert_eq!([one.limits.usual.rpm, two.limits.usual.rpm], [Some(7), Some(8)]);
 }
