@@ -1,6 +1,7 @@
 //! Passwords of people: argon2id, hashed off the runtime's threads and only a few at a time.
 
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
@@ -11,6 +12,8 @@ use tokio::sync::Semaphore;
 /// Hashes computed at one time: each takes 19 MiB and a core for tens of milliseconds
 /// (argon2id with m=19 MiB, t=2, p=1: OWASP Password Storage Cheat Sheet).
 const AT_ONE_TIME: usize = 2;
+/// After a start, how long the decoy is put off.
+const WARM_UP_AFTER: Duration = Duration::from_secs(1);
 /// Callers that may wait for their turn; more are refused.
 const WAITING: usize = 64;
 /// The longest password: hashing cost does not depend on it, but reading it should stay cheap.
@@ -51,11 +54,15 @@ impl Passwords {
         }
     }
 
-    /// Makes the decoy on a thread of its own. That takes as long as a hash, and the process's first
-    /// randomness several times longer: no start waits for it, only a sign-in that comes before it is made.
+    /// Makes the decoy a moment from now, on a thread of its own. That takes as long as a hash, and the
+    /// process's first randomness several times longer: a core for a tenth of a second, which the first
+    /// requests after a start need more. A sign-in that comes before it makes it.
     pub fn warm_up(&self) {
         let decoy = Arc::clone(&self.decoy);
-        tokio::task::spawn_blocking(move || LazyLock::force(&decoy).is_ok());
+        tokio::spawn(async move {
+            tokio::time::sleep(WARM_UP_AFTER).await;
+            tokio::task::spawn_blocking(move || LazyLock::force(&decoy).is_ok()).await
+        });
     }
 
     /// The argon2id hash of `password`, in PHC string form.
@@ -80,7 +87,9 @@ impl Passwords {
         let decoy = Arc::clone(&self.decoy);
         let equal = self
             .in_turn(move || {
-                let hash = stored.map_or_else(|| LazyLock::force(&decoy).clone(), Ok)?;
+                // Asked for in any case: whoever comes first pays for it, known or not.
+                let decoy = LazyLock::force(&decoy);
+                let hash = stored.map_or_else(|| decoy.clone(), Ok)?;
                 let hash = PasswordHash::new(&hash).map_err(|_| PasswordFault::Failed)?;
                 let password = password.expose().as_bytes();
                 Ok(Argon2::default().verify_password(password, &hash).is_ok())
