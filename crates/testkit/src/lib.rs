@@ -28,6 +28,7 @@ pub mod script;
 pub mod scripted;
 pub mod sse;
 pub mod surface;
+pub mod timing;
 pub mod trouble;
 pub mod trust;
 pub mod upstream;

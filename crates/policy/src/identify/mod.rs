@@ -16,3 +16,6 @@ pub use hmac::SigningKey;
 pub use http_signature::ReplySigner;
 pub use pepper::Pepper;
 pub use signed::{Claim, Differs, is_signed};
+
+#[cfg(test)]
+mod timing_tests;
