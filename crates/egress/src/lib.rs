@@ -12,6 +12,7 @@
 //! - every phase has a timer, and the error names the one that ran out ([`Timers`]);
 //! - a request is sent a second time only when none of it can have been seen; otherwise the error
 //!   says `written` ([`SendError`]);
+//! - an upstream of HTTP/2 that sends more than it was asked for loses its connection, and nobody else's;
 //! - an answer that stops before its declared end is an error ([`Answer`]).
 //!
 //! It must not know dialects, accounts or money, and must not decide whether to try elsewhere.
@@ -21,6 +22,7 @@ mod address;
 mod answer;
 mod connect;
 mod error;
+mod floods;
 mod h1;
 mod link;
 mod local;

@@ -26,6 +26,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::{Phase, SendError, describe};
+use crate::floods::Watched;
 use crate::link::Outgoing;
 use crate::origin::Scheme;
 use crate::target::Target;
@@ -47,7 +48,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 const MAX_AGE: Duration = Duration::from_secs(300);
 
 /// The connection as its own task drives it and others ask it; `None` once it has ended.
-type Driven = Arc<Mutex<Option<Connection<TokioIo<Stream>, Full<Bytes>, TokioExecutor>>>>;
+type Driven = Arc<Mutex<Option<Connection<TokioIo<Watched>, Full<Bytes>, TokioExecutor>>>>;
 
 /// An open connection.
 pub(crate) struct Shared {
@@ -87,7 +88,7 @@ impl Shared {
             .max_header_list_size(MAX_HEAD)
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(Watched::new(stream)))
             .await
             .map_err(|error| SendError::unsent(Phase::Connect, describe(&error)))?;
         let driven = Arc::new(Mutex::new(Some(connection)));

@@ -19,11 +19,15 @@ use crate::upstream::Received;
 // Types of frames (RFC 9113, §6).
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const PRIORITY: u8 = 2;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
+/// A type that nobody has given a meaning.
+const UNKNOWN: u8 = 0x42;
 /// Flags: of SETTINGS and PING; of DATA and HEADERS; of HEADERS.
 const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
@@ -52,6 +56,66 @@ pub enum Act {
     BreakStream,
     /// The connection ends without a word.
     Close,
+    /// Frames that nobody asked for, until the other side has had enough.
+    Flood(Flood),
+}
+
+/// What a connection is flooded with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flood {
+    /// Pings.
+    Pings,
+    /// Settings that change nothing.
+    Settings,
+    /// Weights of streams, which HTTP/2 has given up.
+    Priorities,
+    /// Frames of no known type.
+    Unknown,
+    /// Room for one byte more, again and again.
+    Windows,
+    /// More room than there may be.
+    Overflow,
+    /// Heads that say that another will come.
+    InterimHeads,
+    /// One head that never ends.
+    EndlessHead,
+    /// A head, then frames of content without content.
+    EmptyContent,
+}
+
+impl Flood {
+    /// Every flood.
+    pub const ALL: [Self; 9] = [
+        Self::Pings,
+        Self::Settings,
+        Self::Priorities,
+        Self::Unknown,
+        Self::Windows,
+        Self::Overflow,
+        Self::InterimHeads,
+        Self::EndlessHead,
+        Self::EmptyContent,
+    ];
+
+    /// What comes first, and what then comes again and again, in answer to `stream`.
+    fn frames(self, stream: u32) -> (Vec<u8>, Vec<u8>) {
+        // `:status: 200`, and `:status: 103` by the name of entry 8 (RFC 7541, appendix A).
+        let (ok, interim): (&[u8], &[u8]) = (&[0x88], &[0x08, 3, b'1', b'0', b'3']);
+        match self {
+            Self::Pings => (Vec::new(), frame((PING, 0, 0), &[0; 8])),
+            Self::Settings => (Vec::new(), frame((SETTINGS, 0, 0), &[])),
+            Self::Priorities => (Vec::new(), frame((PRIORITY, 0, stream), &[0, 0, 0, 0, 7])),
+            Self::Unknown => (Vec::new(), frame((UNKNOWN, 0, 0), &[0; 16])),
+            Self::Windows => (Vec::new(), frame((WINDOW_UPDATE, 0, 0), &1_u32.to_be_bytes())),
+            Self::Overflow => (Vec::new(), frame((WINDOW_UPDATE, 0, 0), &0x7fff_ffff_u32.to_be_bytes())),
+            Self::InterimHeads => (Vec::new(), frame((HEADERS, END_HEADERS, stream), interim)),
+            Self::EndlessHead => {
+                let field = [0, 1, b'a', 1, b'b'];
+                (frame((HEADERS, 0, stream), ok), frame((CONTINUATION, 0, stream), &field))
+            }
+            Self::EmptyContent => (frame((HEADERS, END_HEADERS, stream), ok), frame((DATA, 0, stream), &[])),
+        }
+    }
 }
 
 type Handler = dyn Fn(&Received) -> Act + Send + Sync;
@@ -60,6 +124,7 @@ type Handler = dyn Fn(&Received) -> Act + Send + Sync;
 pub struct Upstream {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
+    ended: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
 }
 
@@ -71,17 +136,22 @@ impl Upstream {
     pub async fn start(handler: impl Fn(&Received) -> Act + Send + Sync + 'static) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let (connections, handler) = (Arc::new(AtomicUsize::new(0)), Arc::new(handler));
-        let counted = Arc::clone(&connections);
+        let (connections, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let handler = Arc::new(handler);
+        let (counted, over) = (Arc::clone(&connections), Arc::clone(&ended));
         let accepting = tokio::spawn(async move {
             let mut serving = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let (number, handler) = (counted.fetch_add(1, Ordering::SeqCst), Arc::clone(&handler));
-                serving.spawn(async move { drop(serve(stream, number, &*handler).await) });
+                let over = Arc::clone(&over);
+                serving.spawn(async move {
+                    drop(serve(stream, number, &*handler).await);
+                    over.fetch_add(1, Ordering::SeqCst);
+                });
                 while serving.try_join_next().is_some() {}
             }
         });
-        Ok(Self { address, connections, accepting })
+        Ok(Self { address, connections, ended, accepting })
     }
 
     /// Its base URL, which has the gateway speak HTTP/2 at once.
@@ -94,6 +164,12 @@ impl Upstream {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
+    }
+
+    /// How many of them have ended.
+    #[must_use]
+    pub fn ended(&self) -> usize {
+        self.ended.load(Ordering::SeqCst)
     }
 }
 
@@ -165,6 +241,14 @@ async fn act(wire: &mut TcpStream, stream: u32, act: Act) -> Result<bool> {
         // A caller's streams have odd numbers.
         Act::GoAwayBefore => go_away(wire, stream.saturating_sub(2)).await?,
         Act::GoAwayBehind => go_away(wire, stream).await?,
+        Act::Flood(flood) => {
+            let (first, again) = flood.frames(stream);
+            wire.write_all(&first).await?;
+            // The other side ends it; that is an error here.
+            loop {
+                wire.write_all(&again).await?;
+            }
+        }
         Act::Close => {}
     }
     Ok(matches!(act, Act::RefuseStream | Act::BreakStream))
@@ -181,12 +265,17 @@ async fn go_away(wire: &mut TcpStream, last: u32) -> Result<()> {
     Ok(())
 }
 
-async fn send(wire: &mut TcpStream, (kind, flags, stream): (u8, u8, u32), payload: &[u8]) -> Result<()> {
-    let length = u32::try_from(payload.len())?.to_be_bytes();
+async fn send(wire: &mut TcpStream, head: (u8, u8, u32), payload: &[u8]) -> Result<()> {
+    Ok(wire.write_all(&frame(head, payload)).await?)
+}
+
+/// A frame: type, flags and stream, then its payload, of less than 16 MiB.
+fn frame((kind, flags, stream): (u8, u8, u32), payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_be_bytes();
     let mut frame = vec![length[1], length[2], length[3], kind, flags];
     frame.extend(stream.to_be_bytes());
     frame.extend_from_slice(payload);
-    Ok(wire.write_all(&frame).await?)
+    frame
 }
 
 async fn read(wire: &mut TcpStream) -> Result<Frame> {

@@ -18,21 +18,21 @@ use super::{Upstream, egress, get, post, target, text};
 use crate::{Phase, Pool, SendError, Target, Timers};
 
 /// Frame types (RFC 9113 §6).
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
+pub(super) const HEADERS: u8 = 1;
+pub(super) const RST_STREAM: u8 = 3;
+pub(super) const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
 /// Flags: of SETTINGS, of DATA and HEADERS, of HEADERS.
 const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(super) const END_HEADERS: u8 = 4;
 
 /// An upstream's end of a connection, frame by frame.
-struct Frames(TcpStream);
+pub(super) struct Frames(pub(super) TcpStream);
 
 impl Frames {
     /// Reads the preface and exchanges settings; `streams` is how many it takes at one time.
-    async fn begin(mut stream: TcpStream, streams: u32) -> Self {
+    pub(super) async fn begin(mut stream: TcpStream, streams: u32) -> Self {
         let mut preface = [0; 24];
         stream.read_exact(&mut preface).await.unwrap();
         let mut frames = Self(stream);
@@ -42,7 +42,7 @@ impl Frames {
         frames
     }
 
-    async fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+    pub(super) async fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
         let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
         let mut frame = vec![length[1], length[2], length[3], kind, flags];
         frame.extend(stream.to_be_bytes());
@@ -51,7 +51,7 @@ impl Frames {
     }
 
     /// The next frame of `kind`: its stream and payload; `None` at the end of the connection.
-    async fn next(&mut self, kind: u8) -> Option<(u32, Vec<u8>)> {
+    pub(super) async fn next(&mut self, kind: u8) -> Option<(u32, Vec<u8>)> {
         loop {
             let mut head = [0; 9];
             self.0.read_exact(&mut head).await.ok()?;
@@ -67,12 +67,12 @@ impl Frames {
     }
 
     /// `:status: 200`, which is entry 8 of the static table.
-    async fn answer(&mut self, stream: u32) {
+    pub(super) async fn answer(&mut self, stream: u32) {
         self.send(HEADERS, END_HEADERS | END_STREAM, stream, &[0x88]).await;
     }
 }
 
-fn h2c(upstream: &Upstream) -> Target {
+pub(super) fn h2c(upstream: &Upstream) -> Target {
     target(&format!("h2c://{}", upstream.address))
 }
 

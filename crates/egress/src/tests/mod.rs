@@ -3,6 +3,7 @@
 mod differential;
 mod exchange;
 mod http2;
+mod http2_floods;
 mod pooling;
 mod ssrf;
 mod timing;

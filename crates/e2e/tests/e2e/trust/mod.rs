@@ -8,6 +8,7 @@ mod crash;
 mod dependencies;
 mod failover;
 mod failpoints;
+mod floods;
 mod ground;
 mod idempotency;
 mod idle;
