@@ -34,6 +34,7 @@ Usage: cargo xtask <command>
                                      measure against nginx and the targets
   dist [--train]                     build the shipped binary, arranged by a profile of its loads
   fuzz [target...] [--seconds N]     look for input that breaks readers and translators
+  fuzz --coverage [target...]        which of their lines the seeds and what was found reach
   ci                                 everything that a change must pass
 ";
 
