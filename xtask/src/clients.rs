@@ -9,12 +9,14 @@ use anyhow::{Context, Result, bail};
 use crate::command::{command, root, run};
 use crate::setup;
 
-/// Where the programs are installed: 700 MB that `cargo clean` removes.
+/// Where the programs are installed: 2 GB that `cargo clean` removes.
 const FOLDER: &str = "target/clients";
 /// The gateway that is built where none is named.
 const BINARY: &str = "target/quick/yumen";
 /// What to install.
-const SOURCES: [&str; 2] = ["package.json", "requirements.txt"];
+const SOURCES: [&str; 3] = ["package.json", "requirements.txt", "aider.txt"];
+/// Environments of Python, each with the list of what is installed there.
+const ENVIRONMENTS: [(&str, &str); 2] = [("venv", "requirements.txt"), ("aider", "aider.txt")];
 /// What is written.
 const PAGE: &str = "docs/clients.md";
 /// What lines of the table begin with in the output of the tests.
@@ -51,11 +53,15 @@ fn install() -> Result<()> {
             .with_context(|| format!("cannot copy {source}"))?;
     }
     run(command("npm install --no-audit --no-fund").current_dir(&folder))?;
-    if !folder.join("venv/bin/python").exists() {
-        run(command("python3 -m venv venv").current_dir(&folder))?;
+    for (environment, list) in ENVIRONMENTS {
+        let python = format!("{environment}/bin/python");
+        if !folder.join(&python).exists() {
+            run(command(&format!("python3 -m venv {environment}")).current_dir(&folder))?;
+        }
+        let pip = format!("{python} -m pip install --quiet --disable-pip-version-check -r {list}");
+        run(command(&pip).current_dir(&folder))?;
     }
-    let pip = "venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt";
-    run(command(pip).current_dir(&folder))
+    Ok(())
 }
 
 /// The page, from what the tests printed.

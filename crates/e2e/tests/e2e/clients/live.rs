@@ -199,6 +199,64 @@ async fn gemini_cli_reads_a_file_by_models_of_other_vendors() -> Result<()> {
     Ok(())
 }
 
+/// Its title and its turn are asked for at one time.
+#[tokio::test]
+async fn opencode_reads_a_file_by_models_of_other_vendors() -> Result<()> {
+    let Some(program) = installed("opencode") else { return Ok(()) };
+    let version = version(&program).await?;
+    for provider in Provider::ALL {
+        let scene = Scene::set(provider, &["open-live"], "read", json!({"filePath": "$FILE"})).await?;
+        let configuration = json!({
+            "autoupdate": false, "share": "disabled",
+            "provider": {"gw": {
+                "npm": "@ai-sdk/openai-compatible",
+                "options": {"baseURL": format!("{}/v1", scene.stage.gateway.url()), "apiKey": scene.stage.key},
+                "models": {"open-live": {"tool_call": true}},
+            }},
+        });
+        std::fs::write(scene.folder.path().join("opencode.json"), configuration.to_string())?;
+        let environment = [("OPENCODE_DISABLE_AUTOUPDATE", "1"), ("OPENCODE_DISABLE_MODELS_FETCH", "1")];
+        let question = "Read word.txt and tell me the word in it.";
+        scene.run(&program, &["run", "--model", "gw/open-live", question], &environment).await?;
+        let records = scene.records().await?;
+        ensure!(records.iter().all(|record| record["status"] == 200), "{records:?}");
+        row("opencode", &version, ("openai_chat", provider), "tool loop");
+    }
+    Ok(())
+}
+
+/// It calls no tools: the file is in what it asks with, and the answer is streamed.
+#[tokio::test]
+async fn aider_asks_about_a_file_at_models_of_other_vendors() -> Result<()> {
+    let Some(folder) = clients() else {
+        println!("skipped: run with cargo xtask test --clients");
+        return Ok(());
+    };
+    let program = folder.join("aider/bin/aider");
+    let version = version(&program).await?;
+    for provider in Provider::ALL {
+        let scene = Scene::set(provider, &["aid-live"], "none", json!({})).await?;
+        let url = format!("{}/v1", scene.stage.gateway.url());
+        let environment = [("OPENAI_API_BASE", url.as_str()), ("OPENAI_API_KEY", scene.stage.key.as_str())];
+        let arguments = [
+            "--model=openai/aid-live",
+            "--message=Which word is in the file?",
+            "--chat-mode=ask",
+            "--yes-always",
+            "--no-git",
+            "--no-check-update",
+            "--analytics-disable",
+            "--no-show-model-warnings",
+            "word.txt",
+        ];
+        scene.run(&program, &arguments, &environment).await?;
+        let records = scene.stage.gateway.records(&scene.stage.admin, "model=aid-live", 1).await?;
+        ensure!(records.iter().all(|record| record["status"] == 200), "{records:?}");
+        row("aider", &version, ("openai_chat", provider), "question about a file, streamed");
+    }
+    Ok(())
+}
+
 /// Frameworks that bring their own clients: a tool loop each, streamed and whole.
 #[tokio::test]
 async fn langchain_and_litellm_work_at_every_provider() -> Result<()> {
