@@ -21,7 +21,7 @@ pub type SetLogLevel = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 
 /// The control plane's hand on the data plane's memory of its accounts.
 pub trait AccountControl: Send + Sync {
-    /// Forgets the blocks of an account and closes its circuits.
+    /// Forgets the blocks of an account and the sessions that go on there, and closes its circuits.
     fn reset_account(&self, account: &ResourceId);
     /// Every circuit that is known, with its state.
     fn circuits(&self) -> Vec<Circuit>;

@@ -42,6 +42,13 @@ pub(crate) fn elements(text: &str) -> Vec<&str> {
     }
 }
 
+/// The first element of the raw array `text`; empty when there is none. What follows it is not looked at.
+pub(crate) fn first_element(text: &str) -> &str {
+    let json = text.as_bytes();
+    let start = json::behind_space(json, 1);
+    json::value_end(json, start).map_or("", |end| &text[start..end])
+}
+
 /// Whether the raw value says something: not `null`, nor an empty string, array or object.
 pub(crate) fn is_said(text: &str) -> bool {
     match text.as_bytes() {

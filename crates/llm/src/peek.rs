@@ -14,6 +14,7 @@ use serde::de::IgnoredAny;
 use crate::json::{self, Fault};
 use crate::members;
 use crate::neutral::Dialect;
+use crate::session::Hints;
 use crate::surface::{Family, Surface};
 
 /// What a request asks for, as far as the gateway cares.
@@ -39,6 +40,8 @@ pub struct Call {
     pub written: Option<Dialect>,
     /// Where the parts lie that may be rewritten.
     pub spans: Spans,
+    /// Where the parts lie that say to which conversation it belongs.
+    pub(crate) hints: Hints,
 }
 
 impl Call {
@@ -63,6 +66,7 @@ impl Call {
                 max_output: None,
                 config: None,
             },
+            hints: Hints::default(),
         }
     }
 }
@@ -165,6 +169,7 @@ fn read(surface: Surface, body: &[u8]) -> Result<Fields<'_>, Rejection> {
     let mut fields = Fields::default();
     let read = json::members(body, |member| {
         let name = &body[member.name.clone()];
+        fields.hints.note(name, &member.value);
         let slot = if member.is_escaped {
             let quoted = text(&body[member.name.start - 1..member.name.end + 1]);
             fields.slot(surface, members::string(quoted).ok_or(Fault::Invalid)?.as_bytes())
@@ -218,6 +223,7 @@ struct Fields<'a> {
     background: Option<&'a str>,
     store: Option<&'a str>,
     duplicate: Option<&'static str>,
+    hints: Hints,
 }
 
 impl<'a> Fields<'a> {
@@ -304,6 +310,7 @@ impl<'a> Fields<'a> {
             kept: self.kept()?,
             written: None,
             spans,
+            hints: self.hints,
         })
     }
 

@@ -183,9 +183,19 @@ pub enum CandidateReason {
     Drained,
     /// What the request goes on from is kept at another account.
     KeptElsewhere,
+    /// It could be called, and the request's session goes on there.
+    SessionKept,
+    /// It could be called; the request's session leaves it, because it fails or is slow.
+    SessionLeft,
 }
 
 impl CandidateReason {
+    /// Whether the account could be called.
+    #[must_use]
+    pub fn is_eligible(self) -> bool {
+        matches!(self, Self::Eligible | Self::SessionKept | Self::SessionLeft)
+    }
+
     /// The name in records and messages.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -199,6 +209,8 @@ impl CandidateReason {
             Self::OtherGroup => "other_group",
             Self::Drained => "drained",
             Self::KeptElsewhere => "kept_elsewhere",
+            Self::SessionKept => "session_kept",
+            Self::SessionLeft => "session_left",
         }
     }
 }

@@ -129,6 +129,7 @@ fn open(exchange: &mut Exchange, offer: &Offer, chosen: Chosen) {
         _place: chosen.slot.map(|slot| exchange.worker.places.keep(slot)),
         ticket: Some(chosen.ticket),
         since: Instant::now(),
+        first_token_ms: None,
     });
 }
 
@@ -199,7 +200,12 @@ async fn begin(
         None => Scanner::unary(call.surface, quirks),
     };
     let held = hold(&mut answer, &mut scanner, call.stream).await;
-    exchange.waited += came.elapsed();
+    let holding = came.elapsed();
+    exchange.waited += holding;
+    if let Some(serving) = exchange.serving.as_mut().filter(|_| call.stream) {
+        let took = came.duration_since(serving.since) + holding;
+        serving.first_token_ms = u32::try_from(took.as_millis()).ok();
+    }
     let failed = scanner.failure().filter(|_| !scanner.content_begun() || !call.stream).cloned();
     exchange.scanner = Some(scanner);
     exchange.note_answer_losses();

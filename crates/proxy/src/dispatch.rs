@@ -20,6 +20,7 @@ use crate::exchange::{Exchange, RECORDED_CANDIDATES};
 use crate::failure::Failure;
 use crate::replay::KeptAnswer;
 use crate::request::Outbound;
+use crate::sticky::Sticky;
 use crate::translate;
 use crate::waiting::{self, Patience};
 
@@ -85,10 +86,11 @@ pub(crate) async fn call_upstream(
     let mut tried: Vec<usize> = Vec::new();
     let mut last: Option<Failure> = None;
     let mut patience = Patience::whole();
+    let mut sticky = Sticky::of(exchange, &model, outbound);
     let max_switches = usize::from(exchange.group_serving().max_switches);
     while tried.len() <= max_switches && !caller_left(outbound) {
         let surface = outbound.call.surface;
-        let chosen = match choose(exchange, &model, surface, &tried) {
+        let chosen = match choose(exchange, &model, surface, (&tried, sticky.as_mut())) {
             Some(chosen) => Ok(Some(chosen)),
             // Boxed: waiting is rare, and would otherwise widen every call.
             None => Box::pin(waiting::place(exchange, &model, surface, &tried, &mut patience)).await,
@@ -99,10 +101,16 @@ pub(crate) async fn call_upstream(
             Err(rejection) if last.is_none() => return Err(rejection.into()),
             Ok(None) | Err(_) => break,
         };
-        tried.push(chosen.offer);
+        let offer = chosen.offer;
+        tried.push(offer);
         exchange.report("route", |_| json!({"candidates": model.offers.len(), "tried": tried.len() - 1}));
         match attempt::run(exchange, &model, outbound, chosen).await {
-            Outcome::Begun(begun) => return Ok(begun),
+            Outcome::Begun(begun) => {
+                if let Some(sticky) = sticky {
+                    sticky.answered(exchange, &model.offers[offer]);
+                }
+                return Ok(begun);
+            }
             Outcome::Stop(stopped) => return Err(stopped),
             Outcome::Switch(failure) => last = Some(after(last, failure)),
         }
@@ -147,32 +155,72 @@ fn after(earlier: Option<Failure>, mut later: Failure) -> Failure {
     later
 }
 
-/// Chooses among the accounts that can be called now and takes a place at one.
-fn choose(exchange: &mut Exchange, model: &Model, surface: Surface, tried: &[usize]) -> Option<Chosen> {
+/// Chooses among the accounts that can be called now and takes a place at one: at its session's, else by
+/// chance.
+fn choose(
+    exchange: &mut Exchange,
+    model: &Model,
+    surface: Surface,
+    (tried, mut sticky): (&[usize], Option<&mut Sticky>),
+) -> Option<Chosen> {
     let now_ms = exchange.now_ms();
     let first = tried.is_empty();
     if first {
         exchange.record.candidates.reserve_exact(model.offers.len().min(RECORDED_CANDIDATES));
     }
     let mut field = Vec::with_capacity(model.offers.len());
+    let (mut kept, mut left) = (None, None);
     for (index, offer) in model.offers.iter().enumerate() {
-        let reason = reason(exchange, offer, surface, now_ms);
+        let reason = told(exchange, offer, (surface, now_ms), sticky.as_deref_mut());
         if first {
             exchange.considered(&offer.upstream.name, reason);
         }
-        let open = reason == CandidateReason::Eligible && !tried.contains(&index);
+        let open = reason.is_eligible() && !tried.contains(&index);
         let account = &offer.upstream.account;
         field.push(Standing { priority: account.priority, weight: if open { account.weight } else { 0 } });
+        match reason {
+            CandidateReason::SessionKept if open => kept = Some(index),
+            CandidateReason::SessionLeft if open => left = Some(index),
+            _ => {}
+        }
+    }
+    if let Some(chosen) = kept.and_then(|index| chosen(exchange, model, index, (surface, now_ms))) {
+        return Some(chosen);
+    }
+    // Better than none.
+    if let Some(left) = left.filter(|_| field.iter().filter(|standing| standing.weight > 0).count() > 1) {
+        field[left].weight = 0;
     }
     prefer_own_dialect(model, surface, &mut field);
     loop {
         let index = exchange.worker.with_rng(|rng| weighted(&field, rng))?;
-        match take_place(exchange, &model.offers[index], surface, now_ms) {
-            Some((slot, ticket)) => return Some(Chosen { offer: index, slot, ticket }),
+        match chosen(exchange, model, index, (surface, now_ms)) {
+            Some(chosen) => return Some(chosen),
             // Between looking and taking, another worker took the last place.
             None => field[index].weight = 0,
         }
     }
+}
+
+/// Why an account can or cannot be called now, and whether the request's session has to do with it.
+pub(crate) fn told(
+    exchange: &Exchange,
+    offer: &Offer,
+    (surface, now_ms): (Surface, u64),
+    sticky: Option<&mut Sticky>,
+) -> CandidateReason {
+    let reason = reason(exchange, offer, surface, now_ms);
+    sticky.map_or(reason, |sticky| sticky.told(exchange, offer, reason))
+}
+
+fn chosen(
+    exchange: &Exchange,
+    model: &Model,
+    offer: usize,
+    (surface, now_ms): (Surface, u64),
+) -> Option<Chosen> {
+    let (slot, ticket) = take_place(exchange, &model.offers[offer], surface, now_ms)?;
+    Some(Chosen { offer, slot, ticket })
 }
 
 /// Among accounts of the same priority, those that speak the caller's dialect come first: a translation may

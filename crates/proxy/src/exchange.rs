@@ -116,6 +116,8 @@ pub(crate) struct Serving {
     pub ticket: Option<Ticket>,
     /// When the attempt began.
     pub since: Instant,
+    /// How long it took to the first content of a stream, in milliseconds.
+    pub first_token_ms: Option<u32>,
 }
 
 /// How an exchange ends.
@@ -237,7 +239,7 @@ impl Belongings {
     /// Notes a candidate of the first choice.
     pub fn considered(&mut self, account: &Arc<str>, reason: CandidateReason) {
         if self.record.candidates.len() < RECORDED_CANDIDATES {
-            let eligible = reason == CandidateReason::Eligible;
+            let eligible = reason.is_eligible();
             self.record.candidates.push(Candidate { account: Arc::clone(account), eligible, reason });
         }
     }
@@ -302,7 +304,9 @@ impl Belongings {
         };
         let (trials, account) = (&self.worker.shared.trials, &offer.upstream.account.id);
         match class {
-            "ok" => trials.succeeded(account, &offer.upstream_model, total_ms.into()),
+            "ok" => {
+                trials.succeeded(account, &offer.upstream_model, total_ms.into(), serving.first_token_ms);
+            }
             "refused" | "ambiguous" | "begun" => trials.failed(account, &offer.upstream_model),
             _ => {}
         }

@@ -43,6 +43,7 @@ mod settle;
 mod shown;
 mod stages;
 mod steps;
+mod sticky;
 pub mod terms;
 #[cfg(test)]
 mod tests;
@@ -68,6 +69,7 @@ use state::outputs::Outputs;
 use state::replay::Replays;
 use state::running::Running;
 use state::seals::Seals;
+use state::sessions::Sessions;
 use state::signatures::Signatures;
 use state::trials::Trials;
 use telemetry::metric::Metrics;
@@ -118,6 +120,8 @@ pub struct Shared {
     pub running: Arc<Running>,
     /// How the calls of each account went.
     pub trials: Trials,
+    /// At which account each session goes on.
+    pub sessions: Arc<Sessions>,
     /// What providers want back with calls of tools, for callers who cannot carry it.
     pub seals: Arc<Seals<llm::codec::Seals>>,
     /// Holds and settles money.

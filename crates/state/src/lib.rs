@@ -1,7 +1,7 @@
 //! What many requests share and what may be lost: capacity, limits, circuits, timed blocks, places at
-//! accounts and the queues for them, how calls went, expected outputs, what may be cancelled, requests under
-//! one idempotency key, seals of calls; and nonces and freezes of signed requests, which may not be lost and have a small log of
-//! their own.
+//! accounts and the queues for them, the accounts of sessions, how calls went, expected outputs, what may be
+//! cancelled, requests under one idempotency key, seals of calls; and nonces and freezes of signed requests,
+//! which may not be lost and have a small log of their own.
 //!
 //! This is the engine in process memory: process-wide, sharded by owner, exact across workers. Every
 //! map has a bound and lets go of idle entries. Nothing here blocks, reads a clock or, but for that log,
@@ -23,6 +23,7 @@ pub mod queue;
 pub mod replay;
 pub mod running;
 pub mod seals;
+pub mod sessions;
 mod shards;
 pub mod signatures;
 pub mod trials;

@@ -2,7 +2,7 @@
 
 use foldhash::HashMap;
 use foldhash::fast::RandomState;
-use std::hash::{BuildHasher, Hash};
+use std::hash::{BuildHasher, Hash, Hasher};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -24,6 +24,11 @@ impl<K, V> Default for Shards<K, V> {
 }
 
 impl<K, V> Shards<K, V> {
+    /// Hashes what a key is made of, by this map's own chance.
+    pub(crate) fn hasher(&self) -> impl Hasher + use<K, V> {
+        self.hasher.build_hasher()
+    }
+
     /// The place of a key's shard, below 64.
     pub(crate) fn place(&self, key: &(impl Hash + ?Sized)) -> usize {
         // The top bits: the maps inside use the others.

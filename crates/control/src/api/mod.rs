@@ -117,7 +117,7 @@ pub fn routes() -> Vec<Route> {
         get("/api/v1/admin/accounts/{id}", Read, ("account.show", "Shows the account."), accounts::show::handler),
         patch("/api/v1/admin/accounts/{id}", Administer, ("account.update", "Changes the fields of the account that are given; null clears one."), accounts::update::handler),
         delete("/api/v1/admin/accounts/{id}", Administer, ("account.delete", "Deletes the account."), accounts::delete::handler),
-        post("/api/v1/admin/accounts/{id}/reset", Operate, ("account.reset", "Forgets the blocks of the account and closes its circuits."), accounts::reset::handler),
+        post("/api/v1/admin/accounts/{id}/reset", Operate, ("account.reset", "Forgets the blocks of the account and the sessions that go on there, and closes its circuits."), accounts::reset::handler),
         post("/api/v1/admin/accounts/{id}/test", Operate, ("account.test", "Calls the upstream of the account and tells what came of it."), accounts::test::handler),
         post("/api/v1/admin/accounts/{id}/enable", Administer, ("account.enable", "Lets the account be used again."), accounts::enable::handler),
         post("/api/v1/admin/accounts/{id}/disable", Administer, ("account.disable", "Keeps the account from being used."), accounts::disable::handler),

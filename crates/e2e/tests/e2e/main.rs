@@ -66,6 +66,8 @@ mod second_factor;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod sessions;
+#[cfg(test)]
 mod signing;
 #[cfg(test)]
 mod stage;

@@ -17,6 +17,8 @@ use crate::dispatch;
 use crate::endpoint::internal::{Body, json};
 use crate::exchange::Exchange;
 use crate::intake;
+use crate::request::Outbound;
+use crate::sticky::Sticky;
 
 /// What would happen.
 #[derive(Serialize)]
@@ -71,9 +73,11 @@ pub(crate) async fn test(exchange: &mut Exchange, request: Request<Incoming>) ->
     let group = pinned.as_ref().map_or(&model.group, |pinned| &pinned.group);
     let model = exchange.catalog.model(group, &model.name).cloned().unwrap_or(model);
     let pin = received.extras.provider_model_id.as_deref();
-    let chosen = choose(exchange, &model, surface, pin);
+    let outbound = Outbound { call: &received.call, body: &received.body, head: &head, leave: None };
+    let reasons = reasons(exchange, &model, &outbound);
+    let chosen = choose(exchange, &model, &reasons, pin);
     let offer = chosen.map(|index| &model.offers[index]);
-    let mut candidates = own(exchange, &model, (surface, pin), chosen);
+    let mut candidates = own(exchange, &model, (&reasons, pin), chosen);
     let others = exchange.catalog.upstreams().iter().filter(|upstream| !offers(&model, upstream));
     candidates.extend(others.map(|upstream| other(exchange, upstream, &model)));
     Ok(json(&Answer {
@@ -91,19 +95,35 @@ fn offers(model: &Model, upstream: &Upstream) -> bool {
     model.offers.iter().any(|offer| offer.upstream.account.id == upstream.account.id)
 }
 
+/// Why each account of the model can or cannot be called now.
+fn reasons(exchange: &Exchange, model: &Model, outbound: &Outbound<'_>) -> Vec<CandidateReason> {
+    let at = (outbound.call.surface, exchange.now_ms());
+    let mut sticky = Sticky::of(exchange, model, outbound);
+    model.offers.iter().map(|offer| dispatch::told(exchange, offer, at, sticky.as_mut())).collect()
+}
+
 /// The choice that a call would make now.
-fn choose(exchange: &Exchange, model: &Model, surface: Surface, pin: Option<&str>) -> Option<usize> {
-    let now_ms = exchange.now_ms();
-    let field: Vec<Standing> = model
-        .offers
-        .iter()
-        .map(|offer| {
-            let account = &offer.upstream.account;
-            let open = dispatch::reason(exchange, offer, surface, now_ms) == CandidateReason::Eligible
-                && pin.is_none_or(|pin| offer.is_named(pin));
-            Standing { priority: account.priority, weight: if open { account.weight } else { 0 } }
-        })
-        .collect();
+fn choose(
+    exchange: &Exchange,
+    model: &Model,
+    reasons: &[CandidateReason],
+    pin: Option<&str>,
+) -> Option<usize> {
+    let is_open = |index: usize| {
+        reasons[index].is_eligible() && pin.is_none_or(|pin| model.offers[index].is_named(pin))
+    };
+    let kept = reasons.iter().position(|reason| *reason == CandidateReason::SessionKept);
+    if let Some(kept) = kept.filter(|index| is_open(*index)) {
+        return Some(kept);
+    }
+    let others = (0..reasons.len()).filter(|index| is_open(*index)).count() > 1;
+    let standing = |(index, offer): (usize, &Offer)| {
+        let account = &offer.upstream.account;
+        let is_left = others && reasons[index] == CandidateReason::SessionLeft;
+        let weight = if is_open(index) && !is_left { account.weight } else { 0 };
+        Standing { priority: account.priority, weight }
+    };
+    let field: Vec<Standing> = model.offers.iter().enumerate().map(standing).collect();
     exchange.worker.with_rng(|rng| weighted(&field, rng))
 }
 
@@ -111,6 +131,9 @@ fn reason(chosen: Option<&Offer>, candidates: &[Considered<'_>]) -> String {
     let Some(offer) = chosen else {
         return "no account can be called now".to_owned();
     };
+    if candidates.iter().any(|c| c.chosen && c.reason == CandidateReason::SessionKept.name()) {
+        return "the account where the request's session goes on".to_owned();
+    }
     let priority = offer.upstream.account.priority;
     let equals = candidates.iter().filter(|c| c.eligible && c.priority == priority).count();
     match equals {
@@ -123,20 +146,20 @@ fn reason(chosen: Option<&Offer>, candidates: &[Considered<'_>]) -> String {
 fn own<'a>(
     exchange: &Exchange,
     model: &'a Model,
-    (surface, pin): (Surface, Option<&str>),
+    (reasons, pin): (&[CandidateReason], Option<&str>),
     chosen: Option<usize>,
 ) -> Vec<Considered<'a>> {
     let (shared, now_ms) = (&exchange.worker.shared, exchange.now_ms());
     let considered = model.offers.iter().enumerate().map(|(index, offer)| {
         let account = &offer.upstream.account;
-        let reason = dispatch::reason(exchange, offer, surface, now_ms);
+        let reason = reasons[index];
         let pinned = pin.is_none_or(|pin| offer.is_named(pin));
         let block = shared.blocks.blocked(&account.id, &offer.upstream_model, now_ms);
         let circuit: CircuitState = shared.circuits.state(&offer.circuit, now_ms);
         Considered {
             upstream_model: Some(&offer.upstream_model),
             provider_model_id: Some(offer.id()),
-            eligible: reason == CandidateReason::Eligible && pinned,
+            eligible: reason.is_eligible() && pinned,
             chosen: chosen == Some(index),
             reason: if pinned { reason.name() } else { "not_pinned" },
             circuit: Some(circuit.name()),

@@ -9,3 +9,4 @@ mod money;
 mod queue;
 mod replay;
 mod stage;
+mod sticky;

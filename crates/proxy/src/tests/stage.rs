@@ -28,6 +28,7 @@ use state::limits::Limits;
 use state::outputs::Outputs;
 use state::replay::Replays;
 use state::seals::Seals;
+use state::sessions::Sessions;
 use state::trials::Trials;
 use state::{Blocks, Circuits, InFlight};
 use telemetry::metric::Metrics;
@@ -296,6 +297,7 @@ impl Stage {
             homes: Arc::new(Homes::new()),
             running: Arc::default(),
             trials: Trials::new(),
+            sessions: Arc::new(Sessions::new()),
             seals: Arc::new(Seals::new()),
             settings,
             meter,

@@ -215,7 +215,7 @@ pub static NOUNS: &[Noun] = &[
             NAMED, NAME, BASE_URL, API_KEY_FILE, API_VERSION, OFFERED, PRIORITY, WEIGHT, IN_FLIGHT, PRIVATE, GROUP, SET]),
         verb("enable", "Use an account again", "account enable main", Call("POST", "/{id}/enable"), &[NAMED]),
         verb("disable", "Stop using an account", "account disable main", Call("POST", "/{id}/disable"), &[NAMED]),
-        verb("reset", "Forget an account's blocks and close its circuits", "account reset main", Call("POST", "/{id}/reset"), &[NAMED]),
+        verb("reset", "Forget an account's blocks and sessions, and close its circuits", "account reset main", Call("POST", "/{id}/reset"), &[NAMED]),
         verb("test", "Call an account's upstream and tell what came of it", "account test main", Call("POST", "/{id}/test"), &[
             NAMED, arg("model", "ask this model for one token, which costs money; without it, what costs nothing", Text, Body("model"))]),
         verb("delete", "Remove an account", "account delete main", Call("DELETE", "/{id}"), &[NAMED]),

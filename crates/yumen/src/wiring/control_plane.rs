@@ -233,6 +233,7 @@ struct Accounts {
 impl AccountControl for Accounts {
     fn reset_account(&self, account: &ResourceId) {
         self.memory.blocks.reset(account);
+        self.memory.sessions.release(account);
         let own = format!("account-{account}:");
         for (name, _) in self.memory.circuits.list(self.clock.now_ms()) {
             if name.starts_with(&own) {

@@ -21,6 +21,7 @@ use state::limits::Limits;
 use state::outputs::Outputs;
 use state::replay::Replays;
 use state::seals::Seals;
+use state::sessions::Sessions;
 use state::signatures::Signatures;
 use state::trials::Trials;
 use store::Store;
@@ -43,12 +44,15 @@ pub struct Memory {
     pub signatures: Arc<Signatures>,
     /// Which account keeps which response.
     pub homes: Arc<Homes>,
+    /// At which account each session goes on.
+    pub sessions: Arc<Sessions>,
 }
 
 impl Memory {
     /// Empty, but for what must survive a restart.
     pub fn new(signatures: Arc<Signatures>, homes: Arc<Homes>) -> Self {
-        Self { circuits: Arc::default(), blocks: Arc::default(), signatures, homes }
+        let (circuits, blocks, sessions) = (Arc::default(), Arc::default(), Arc::default());
+        Self { circuits, blocks, signatures, homes, sessions }
     }
 }
 
@@ -102,6 +106,7 @@ pub fn shared(settings: &Settings, parts: Parts<'_>, first: &Configuration) -> A
         homes: parts.memory.homes,
         running: Arc::default(),
         trials: Trials::new(),
+        sessions: parts.memory.sessions,
         seals: Arc::new(Seals::new()),
         replays: Replays::new(),
         answers: Arc::new(answers),

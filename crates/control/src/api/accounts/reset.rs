@@ -1,4 +1,5 @@
-//! `POST /api/v1/admin/accounts/{id}/reset`: forgets an account's blocks and closes its circuits.
+//! `POST /api/v1/admin/accounts/{id}/reset`: forgets an account's blocks and the sessions that go on there, and
+//! closes its circuits.
 
 use super::{View, find};
 use crate::answer::{Answer, Json, ok};
