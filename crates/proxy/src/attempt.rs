@@ -296,9 +296,9 @@ async fn refused(
         return judged(exchange, offer, failure);
     }
     close(exchange, offer, &mut failure);
-    if exchange.translating.is_some() {
+    if let Some(translating) = &exchange.translating {
         // Its words, dressed for the caller: the body is in a dialect that the caller does not read.
-        failure.rejection.message = failed.message.into();
+        failure.rejection.message = translating.words(&failed).into();
         return Outcome::Stop(Stopped::Rejected(failure.rejection));
     }
     Outcome::Stop(Stopped::Passed(Passed {

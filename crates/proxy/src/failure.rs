@@ -104,7 +104,7 @@ fn last_message(status: u16, failure: &UpstreamFailure) -> String {
         // Its own words would speak of a credential that is not the caller's.
         401..=403 => format!("The upstream refused this gateway's credential ({status})."),
         _ if failure.message.is_empty() => format!("The upstream answered {status}."),
-        _ => format!("The upstream answered {status}: {}", failure.message),
+        _ => format!("The upstream answered {status}: {}", llm::masked(&failure.message)),
     }
 }
 

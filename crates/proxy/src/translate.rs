@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::response::Parts;
-use llm::codec::{Addressed, Asked, SealKeeper, Seals, Source, Target, Translation, codec, names, restore};
+use llm::codec::{Addressed, Asked, SealKeeper, Seals, Source, Target, Translation, codec, restore};
 use llm::neutral::{Dialect, Loss, Losses, Request, Severity};
 use llm::{Call, Quirks, Scanner, Surface};
 use model::record::{self, Lost};
@@ -86,13 +86,12 @@ pub(crate) async fn write(
     asked.created = exchange.now_ms() / 1000;
     asked.id = exchange.record.request_id.to_string().chars().filter(char::is_ascii_alphanumeric).collect();
     asked.input_estimate = exchange.expected.total_input();
-    asked.renamed_tools = names::fit(&mut request, way.provider);
+    let (target, mut losses) = (target(exchange, offer), Losses::default());
+    llm::codec::fit(&mut request, way.provider, &target, &mut asked, &mut losses);
     let shared = Arc::clone(&exchange.worker.shared);
     let (tenant, now_ms) = (Arc::clone(&exchange.record.tenant_id), exchange.now_ms());
     restore::reattach(&mut request, |call_id| shared.seals.find(&tenant, call_id, now_ms));
     media::fetch(exchange, &mut request, way.provider).await?;
-    let target = target(exchange, offer);
-    let mut losses = Losses::default();
     let to = codec(way.provider).ok_or_else(|| misconfigured("the account's dialect cannot be written"))?;
     let body = to.encode_request(&request, &target, &mut losses)?;
     note(exchange, way, &losses);
@@ -189,6 +188,11 @@ fn check_policy(exchange: &Exchange, losses: &Losses) -> Result<(), Rejection> {
 }
 
 impl Translating {
+    /// What the account says of a failure, as the caller is told.
+    pub fn words(&self, failed: &llm::UpstreamFailure) -> String {
+        llm::foreign_words(failed, self.way.provider, self.way.caller)
+    }
+
     /// What reads the answer, and the head of the answer as the caller is to see it.
     pub fn scanner(
         self: Box<Self>,

@@ -50,7 +50,7 @@ class Chat {
     if (tools) {
       this.call.tools = [{ type: "function", function: { ...TOOL, parameters: ARGUMENTS } }];
     }
-    if (name === "structured") {
+    if (["structured", "formed"].includes(name)) {
       const json_schema = { name: "city", schema: SCHEMA, strict: true };
       this.call.response_format = { type: "json_schema", json_schema };
     }
@@ -103,7 +103,7 @@ class Responses {
     if (tools) {
       this.call.tools = [{ type: "function", ...TOOL, parameters: ARGUMENTS, strict: true }];
     }
-    if (name === "structured") {
+    if (["structured", "formed"].includes(name)) {
       this.call.text = { format: { type: "json_schema", name: "city", schema: SCHEMA, strict: true } };
     }
     if (name === "thinking") {
@@ -165,7 +165,7 @@ class Messages {
     if (tools) {
       this.call.tools = [{ ...TOOL, input_schema: ARGUMENTS }];
     }
-    if (name === "structured") {
+    if (["structured", "formed"].includes(name)) {
       this.call.output_config = { format: { type: "json_schema", schema: SCHEMA } };
     }
     if (name === "thinking") {
@@ -215,7 +215,7 @@ class Gemini {
     if (tools) {
       config.tools = [{ functionDeclarations: [{ ...TOOL, parametersJsonSchema: ARGUMENTS }] }];
     }
-    if (name === "structured") {
+    if (["structured", "formed"].includes(name)) {
       config.responseMimeType = "application/json";
       config.responseJsonSchema = SCHEMA;
     }

@@ -14,6 +14,7 @@ const TEXTS = {
   broken: "Hello from the höme 世界",
   image: "A small square.",
   structured: '{"city":"Paris","population":2}',
+  formed: '{"city":"Paris","population":2}',
   length: "Once upon",
 };
 

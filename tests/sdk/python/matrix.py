@@ -61,7 +61,7 @@ class Chat:
         if case in WITH_TOOLS:
             function = {"name": "get_weather", "description": "The weather.", "parameters": ARGUMENTS}
             self.call["tools"] = [{"type": "function", "function": function}]
-        if case == "structured":
+        if case in ("structured", "formed"):
             schema = {"name": "city", "schema": SCHEMA, "strict": True}
             self.call["response_format"] = {"type": "json_schema", "json_schema": schema}
         if case == "thinking":
@@ -122,7 +122,7 @@ class Responses:
         if case in WITH_TOOLS:
             tool = {"type": "function", "name": "get_weather", "description": "The weather."}
             self.call["tools"] = [{**tool, "parameters": ARGUMENTS, "strict": True}]
-        if case == "structured":
+        if case in ("structured", "formed"):
             form = {"type": "json_schema", "name": "city", "schema": SCHEMA, "strict": True}
             self.call["text"] = {"format": form}
         if case == "thinking":
@@ -189,7 +189,7 @@ class Messages:
         if case in WITH_TOOLS:
             tool = {"name": "get_weather", "description": "The weather.", "input_schema": ARGUMENTS}
             self.call["tools"] = [tool]
-        if case == "structured":
+        if case in ("structured", "formed"):
             form = {"type": "json_schema", "schema": SCHEMA}
             self.call["extra_body"] = {"output_config": {"format": form}}
         if case == "thinking":
@@ -256,7 +256,7 @@ class Gemini:
             )
             config["tools"] = [types.Tool(function_declarations=[declared])]
             config["automatic_function_calling"] = types.AutomaticFunctionCallingConfig(disable=True)
-        if case == "structured":
+        if case in ("structured", "formed"):
             config["response_mime_type"] = "application/json"
             config["response_json_schema"] = SCHEMA
         if case == "thinking":
@@ -345,6 +345,7 @@ def play(client, provider, case, stream):
         "broken": "Hello from the höme 世界",
         "image": "A small square.",
         "structured": '{"city":"Paris","population":2}',
+        "formed": '{"city":"Paris","population":2}',
         "length": "Once upon",
     }[case]
     expect("text", text, said.text)

@@ -2,6 +2,7 @@
 
 use model::{Usage, UsageSource};
 
+use super::AnswerTool;
 use crate::neutral::{Dialect, Ext, Namespaced, Request, ToolKind, Used};
 
 /// What the encoder of an answer must know of the request.
@@ -20,6 +21,8 @@ pub struct Asked {
     pub custom_tools: Vec<String>,
     /// Tools that were sent under another name than the caller's: the name sent, and the caller's.
     pub renamed_tools: Vec<(String, String)>,
+    /// The tool that the answer comes by, where the model has no other form for it.
+    pub answer_tool: Option<AnswerTool>,
     /// Tools that the caller keeps in namespaces.
     pub namespaces: Vec<Namespaced>,
     /// What answers of OpenAI's Responses repeat of the request.

@@ -3,12 +3,14 @@
 //! To add a dialect, write its folder with a type that is a [`Codec`], and list it in [`codec`]. A pair of
 //! dialects needs nothing of its own.
 
+mod answer_tool;
 pub mod asked;
 mod balance;
 mod chat;
 mod conversation;
 mod converse;
 pub mod custom;
+mod fit;
 mod gemini;
 pub mod ids;
 pub mod media;
@@ -21,12 +23,15 @@ pub mod restore;
 mod schema;
 pub mod sequence;
 mod sse;
+mod subset;
 mod target;
 mod translation;
 
 use model::{Code, Rejection};
 
+pub use answer_tool::AnswerTool;
 pub use asked::Asked;
+pub use fit::fit;
 pub use restore::{SealKeeper, Seals};
 pub use target::{Addressed, Source, Target};
 pub use translation::Translation;

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use model::{Rejection, Usage, UsageSource};
 
+use super::answer_tool::{self, Answers};
 use super::refused::{self, Refusals};
 use super::restore::{Restorer, restore};
 use super::{Asked, Codec, SealKeeper, Source, StreamDecoder, StreamEncoder, codec, read, unreadable};
 use crate::dialect::{Content, failed_base_response};
 use crate::failure::UpstreamFailure;
+use crate::foreign_words::foreign_words;
 use crate::members;
 use crate::neutral::{Block, Choice, Delta, Dialect, Event, Losses, Part, PartKind, Reply, Stop, Used};
 use crate::scanner::estimate_tokens;
@@ -47,8 +49,11 @@ enum Way {
 }
 
 struct Stream {
+    /// From which dialect into which.
+    way: (Dialect, Dialect),
     to: &'static dyn Codec,
     decoder: Box<dyn StreamDecoder>,
+    answers: Answers,
     refusals: Refusals,
     restorer: Restorer,
     encoder: Box<dyn StreamEncoder>,
@@ -69,8 +74,10 @@ impl Translation {
     #[must_use]
     pub fn of_stream(from: Dialect, to: Dialect, source: &Source<'_>, asked: Asked) -> Option<Self> {
         let stream = Stream {
+            way: (from, to),
             to: codec(to)?,
             decoder: codec(from)?.stream_decoder(source),
+            answers: Answers::of(asked.answer_tool.clone()),
             refusals: Refusals::of(to),
             restorer: Restorer::default(),
             encoder: codec(to)?.stream_encoder(&asked),
@@ -174,8 +181,12 @@ impl Stream {
     /// Writes the events that have come.
     fn drain(&mut self, asked: &Asked, keeper: Option<&dyn SealKeeper>, found: &mut Found) -> Bytes {
         let mut out = Vec::new();
-        let Self { to, refusals, restorer, encoder, events, .. } = self;
-        for event in events.drain(..) {
+        let (from, caller) = self.way;
+        let Self { to, answers, refusals, restorer, encoder, events, .. } = self;
+        let mut told = |mut event: Event| {
+            if let Event::Error(failure) = &mut event {
+                failure.message = foreign_words(failure, from, caller);
+            }
             // A caller of any dialect expects to be told what it used.
             if matches!(event, Event::End) && found.usage.is_none() {
                 encoder.encode(Event::Usage(estimated(asked, found.content.bytes)), &mut out);
@@ -187,7 +198,8 @@ impl Stream {
             for event in refusals.before(&event).into_iter().chain([event]) {
                 restorer.push(event, asked, keeper, |event| encoder.encode(event, &mut out));
             }
-        }
+        };
+        events.drain(..).for_each(|event| answers.push(event, &mut told));
         Bytes::from(out)
     }
 }
@@ -216,6 +228,9 @@ impl Whole {
             return Bytes::new();
         }
         reply.usage.get_or_insert_with(|| estimated(asked, text_bytes(&reply.choices)));
+        if let Some(tool) = &asked.answer_tool {
+            answer_tool::tell(&mut reply, tool);
+        }
         restore(&mut reply, asked, keeper);
         refused::tell(&mut reply, self.caller);
         found.whole = true;

@@ -37,7 +37,7 @@ pub enum Provider {
 }
 
 /// What is played. The names are what models are called.
-pub const CASES: [&str; 11] = [
+pub const CASES: [&str; 12] = [
     "text",
     "tools",
     "parallel",
@@ -45,6 +45,7 @@ pub const CASES: [&str; 11] = [
     "image",
     "thinking",
     "structured",
+    "formed",
     "length",
     "refusal",
     "broken",
@@ -102,7 +103,8 @@ impl Provider {
             Self::Converse => ("bedrock", origin.to_owned()),
         };
         let upstream = |case: &str| match self {
-            // The maker's name decides how thinking is asked for.
+            // The maker's name decides how thinking is asked for, and what is known of schemas.
+            Self::Messages | Self::Converse if case == "formed" => format!("claude-sonnet-4-20250514-{case}"),
             Self::Messages | Self::Converse => format!("claude-sonnet-4-5-{case}"),
             Self::Gemini => format!("gemini-3-{case}"),
             Self::Chat | Self::Responses => case.to_owned(),
@@ -243,6 +245,16 @@ fn play(case: &str, request: &str, seals: bool) -> Result<Play, &'static str> {
             (text("A small square."), Stop::End)
         }
         "structured" => {
+            demand(request.contains("population"), "the schema")?;
+            (text(r#"{"city":"Paris","population":2}"#), Stop::End)
+        }
+        // By the tool in place of the form, where the request has one.
+        "formed" if request.contains("structured_answer") => {
+            demand(request.contains("population"), "the schema")?;
+            let answer = json!({"city": "Paris", "population": 2});
+            (vec![Piece::Call("call_answer", "structured_answer", answer)], Stop::Tools)
+        }
+        "formed" => {
             demand(request.contains("population"), "the schema")?;
             (text(r#"{"city":"Paris","population":2}"#), Stop::End)
         }

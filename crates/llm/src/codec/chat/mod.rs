@@ -1,5 +1,6 @@
 //! OpenAI's Chat Completions, and what compatible vendors made of it.
 
+mod inline;
 mod message;
 mod reasoning;
 mod reply;

@@ -2,11 +2,13 @@
 
 use model::{Rejection, Usage};
 
-use super::{OWN, message, reasoning, stop_name, stop_of, tools};
+use super::{OWN, inline, message, reasoning, stop_name, stop_of, tools};
 use crate::codec::{Asked, Source, ids, read, unreadable};
 use crate::json_writer::JsonWriter;
 use crate::members;
-use crate::neutral::{Block, Choice, Citation, Losses, MediaSource, Part, Reply, Stop, ToolCall, Turn, Used};
+use crate::neutral::{
+    Block, Choice, Citation, Losses, MediaSource, Part, Reasoning, Reply, Stop, Text, ToolCall, Turn, Used,
+};
 use crate::usage::Counts;
 
 /// Reads an answer.
@@ -27,10 +29,30 @@ pub(super) fn decode(body: &str, source: &Source<'_>) -> Result<Reply, Rejection
     .map_err(|_| unreadable("the answer is not one JSON object"))?;
     let choices = choices.ok_or_else(|| unreadable("the answer has no choices"))?;
     for (place, raw) in members::elements(choices).into_iter().enumerate() {
-        let choice = decode_choice(raw, place, &reply.id)?;
+        let mut choice = decode_choice(raw, place, &reply.id)?;
+        if source.quirks.thinks_in_text {
+            choice.parts = apart(choice.parts);
+        }
         reply.choices.push(choice);
     }
     Ok(reply)
+}
+
+/// The parts, with the thoughts that the first text begins with as a part of their own.
+fn apart(parts: Vec<Part>) -> Vec<Part> {
+    let mut is_first = true;
+    let split = |part: Part| match part.block {
+        Block::Text(text) if text.citations.is_empty() && std::mem::take(&mut is_first) => {
+            let told = inline::split(&text.text);
+            let thoughts = Reasoning { text: told.thoughts, ..Reasoning::default() };
+            let text = Part { block: Block::Text(Text { text: told.text.into(), ..text }), ..part };
+            let has_text = matches!(&text.block, Block::Text(text) if !text.text.is_empty());
+            let thoughts = (!thoughts.text.is_empty()).then(|| Part::from(Block::Reasoning(thoughts)));
+            thoughts.into_iter().chain(has_text.then_some(text)).collect()
+        }
+        _ => vec![part],
+    };
+    parts.into_iter().flat_map(split).collect()
 }
 
 pub(super) fn usage(raw: &str, source: &Source<'_>) -> Option<Used> {

@@ -1,5 +1,6 @@
 //! Reads a stream, with the deviations of compatible vendors (dialects reference §1.7).
 
+use super::inline::{Inline, Told};
 use super::{OWN, message, reasoning, stop_of, tools};
 use crate::codec::balance::Balance;
 use crate::codec::sse::EventReader;
@@ -18,6 +19,7 @@ const CHOICE_LIMIT: usize = 128;
 pub(super) struct Reader {
     conventions: Conventions,
     ends_without_done: bool,
+    thinks_in_text: bool,
     wanted: usize,
     started: bool,
     id: String,
@@ -38,6 +40,8 @@ struct Choice {
     finished: bool,
     /// The index of the thoughts that the last entry of `reasoning_details` belonged to.
     thoughts: Option<u64>,
+    /// The thoughts in the text.
+    inline: Inline,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -61,6 +65,7 @@ impl Reader {
         Self {
             conventions: source.conventions(OWN),
             ends_without_done: source.quirks.ends_without_done,
+            thinks_in_text: source.quirks.thinks_in_text,
             wanted: usize::try_from(source.choices).unwrap_or(CHOICE_LIMIT).clamp(1, CHOICE_LIMIT),
             started: false,
             id: String::new(),
@@ -221,6 +226,10 @@ impl Reader {
             None => self.words(choice, Kind::Thoughts, said.thoughts, events),
         }
         match said.content.map(|raw| (raw, read::text_if(raw))) {
+            Some((_, Some(text))) if self.thinks_in_text => {
+                let told = self.choices[choice].inline.push(text);
+                self.inline(choice, told, events);
+            }
             Some((_, Some(text))) => self.words(choice, Kind::Text, Some(text), events),
             Some((raw, None)) => self.content_parts(choice, raw, events),
             None => {}
@@ -235,6 +244,11 @@ impl Reader {
         if let Some(raw) = said.older_call {
             self.call(choice, &format!(r#"{{"index":0,"function":{raw}}}"#), events);
         }
+    }
+
+    fn inline(&mut self, choice: usize, told: Told, events: &mut Vec<Event>) {
+        self.words(choice, Kind::Thoughts, Some(told.thoughts), events);
+        self.words(choice, Kind::Text, Some(told.text), events);
     }
 
     /// Mistral's content: parts, of which some are thoughts.
@@ -364,6 +378,8 @@ impl Reader {
             "extra_content" => call.opaque.extend(tools::google_seal(value)),
             _ => {}
         });
+        let told = self.choices[choice].inline.finish();
+        self.inline(choice, told, events);
         self.close_words(choice, events);
         let at = match self.known_call(choice, index, &call) {
             Some(at) => at,
@@ -418,6 +434,8 @@ impl Reader {
     }
 
     fn finish_choice(&mut self, index: usize, reason: Option<String>, events: &mut Vec<Event>) {
+        let told = self.choices[index].inline.finish();
+        self.inline(index, told, events);
         self.close_words(index, events);
         let choice = &mut self.choices[index];
         for call in choice.calls.iter_mut().filter(|call| !call.whole) {

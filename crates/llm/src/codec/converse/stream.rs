@@ -110,6 +110,7 @@ impl Reader {
             events.push(Event::Start { id: String::new(), model: String::new() });
         }
         match frame.kind {
+            _ if self.stopped && frame.kind != "metadata" => {}
             "contentBlockStart" => self.block_start(parts.index, parts.start.unwrap_or("{}"), events),
             "contentBlockDelta" => self.block_delta(parts.index, parts.delta.unwrap_or("{}"), events),
             "contentBlockStop" => self.block_stop(parts.index, events),

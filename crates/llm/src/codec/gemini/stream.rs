@@ -64,6 +64,11 @@ impl Reader {
     fn candidate(&mut self, place: u32, raw: &str, events: &mut Vec<Event>) {
         let choice = member(raw, "index").and_then(|raw| raw.parse().ok()).unwrap_or(place);
         let mut seen = self.candidates.remove(&choice).unwrap_or_default();
+        // As in every other dialect: behind its end nothing belongs to an answer.
+        if seen.finished {
+            self.candidates.insert(choice, seen);
+            return;
+        }
         let parts = member(raw, "content").and_then(|content| member(content, "parts")).unwrap_or("[]");
         for part in content::parts(parts) {
             self.part(choice, &mut seen, part, events);
@@ -71,7 +76,7 @@ impl Reader {
         if let Some(raw) = member(raw, "groundingmetadata") {
             self.cite(choice, &mut seen, raw, events);
         }
-        if let Some(native) = member_text(raw, "finishreason").filter(|_| !seen.finished) {
+        if let Some(native) = member_text(raw, "finishreason") {
             close(&mut seen, events);
             seen.finished = true;
             let stop = match stop_of(&native) {

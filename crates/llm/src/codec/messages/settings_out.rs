@@ -234,6 +234,13 @@ pub(in crate::codec) fn thinks_adaptively(model: &str) -> bool {
     claude_version(model).is_some_and(|version| version >= (4, 6))
 }
 
+/// Whether a model can be held to a schema for its answer: Claude from 4.5 on, and Opus from 4.1; of others it
+/// is taken to be so.
+pub(in crate::codec) fn answers_in_form(model: &str) -> bool {
+    let is_new = |version| version >= (4, 5) || version == (4, 1) && model.contains("opus");
+    claude_version(model).is_none_or(is_new)
+}
+
 /// Whether a model refuses temperature beside top_p: Claude from 4.1 on.
 fn takes_one_of_both(target: &Target<'_>) -> bool {
     claude_version(target.model).is_some_and(|version| version >= (4, 1))
@@ -264,6 +271,20 @@ mod tests {
             ("deepseek-chat", None),
         ] {
             assert_eq!(claude_version(model), version, "{model}");
+        }
+    }
+
+    #[test]
+    fn older_models_cannot_be_held_to_a_schema() {
+        for (model, can) in [
+            ("claude-3-5-sonnet-20241022", false),
+            ("claude-sonnet-4-20250514", false),
+            ("claude-opus-4-1-20250805", true),
+            ("us.anthropic.claude-haiku-4-5-20251001-v1:0", true),
+            ("claude-opus-5-5", true),
+            ("kimi-k3", true),
+        ] {
+            assert_eq!(answers_in_form(model), can, "{model}");
         }
     }
 }

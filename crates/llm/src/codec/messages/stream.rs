@@ -78,7 +78,9 @@ impl EventReader for Reader {
         }
         match &*own.kind {
             "message_start" => self.start(own.message.unwrap_or("{}"), events),
-            "content_block_start" => self.block(own.index, own.block.unwrap_or("{}"), events),
+            "content_block_start" if !self.finished => {
+                self.block(own.index, own.block.unwrap_or("{}"), events);
+            }
             "content_block_delta" => self.delta(own.index, own.delta.unwrap_or("{}"), events),
             "content_block_stop" => self.stop_block(own.index, events),
             "message_delta" => self.finish(&own, events),

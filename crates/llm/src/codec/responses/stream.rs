@@ -47,6 +47,8 @@ struct Parts<'a> {
     item: Option<&'a str>,
     part: Option<&'a str>,
     delta: Option<&'a str>,
+    /// Arguments, all at once.
+    whole: Option<&'a str>,
     annotation: Option<&'a str>,
     response: Option<&'a str>,
     error: Option<&'a str>,
@@ -274,6 +276,15 @@ impl Reader {
                     self.delta(item, || PartKind::Text, Delta::Args(delta()), events);
                 }
             }
+            // Some say nothing of the arguments before.
+            "response.function_call_arguments.done" | "response.custom_tool_call_input.done" => {
+                let is_empty = self.open.get(&item).is_some_and(|open| !open.filled);
+                if let Some(args) =
+                    parts.whole.and_then(read::text_if).filter(|args| is_empty && !args.is_empty())
+                {
+                    self.delta(item, || PartKind::Text, Delta::Args(args), events);
+                }
+            }
             _ => {}
         }
     }
@@ -289,6 +300,7 @@ impl EventReader for Reader {
             "item" => parts.item = Some(value),
             "part" => parts.part = Some(value),
             "delta" => parts.delta = Some(value),
+            "arguments" | "input" => parts.whole = Some(value),
             "annotation" => parts.annotation = Some(value),
             "response" => parts.response = Some(value),
             "error" => parts.error = Some(value),
