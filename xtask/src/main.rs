@@ -14,6 +14,7 @@ mod command;
 mod deny;
 mod dist;
 mod fuzz;
+mod release;
 mod setup;
 mod test;
 mod tidy;
@@ -35,6 +36,7 @@ Usage: cargo xtask <command>
   dist [--train]                     build the shipped binary, arranged by a profile of its loads
   fuzz [target...] [--seconds N]     look for input that breaks readers and translators
   fuzz --coverage [target...]        which of their lines the seeds and what was found reach
+  release [--profile NAME]           build what is shipped twice, compare, list what is in it
   ci                                 everything that a change must pass
 ";
 
@@ -58,6 +60,14 @@ fn main() -> ExitCode {
         Some("bench") => bench::run_command(rest),
         Some("dist") => dist::run_command(rest),
         Some("fuzz") => fuzz::run_command(rest),
+        Some("release") => match rest {
+            [] => release::run_command(None),
+            [option, profile] if option == "--profile" => release::run_command(Some(profile)),
+            _ => {
+                eprint!("{USAGE}");
+                return ExitCode::from(2);
+            }
+        },
         Some("ci") => ci::run_command(),
         Some("help" | "--help" | "-h") => {
             print!("{USAGE}");

@@ -3,7 +3,7 @@
 //! Each rule is a function from the tree to findings, with a planted violation in its tests. Rules
 //! know nothing of cargo or the compiler: what clippy can hold is held there.
 
-mod documents;
+pub mod documents;
 mod files;
 mod manifests;
 mod scrub;

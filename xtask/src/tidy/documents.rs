@@ -3,7 +3,7 @@
 use super::tree::{File, Finding, Tree};
 
 /// Beginnings of paths that exist on one machine only.
-const MACHINE_PATHS: &[&str] = &["/home/", "/root/", "/work/", "/Users/"];
+pub const MACHINE_PATHS: &[&str] = &["/home/", "/root/", "/work/", "/Users/"];
 
 /// No text names a path of the machine it was written on.
 pub fn no_text_names_a_machine(tree: &Tree) -> Vec<Finding> {
