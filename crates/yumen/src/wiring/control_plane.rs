@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::Router;
 use axum::body::Body;
 use control::{
@@ -190,12 +191,11 @@ impl Scrape {
         client: IpAddr,
     ) -> Response<http_body_util::Full<bytes::Bytes>> {
         let sent = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
-        let allowed = match &self.token {
-            Some(token) => {
-                client.is_loopback() || sent == Some(format!("Bearer {}", token.expose()).as_bytes())
-            }
-            None => client.is_loopback(),
+        let named = |token: &Secret<String>| {
+            let expected = format!("Bearer {}", token.expose());
+            sent.is_some_and(|sent| verify_slices_are_equal(sent, expected.as_bytes()).is_ok())
         };
+        let allowed = client.is_loopback() || self.token.as_ref().is_some_and(named);
         let mut response = Response::new(http_body_util::Full::default());
         if !allowed {
             *response.status_mut() = StatusCode::UNAUTHORIZED;

@@ -144,3 +144,31 @@ async fn an_internal_key_is_exchanged_for_a_token_that_is_no_administrators() {
     Fixture::refused(&two, 401, "INVALID_REQUEST_CREDENTIALS");
     Fixture::refused(&fixture.post(path, None, &json!({})).await, 401, "INVALID_API_KEY");
 }
+
+#[tokio::test]
+async fn a_secret_in_its_grace_period_is_exchanged_and_a_key_that_only_signs_is_not() {
+    let fixture = Fixture::empty().await;
+    let path = "/api/v1/auth/token";
+    let exchange = async |shown: &Value| {
+        let body = json!({"api_key": shown["key"]});
+        fixture.post(path, None, &body).await
+    };
+    let made = fixture.created("/api/v1/admin/api-keys", json!({"name": "k", "kind": "internal"})).await;
+    let rotate = format!("/api/v1/admin/api-keys/{}/rotate", made["id"].as_str().unwrap());
+    let rotated =
+        fixture.post(&format!("{rotate}?grace_period_hours=1"), Some(ADMIN_TOKEN), &json!({})).await.json;
+    assert_ne!(made["key"], rotated["key"]);
+    for shown in [&made, &rotated] {
+        let seen = exchange(shown).await;
+        assert_eq!(seen.status, 200, "{}", seen.json);
+    }
+    let last = fixture.post(&rotate, Some(ADMIN_TOKEN), &json!({})).await.json;
+    for shown in [&made, &rotated] {
+        Fixture::refused(&exchange(shown).await, 401, "INVALID_API_KEY");
+    }
+    assert_eq!(exchange(&last).await.status, 200);
+
+    let signing = json!({"name": "s", "kind": "internal", "signing": "rfc9421"});
+    let signing = fixture.created("/api/v1/admin/api-keys", signing).await;
+    Fixture::refused(&exchange(&signing).await, 401, "INVALID_SIGNATURE");
+}

@@ -4,7 +4,7 @@
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use ipnet::IpNet;
-use model::clock::rfc3339;
+use model::clock::{EpochMs, rfc3339};
 use model::key_text;
 use model::resource::key::KeyStatus;
 use model::resource::{ApiKey, KeyKind};
@@ -38,7 +38,7 @@ pub struct Exchanged {
 ///
 /// # Errors
 /// `INVALID_API_KEY`, `API_KEY_REVOKED`, `API_KEY_EXPIRED`, `IP_NOT_WHITELISTED` as on a call;
-/// `SCOPE_DENIED` for a key that is not internal; `INVALID_REQUEST_CREDENTIALS` for two keys.
+/// `SCOPE_DENIED` for a key that is not internal; `INVALID_SIGNATURE` for one that only signs; `INVALID_REQUEST_CREDENTIALS` for two keys.
 pub async fn handler(
     context: Context,
     headers: HeaderMap,
@@ -68,14 +68,23 @@ fn bearer(headers: &HeaderMap) -> Option<Secret<String>> {
     is_key.then(|| Secret::new(token.trim().to_owned()))
 }
 
-/// The key whose text this is. An unknown id and a wrong secret are told apart by nothing.
+/// The key whose text this is. An unknown id and a wrong secret are told apart by nothing: where there is no such key as
+/// much is read and hashed.
 async fn find(context: &Context, text: &str) -> Answer<ApiKey> {
     let parsed = key_text::parse(text).ok_or_else(unknown)?;
     let store = context.store();
-    let tenant = store.tenant_of_key(&parsed.id).await?.ok_or_else(unknown)?;
-    let key = store.find_key(&Scope::new(&tenant, "token"), &parsed.id).await?.ok_or_else(unknown)?;
+    let tenant = store.tenant_of_key(&parsed.id).await?.unwrap_or_default();
+    let found = store.find_key(&Scope::new(&tenant, "token"), &parsed.id).await?;
     let hmac = store.key_ring().hmac_secret(parsed.secret);
-    if bool::from(hmac.ct_eq(&key.secret_hmac)) { Ok(key) } else { Err(unknown()) }
+    let fits = found.as_ref().map(|key| secret_fits(key, &hmac, context.now_ms()));
+    found.filter(|_| fits == Some(true)).ok_or_else(unknown)
+}
+
+/// Whether it is the hash of the key's secret, or of one in its grace period.
+fn secret_fits(key: &ApiKey, hmac: &[u8; 32], now_ms: EpochMs) -> bool {
+    let former = key.access.former.iter().filter(|former| former.until > now_ms).map(|former| &former.hmac);
+    let mut stored = std::iter::once(&key.secret_hmac).chain(former);
+    stored.any(|stored| bool::from(hmac.ct_eq(stored)))
 }
 
 /// Whether the key works, from where the caller is, and is of the kind that is exchanged.
@@ -97,6 +106,10 @@ fn check(context: &Context, key: &ApiKey) -> Answer<()> {
         let message =
             format!("Only internal keys are exchanged; this one is of the kind `{}`.", key.kind.name());
         return Err(Refusal::because(Code::ScopeDenied, message));
+    }
+    if !key.access.takes_bearer() {
+        let message = "This key is used by signing requests, not as a bearer.";
+        return Err(Refusal::because(Code::InvalidSignature, message));
     }
     Ok(())
 }

@@ -7,3 +7,4 @@ mod matrix;
 mod payloads;
 mod sql;
 mod starts;
+mod timing;
