@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::audit::Pending;
 use crate::cipher::{self, Place};
-use crate::column::hex;
+use crate::column::{hex, unsigned};
 use crate::db::{Db, MAIN_FILE, REQUESTS_FILE};
 use crate::error::StoreError;
 use crate::keyring::KeyRing;
@@ -26,8 +26,10 @@ const WRITE_MARKER: &str = "INSERT INTO key_marker (id, key_id, sealed, pepper_c
 /// Tells whoever follows the changes that rows of the configuration are gone.
 const NOTE_DELETION: &str = "UPDATE revision SET deleted = revision WHERE id = 1";
 
+const NEWEST_CHANGE: &str = "SELECT at FROM audit_head WHERE id = 1";
+
 pub(crate) const STATEMENTS: &[&str] =
-    &[READ_REVISION, BUMP_REVISION, NOTE_DELETION, READ_MARKER, WRITE_MARKER];
+    &[READ_REVISION, BUMP_REVISION, NOTE_DELETION, READ_MARKER, WRITE_MARKER, NEWEST_CHANGE];
 
 /// A read-only connection serves few callers for long; administrators and loaders are few.
 const MAIN_READERS: u32 = 4;
@@ -87,6 +89,15 @@ impl Store {
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.revision.subscribe()
+    }
+
+    /// When the newest change or request that is stored here was; 0 where there is none.
+    ///
+    /// # Errors
+    /// What a database said.
+    pub async fn newest_entry(&self) -> Result<EpochMs, StoreError> {
+        let change: i64 = sqlx::query_scalar(NEWEST_CHANGE).fetch_one(&self.main.readers).await?;
+        Ok(unsigned(change).max(self.newest_record().await?))
     }
 
     /// The keys that this store was opened with.

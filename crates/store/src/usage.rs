@@ -46,6 +46,7 @@ const OF_DAY: &str = "SELECT key_id, CAST(SUM(requests) AS BIGINT) AS requests, 
      FROM usage_daily WHERE tenant_id = $1 AND day = $2 AND key_id <> '' \
      AND (CAST($3 AS TEXT) IS NULL OR key_id = $3) \
      GROUP BY key_id ORDER BY key_id LIMIT $4";
+const DELETE: &str = "DELETE FROM usage_daily WHERE day < $1";
 /// Keys of one day in one answer: ten pages of a list.
 const MOST_KEYS: i64 = 2_000;
 
@@ -54,7 +55,7 @@ static ADD_NUMBERED: LazyLock<RowInsert> = LazyLock::new(|| add_rows(Style::Numb
 
 /// All statements of this aggregate.
 pub(crate) fn statements() -> Vec<&'static str> {
-    ADD_NUMBERED.texts().chain([OF_KEY, OF_DAY]).collect()
+    ADD_NUMBERED.texts().chain([OF_KEY, OF_DAY, DELETE]).collect()
 }
 
 fn add_rows(style: Style) -> RowInsert {
@@ -100,6 +101,15 @@ pub struct KeyDay {
 }
 
 impl Store {
+    /// Deletes the sums of UTC days (`YYYY-MM-DD`) before `day`, of all tenants; how many.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub async fn delete_usage_before(&self, day: &str) -> Result<u64, StoreError> {
+        let deleted = sqlx::query(DELETE).bind(day).execute(&self.requests.writer).await?;
+        Ok(deleted.rows_affected())
+    }
+
     /// What the keys of a tenant used on one UTC day (`YYYY-MM-DD`), by key; of one key alone where it is
     /// named. At most 2,000 keys.
     ///

@@ -173,8 +173,8 @@ pub fn routes() -> Vec<Route> {
 
         get("/api/v1/admin/settings/limits", Read, ("settings.limits.show", "Shows the limits above keys and their owners."), settings::limits::show),
         put("/api/v1/admin/settings/limits", Administer, ("settings.limits", "Replaces the limits above keys and their owners."), settings::limits::set),
-        get("/api/v1/admin/settings/retention", Read, ("settings.retention.show", "Shows how long the audit log is kept."), settings::retention::show),
-        put("/api/v1/admin/settings/retention", Administer, ("settings.retention", "Sets how long the audit log is kept."), settings::retention::set),
+        get("/api/v1/admin/settings/retention", Read, ("settings.retention.show", "Shows how long records, usage and the audit log are kept."), settings::retention::show),
+        put("/api/v1/admin/settings/retention", Administer, ("settings.retention", "Sets how long records, usage and the audit log are kept; what is not named stays."), settings::retention::set),
         post("/api/v1/admin/settings/log-level", Administer, ("settings.log-level", "Changes the log level until the next start."), settings::log_level::handler),
         get("/api/v1/admin/jwt-keys", Read, ("jwt-key.list", "Lists the keys of access tokens."), jwt_keys::list::handler),
         post("/api/v1/admin/jwt-keys/rotate", Administer, ("jwt-key.rotate", "Makes a new key, which signs access tokens from now on."), jwt_keys::rotate::handler),

@@ -1,5 +1,5 @@
-//! Deletes what has been kept long enough: request records after 30 days, answers that are kept for a
-//! retry after a day, sign-ins once expired, the audit log as the setting says.
+//! Deletes what has been kept long enough: request records, daily usage and the audit log as the setting says, by age
+//! and by size; answers that are kept for a retry after a day, sign-ins once expired.
 //!
 //! Idempotent and without input; runs at the start and then every hour. What it cannot finish in one
 //! run it finishes in the next.
@@ -8,16 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::Clock;
-use model::clock::EpochMs;
+use model::clock::{EpochMs, utc_day};
 use store::answers::KEPT_MS;
 use store::{Store, StoreError};
 use tokio::sync::watch;
 
-use crate::api::settings::retention::Retention;
+use crate::api::settings::retention::{FEWEST_AUDIT_DAYS, Retention};
 
-/// How long request records are kept. Daily usage stays.
-const RECORDS_KEPT_MS: u64 = 30 * DAY_MS;
 const DAY_MS: u64 = 24 * 3_600 * 1_000;
+const MEBIBYTE: u64 = 1 << 20;
 /// Pause between two runs.
 const PAUSE: Duration = Duration::from_secs(3_600);
 /// Rows per statement: small steps let writers in between.
@@ -49,12 +48,20 @@ pub async fn run(store: Arc<Store>, clock: Arc<dyn Clock>, mut stop: watch::Rece
 /// # Errors
 /// What the store says.
 pub async fn clean(store: &Store, now_ms: EpochMs) -> Result<(), StoreError> {
-    let before = now_ms.saturating_sub(RECORDS_KEPT_MS);
+    let kept = Retention::in_force(store).await?;
+    let days_ago = |days: u32| now_ms.saturating_sub(u64::from(days) * DAY_MS);
     for _ in 0..STEPS {
-        if store.delete_records_before(before, STEP).await? < u64::from(STEP) {
+        if store.delete_records_before(days_ago(kept.record_days), STEP).await? < u64::from(STEP) {
             break;
         }
     }
+    for _ in 0..STEPS {
+        let is_over = store.record_bytes().await? > u64::from(kept.record_mebibytes) * MEBIBYTE;
+        if !is_over || store.delete_records_before(now_ms, STEP).await? == 0 {
+            break;
+        }
+    }
+    store.delete_usage_before(&utc_day(days_ago(kept.usage_days))).await?;
     store.purge_answers(now_ms.saturating_sub(KEPT_MS)).await?;
     for _ in 0..STEPS {
         if store.delete_expired_sessions(now_ms, STEP).await? < u64::from(STEP) {
@@ -62,9 +69,10 @@ pub async fn clean(store: &Store, now_ms: EpochMs) -> Result<(), StoreError> {
         }
     }
     // Last, for it refuses to touch a log that was altered.
-    let kept_ms = u64::from(Retention::in_force(store).await?.audit_days) * DAY_MS;
+    let beyond = store.audit_beyond(kept.audit_entries).await?.unwrap_or_default();
+    let before = days_ago(kept.audit_days).max(beyond.min(days_ago(FEWEST_AUDIT_DAYS)));
     for _ in 0..AUDIT_STEPS {
-        if store.retain_audit(now_ms.saturating_sub(kept_ms), now_ms).await? == 0 {
+        if store.retain_audit(before, now_ms).await? == 0 {
             break;
         }
     }
@@ -75,18 +83,71 @@ pub async fn clean(store: &Store, now_ms: EpochMs) -> Result<(), StoreError> {
 mod tests {
     use super::*;
     use crate::testing::{Fixture, NOW, record};
-    use store::{KeptAnswer, Note, PageRequest, RecordFilter, Scope};
+    use model::RequestId;
+    use model::record::RequestRecord;
+    use serde_json::{Value, json};
+    use store::{KeptAnswer, Note, PageRequest, RecordFilter, Scope, StoredRecord};
+
+    async fn set(store: &Store, value: Value) {
+        store.set_setting(&Scope::system(), ("retention", &value), NOW, |_| Ok(())).await.unwrap();
+    }
+
+    /// One of many, each of some hundred bytes and ten milliseconds after the one before.
+    fn large_record(number: u64) -> RequestRecord {
+        let (at, mut chance) = (NOW + number * 10, [0; 10]);
+        chance[2..].copy_from_slice(&number.to_be_bytes());
+        let request_id = RequestId::mint(at, chance);
+        let cause = Some("x".repeat(200).into());
+        RequestRecord { request_id, trace_id: request_id.into(), at, cause, ..record(1) }
+    }
+
+    async fn records(store: &Store) -> Vec<StoredRecord> {
+        let (all, page) = (RecordFilter::default(), PageRequest::default());
+        store.search_records(&Scope::system(), &all, &page).await.unwrap().items
+    }
 
     #[tokio::test]
-    async fn keeps_records_for_thirty_days() {
+    async fn keeps_records_for_thirty_days_or_as_long_as_is_set() {
+        for days in [30, 2] {
+            let fixture = Fixture::empty().await;
+            let store = &fixture.state.store;
+            if days != 30 {
+                set(store, json!({"record_days": days})).await;
+            }
+            store.append_records(&[record(1), record(2)]).await.unwrap();
+            let kept_ms = days * DAY_MS;
+            for (now_ms, left) in [(NOW + kept_ms, 2), (NOW + kept_ms + 1, 0)] {
+                clean(store, now_ms).await.unwrap();
+                assert_eq!(records(store).await.len(), left, "{days} days, at {now_ms}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn keeps_no_more_records_than_is_set_and_the_newest_of_them() {
         let fixture = Fixture::empty().await;
         let store = &fixture.state.store;
-        store.append_records(&[record(1), record(2)]).await.unwrap();
-        for (now_ms, left) in [(NOW + RECORDS_KEPT_MS, 2), (NOW + RECORDS_KEPT_MS + 1, 0)] {
-            clean(store, now_ms).await.unwrap();
-            let (all, page) = (RecordFilter::default(), PageRequest::default());
-            let found = store.search_records(&Scope::system(), &all, &page).await.unwrap();
-            assert_eq!(found.items.len(), left, "at {now_ms}");
+        // Written as if by an earlier version, which knew no smallest size.
+        set(store, json!({"record_mebibytes": 1})).await;
+        let many: Vec<_> = (0..20_000).map(large_record).collect();
+        store.append_records(&many).await.unwrap();
+        assert!(store.record_bytes().await.unwrap() > 2 * MEBIBYTE);
+        clean(store, NOW + DAY_MS).await.unwrap();
+        let left = store.record_bytes().await.unwrap();
+        assert!(left <= MEBIBYTE && left > MEBIBYTE / 4, "{left}");
+        assert_eq!(records(store).await[0].at, many.last().unwrap().at);
+    }
+
+    #[tokio::test]
+    async fn keeps_daily_usage_as_long_as_is_set() {
+        let fixture = Fixture::empty().await;
+        let store = &fixture.state.store;
+        store.append_records(&[record(1)]).await.unwrap();
+        set(store, json!({"usage_days": 40})).await;
+        for (days, kept) in [(40, true), (41, false)] {
+            clean(store, NOW + days * DAY_MS).await.unwrap();
+            let usage = store.usage_of_day(&Scope::system(), &utc_day(NOW), None).await.unwrap();
+            assert_eq!(!usage.is_empty(), kept, "after {days} days");
         }
     }
 
@@ -107,8 +168,7 @@ mod tests {
             (0, None),
             "a day more, then as many as can go"
         );
-        let value = serde_json::json!({"audit_days": 50});
-        store.set_setting(&Scope::system(), ("retention", &value), NOW, |_| Ok(())).await.unwrap();
+        set(store, json!({"audit_days": 50})).await;
         clean(store, NOW + 60 * DAY_MS).await.unwrap();
         let report = store.verify_audit().await.unwrap();
         assert_eq!((report.after > 0, report.fault), (true, None));

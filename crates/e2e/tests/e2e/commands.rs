@@ -115,6 +115,8 @@ const STEPS: &[(&str, &str)] = &[
     ("settings limits", "/global/rpm=6000"),
     ("settings retention", "/audit_days=730"),
     ("settings set-retention --audit-days 90", "/audit_days=90"),
+    ("settings set-retention --record-days 7 --record-mebibytes 64 --usage-days 400", "/record_days=7"),
+    ("settings set-retention --audit-entries 20000", "/audit_days=90"),
     ("settings log-level warn", "/level=warn"),
     ("group delete gold", ""),
 ];
@@ -125,6 +127,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("tenant delete acme", "CONFLICT"),
     ("jwt-key delete nothing", "NOT_FOUND"),
     ("settings set-retention --audit-days 29", "INVALID_REQUEST"),
+    ("settings set-retention --record-days 0", "INVALID_REQUEST"),
     // Nobody has signed in, so it is nobody's.
     ("totp show", "SCOPE_DENIED"),
     ("totp enrol", "SCOPE_DENIED"),

@@ -16,10 +16,13 @@ const OLDEST: &str = "SELECT seq, at FROM audit_log ORDER BY seq LIMIT 1";
 /// The last checkpoint of a time before, that is not too far from the beginning.
 const CUT: &str = "SELECT number, seq FROM audit_checkpoint WHERE at < $1 AND seq >= $2 AND seq <= $3 \
      ORDER BY number DESC LIMIT 1";
+/// When the newest entry was made that so many others follow.
+const BEYOND: &str = "SELECT at FROM audit_log WHERE seq <= (SELECT seq FROM audit_head WHERE id = 1) - $1 \
+     ORDER BY seq DESC LIMIT 1";
 const FORGET_ENTRIES: &str = "DELETE FROM audit_log WHERE seq <= $1";
 const FORGET_CHECKPOINTS: &str = "DELETE FROM audit_checkpoint WHERE number < $1";
 
-pub(super) const STATEMENTS: &[&str] = &[OLDEST, CUT, FORGET_ENTRIES, FORGET_CHECKPOINTS];
+pub(super) const STATEMENTS: &[&str] = &[OLDEST, CUT, BEYOND, FORGET_ENTRIES, FORGET_CHECKPOINTS];
 
 /// What the entry of a cut is called. Its object is the last entry that is gone.
 pub(super) const VERB: &str = "audit-log.retain";
@@ -30,6 +33,16 @@ const DAY_MS: u64 = 24 * 3_600 * 1_000;
 const STEP: i64 = 10 * chain::CHECKPOINT_ENTRIES.cast_signed();
 
 impl Store {
+    /// When the newest entry was made that `entries` others follow; `None` where there are no more than those.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub async fn audit_beyond(&self, entries: u32) -> Result<Option<EpochMs>, StoreError> {
+        let found = sqlx::query_scalar(BEYOND).bind(i64::from(entries));
+        let at: Option<i64> = found.fetch_optional(&self.main.readers).await?;
+        Ok(at.map(unsigned))
+    }
+
     /// Forgets entries from before `before`, once the oldest is a day older than that; how many. What is younger
     /// than the last checkpoint before then stays. To be called again while it gives some.
     ///

@@ -28,12 +28,14 @@ pub(crate) use search::id_at;
 
 const OLDEST: &str =
     "SELECT id, records FROM request_block WHERE id < $1 AND last_id < $1 ORDER BY id LIMIT $2";
+const BYTES: &str = "SELECT CAST(COALESCE(SUM(OCTET_LENGTH(lines)), 0) AS BIGINT) FROM request_block";
+const NEWEST: &str = "SELECT MAX(id) FROM request_block";
 const DELETE_BLOCK: &str = "DELETE FROM request_block WHERE id = $1 RETURNING lines";
 const DELETE_TRACE: &str = "DELETE FROM request_trace WHERE trace_id = $1 AND request_id = $2";
 
 /// All statements of this aggregate.
 pub(crate) fn statements() -> Vec<&'static str> {
-    let mut all = vec![OLDEST, DELETE_BLOCK, DELETE_TRACE];
+    let mut all = vec![OLDEST, BYTES, NEWEST, DELETE_BLOCK, DELETE_TRACE];
     all.extend(batch::statements());
     all.extend(search::STATEMENTS);
     all
@@ -135,6 +137,21 @@ impl Store {
         }
         transaction.commit().await?;
         Ok(written)
+    }
+
+    /// How many bytes the records of all tenants have.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub async fn record_bytes(&self) -> Result<u64, StoreError> {
+        let bytes: i64 = sqlx::query_scalar(BYTES).fetch_one(&self.requests.readers).await?;
+        Ok(unsigned(bytes))
+    }
+
+    /// When the newest block of records begins; 0 where there is none.
+    pub(crate) async fn newest_record(&self) -> Result<EpochMs, StoreError> {
+        let id: Option<String> = sqlx::query_scalar(NEWEST).fetch_one(&self.requests.readers).await?;
+        Ok(id.map_or(0, |id| search::at_of(&id)))
     }
 
     /// Deletes records of requests accepted before `before`, of all tenants, until `limit` or a block

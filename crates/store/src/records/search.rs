@@ -31,9 +31,14 @@ pub(crate) fn id_at(at: EpochMs) -> String {
     format!("req-{at:012x}")
 }
 
-/// The same text for the beginning of the second in which the request `id` was accepted.
+/// When the request `id` was accepted.
+pub(super) fn at_of(id: &str) -> EpochMs {
+    id.get(4..16).and_then(|hex| EpochMs::from_str_radix(hex, 16).ok()).unwrap_or(0)
+}
+
+/// The text of [`id_at`] for the beginning of the second in which the request `id` was accepted.
 fn second_of(id: &str) -> String {
-    let at = id.get(4..16).and_then(|hex| EpochMs::from_str_radix(hex, 16).ok()).unwrap_or(0);
+    let at = at_of(id);
     id_at(at - at % 1_000)
 }
 

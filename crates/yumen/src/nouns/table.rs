@@ -287,9 +287,13 @@ pub static NOUNS: &[Noun] = &[
     Noun { name: "settings", about: "Settings that change while the gateway runs", path: "settings", columns: &[], verbs: &[
         verb("limits", "Show the limits above keys and their owners", "settings limits", Call("GET", "/limits"), &[]),
         verb("set-limits", "Replace them", "settings set-limits --set 'global={\"rpm\":6000}'", Call("PUT", "/limits"), &[SET]),
-        verb("retention", "Show how long the audit log is kept", "settings retention", Call("GET", "/retention"), &[]),
-        verb("set-retention", "Set for how many days, 30 to 3650, the audit log is kept", "settings set-retention --audit-days 365", Call("PUT", "/retention"), &[
-            arg("audit-days", "days after which entries are deleted", Whole, Body("audit_days")).required()]),
+        verb("retention", "Show how long records, usage and the audit log are kept", "settings retention", Call("GET", "/retention"), &[]),
+        verb("set-retention", "Set how long records, usage and the audit log are kept; what is not named stays", "settings set-retention --record-days 7 --audit-days 365", Call("PUT", "/retention"), &[
+            arg("record-days", "days after which request records are deleted, 1 to 3650", Whole, Body("record_days")),
+            arg("record-mebibytes", "MiB of request records at most, 16 to 1048576", Whole, Body("record_mebibytes")),
+            arg("usage-days", "days after which daily usage is deleted, 31 to 3650", Whole, Body("usage_days")),
+            arg("audit-days", "days after which entries of the audit log are deleted, 30 to 3650", Whole, Body("audit_days")),
+            arg("audit-entries", "entries of the audit log at most, 10000 to 100000000", Whole, Body("audit_entries"))]),
         verb("log-level", "Change the log level until the next start", "settings log-level debug", Call("POST", "/log-level"), &[
             arg("LEVEL", "trace, debug, info, warn, error or off", Text, Body("level")).required()]),
     ] },
