@@ -19,6 +19,7 @@ use crate::dispatch::{Begun, Chosen, Passed, Stopped};
 use crate::exchange::{Exchange, Serving};
 use crate::failure::{self, Class, Failure};
 use crate::request::Outbound;
+use crate::withhold::{withheld, withhold};
 use crate::{translate, upstream};
 
 /// An error answer is read up to here; what is longer is no error answer.
@@ -211,7 +212,8 @@ async fn begin(
     exchange.note_answer_losses();
     // Before its caller can go on from it.
     exchange.note_kept();
-    if let Some(failed) = failed {
+    if let Some(mut failed) = failed {
+        failed.message = withheld(failed.message, offer.upstream.account.credential.as_ref());
         exchange.scanner = None;
         let failure = failure::of_answer(failed.status.unwrap_or(502), &failed).before_content();
         return judged(exchange, offer, failure);
@@ -286,6 +288,7 @@ async fn refused(
             break;
         }
     }
+    withhold(&mut body, offer.upstream.account.credential.as_ref());
     let status = head.status.as_u16();
     let failed = llm::classify(surface, status, &head.headers, &body);
     if surface.counts() && !failed.is_model_missing() && failure::CANNOT_COUNT.contains(&status) {

@@ -51,6 +51,7 @@ mod translate;
 mod upstream;
 mod waiting;
 mod windows;
+mod withhold;
 mod worker;
 
 use std::sync::Arc;

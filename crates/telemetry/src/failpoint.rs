@@ -1,9 +1,9 @@
-//! Named points at which a test may make the process die as if by `kill -9`.
+//! Named points at which a test may make the process die as if by `kill -9`, or what passes it panic.
 //!
 //! Nothing is armed in normal service, and then a point costs one relaxed load. Only the binary arms one, at
 //! its start and from a setting; a second point cannot be armed.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// A table of one-line entries: every point, as `name` and what has and has not happened when it is passed.
 #[rustfmt::skip]
@@ -57,19 +57,23 @@ pub enum ArmError {
 /// No point: not an index of the table.
 const NONE: usize = usize::MAX;
 
+/// Before the name of a point that is to panic.
+const PANIC: &str = "panic:";
+
 /// The process has one armed point at most.
 static ARMED: Failpoint = Failpoint::new();
 
-/// Passes the point of that name: the process dies here when it is armed and this is the passing asked for.
+/// Passes the point of that name: the process dies here, or the caller panics, when it is armed and this is the passing
+/// asked for.
 #[inline]
 pub fn pass(name: &'static str) {
     if ARMED.is_armed() && ARMED.strikes(name) {
-        tracing::error!(name, "dying at a failpoint, as asked");
-        std::process::abort();
+        ARMED.strike(name);
     }
 }
 
-/// Arms the point `name`, or `name=N` for its `N`-th passing. Called once, at the start, by the binary.
+/// Arms the point `name`, or `name=N` for its `N`-th passing; after `panic:` it panics. Called once, at the start, by
+/// the binary.
 ///
 /// # Errors
 /// [`ArmError`] says what is wrong, and names the points that exist.
@@ -89,14 +93,23 @@ fn names() -> String {
     POINTS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
 }
 
-/// The index of the point and at which passing it strikes.
-fn parse(asked: &str) -> Result<(usize, u64), ArmError> {
+/// What is asked of which point.
+struct Asked {
+    /// The index of the point.
+    at: usize,
+    /// At which passing it strikes.
+    passings: u64,
+    panics: bool,
+}
+
+fn parse(asked: &str) -> Result<Asked, ArmError> {
+    let (panics, asked) = asked.strip_prefix(PANIC).map_or((false, asked), |asked| (true, asked));
     let (name, passings) = asked.split_once('=').unwrap_or((asked, "1"));
     let at = POINTS.iter().position(|(known, _)| *known == name);
     let at = at.ok_or_else(|| ArmError::Unknown(name.to_owned()))?;
     let passings = passings.parse().ok().filter(|n| *n > 0);
     let passings = passings.ok_or_else(|| ArmError::Passings(asked.to_owned()))?;
-    Ok((at, passings))
+    Ok(Asked { at, passings, panics })
 }
 
 struct Failpoint {
@@ -104,11 +117,12 @@ struct Failpoint {
     at: AtomicUsize,
     /// Passings that are left until it strikes.
     left: AtomicU64,
+    panics: AtomicBool,
 }
 
 impl Failpoint {
     const fn new() -> Self {
-        Self { at: AtomicUsize::new(NONE), left: AtomicU64::new(0) }
+        Self { at: AtomicUsize::new(NONE), left: AtomicU64::new(0), panics: AtomicBool::new(false) }
     }
 
     #[inline]
@@ -117,8 +131,9 @@ impl Failpoint {
     }
 
     fn arm(&self, asked: &str) -> Result<(), ArmError> {
-        let (at, passings) = parse(asked)?;
+        let Asked { at, passings, panics } = parse(asked)?;
         self.left.store(passings, Ordering::SeqCst);
+        self.panics.store(panics, Ordering::SeqCst);
         let armed = self.at.compare_exchange(NONE, at, Ordering::SeqCst, Ordering::SeqCst);
         armed.map(|_| ()).map_err(|_| ArmError::Armed)
     }
@@ -127,6 +142,13 @@ impl Failpoint {
     fn strikes(&self, name: &str) -> bool {
         let armed = POINTS.get(self.at.load(Ordering::SeqCst));
         armed.is_some_and(|(point, _)| *point == name) && self.left.fetch_sub(1, Ordering::SeqCst) == 1
+    }
+
+    #[cold]
+    fn strike(&self, name: &str) {
+        assert!(!self.panics.load(Ordering::SeqCst), "panicking at a failpoint, as asked: {name}");
+        tracing::error!(name, "dying at a failpoint, as asked");
+        std::process::abort();
     }
 }
 
@@ -163,12 +185,24 @@ mod tests {
     }
 
     #[test]
+    fn a_point_that_is_asked_to_panic_panics() {
+        let point = Failpoint::new();
+        point.arm("panic:before_intent=2").expect("it is in the table");
+        assert_eq!([(); 3].map(|()| point.strikes("before_intent")), [false, true, false]);
+        let panic = std::panic::catch_unwind(|| point.strike("before_intent")).expect_err("it panics");
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        assert_eq!(said, Some("panicking at a failpoint, as asked: before_intent"));
+    }
+
+    #[test]
     fn what_cannot_be_armed_is_refused_with_the_names_that_can() {
         let refusal = check("nowhere").expect_err("unknown").to_string();
         assert!(POINTS.iter().all(|(name, _)| refusal.contains(name)), "{refusal}");
         for asked in ["before_intent=0", "before_intent=x", "before_intent="] {
             assert_eq!(check(asked), Err(ArmError::Passings(asked.to_owned())));
+            assert!(check(&format!("panic:{asked}")).is_err());
         }
+        assert!(check("panic:nowhere").is_err() && check("panic:before_intent=3").is_ok());
         assert_eq!(check("before_intent"), Ok(()));
     }
 

@@ -10,5 +10,6 @@ mod escape;
 pub mod failpoint;
 pub mod log;
 pub mod metric;
+pub mod panic;
 mod process;
 pub mod queue;
