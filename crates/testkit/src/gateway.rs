@@ -46,6 +46,8 @@ pub struct Options {
     pub demo: bool,
     /// More arguments after `serve`; a `--listen` here replaces the standard one.
     pub arguments: Vec<String>,
+    /// A program that runs the gateway in its place, with its arguments: to take away a right or a limit.
+    pub under: Vec<String>,
     /// Its whole environment but `PATH` and `HOME`.
     pub environment: Vec<(String, String)>,
     /// The data folder, which the gateway then does not remove; by default one of its own.
@@ -72,6 +74,13 @@ impl Options {
     #[must_use]
     pub fn argument(mut self, text: &str) -> Self {
         self.arguments.push(text.to_owned());
+        self
+    }
+
+    /// Runs it by another program, such as `prlimit` or `setpriv`.
+    #[must_use]
+    pub fn under(mut self, words: &[&str]) -> Self {
+        self.under.extend(words.iter().map(|word| (*word).to_owned()));
         self
     }
 
@@ -452,7 +461,15 @@ fn folder_of(options: &Options) -> Result<Folder> {
 }
 
 fn command(options: &Options, data: &Path) -> Result<Command> {
-    let mut command = Command::new(environment::binary()?);
+    let binary = environment::binary()?;
+    let mut command = match options.under.split_first() {
+        Some((program, arguments)) => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(binary);
+            command
+        }
+        None => Command::new(binary),
+    };
     command.arg("serve").arg("--ready-json").arg("--data").arg(data);
     if !options.arguments.iter().any(|argument| argument == "--listen") {
         command.args(["--listen", "127.0.0.1:0"]);

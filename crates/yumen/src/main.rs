@@ -8,13 +8,14 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use yumen::cli::Cli;
-use yumen::commands;
+use yumen::{commands, startup};
 
 /// The system's allocator gives memory of finished streams back late; this one keeps idle memory small.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
+    startup::keep_memory_out_of_dumps();
     let cli = Cli::parse();
     let as_json = cli.json;
     match commands::run(cli) {

@@ -10,6 +10,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::Path;
+use std::thread;
 
 use model::Clock;
 use model::clock::{EpochMs, rfc3339};
@@ -20,6 +21,14 @@ use crate::problem::{Problem, Reason};
 
 /// No release of this program is older: a clock before it is wrong (2025-01-01T00:00:00Z).
 const EARLIEST_MS: EpochMs = 1_735_689_600_000;
+/// How far the clock may be behind what is stored: as far as a signature's time may be off.
+const MOST_BEHIND_MS: u64 = 300_000;
+
+/// Keeps this process's memory, with the secrets in it, out of core dumps, whoever writes them (core(5)). Other systems
+/// than Linux have no such file, and nothing else depends on it.
+pub fn keep_memory_out_of_dumps() {
+    let _ = fs::write("/proc/self/coredump_filter", "0");
+}
 
 /// Everything that can be judged without opening the store or a socket.
 ///
@@ -28,6 +37,7 @@ const EARLIEST_MS: EpochMs = 1_735_689_600_000;
 pub fn check(settings: &Settings, clock: &dyn Clock) -> Result<(), Problem> {
     check_clock(clock)?;
     check_exposure(settings)?;
+    check_threads()?;
     prepare_directory(&settings.data)
 }
 
@@ -45,6 +55,25 @@ pub fn check_clock(clock: &dyn Clock) -> Result<(), Problem> {
         "the clock is wrong",
         format!("it says {}, before this program was written", rfc3339(now)),
         "set the clock, for example with: timedatectl set-ntp true",
+    ))
+}
+
+/// Refuses a clock that is behind what was stored: windows of limits and quotas would begin anew, and signatures that
+/// were used would be taken again. `newest` is the time of what was stored last.
+///
+/// # Errors
+/// It was stored more than five minutes after the time that the clock shows.
+pub fn check_clock_of_data(newest: EpochMs, clock: &dyn Clock) -> Result<(), Problem> {
+    let now = clock.now_ms();
+    if newest <= now.saturating_add(MOST_BEHIND_MS) {
+        return Ok(());
+    }
+    Err(Problem::refusal(
+        Reason::Clock,
+        "the clock is behind the database",
+        format!("it says {}, and the newest entry is of {}", rfc3339(now), rfc3339(newest)),
+        "set the clock, for example with: timedatectl set-ntp true; where it was ahead before and is right now, start \
+         once with YUMEN_CLOCK_CHECK=off",
     ))
 }
 
@@ -73,6 +102,26 @@ pub fn check_exposure(settings: &Settings) -> Result<(), Problem> {
         "put a proxy that speaks TLS in front and set YUMEN_TLS_TERMINATED=1, or listen on 127.0.0.1, \
          or move administration to YUMEN_ADMIN_LISTEN=127.0.0.1:8789",
     ))
+}
+
+/// Refuses where the system gives no thread: what starts threads later would end in a panic, without a reason.
+///
+/// # Errors
+/// A thread cannot be made.
+pub fn check_threads() -> Result<(), Problem> {
+    let made = thread::Builder::new().name("probe".to_owned()).spawn(|| ());
+    made.map(drop).map_err(|error| no_thread("cannot start a thread", &error))
+}
+
+/// Puts into words that there is no thread, or no file for its events.
+#[must_use]
+pub fn no_thread(what: &str, error: &io::Error) -> Problem {
+    Problem::refusal(
+        Reason::Threads,
+        what,
+        error.to_string(),
+        "raise the limits on processes, open files and memory (ulimit -u, ulimit -n, ulimit -v)",
+    )
 }
 
 /// Makes the data directory (mode 0700) and finds out whether files can be written there.

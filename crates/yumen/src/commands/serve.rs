@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use crate::banner::Banner;
 use crate::commands::data;
 use crate::config::{Loaded, Settings};
-use crate::problem::{Problem, Reason};
+use crate::problem::Problem;
 use crate::startup;
 use crate::system_clock::SystemClock;
 use crate::wiring::control_plane::Bridge;
@@ -54,24 +54,22 @@ pub fn run(loaded: Loaded, options: Options) -> Result<(), Problem> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     startup::check(&loaded.settings, &*clock)?;
     if let Some(failpoint) = &loaded.settings.failpoint {
-        telemetry::failpoint::arm(failpoint).map_err(|error| {
-            Problem::refusal(Reason::Failpoint, "cannot arm the failpoint", error.to_string(), "leave it out")
-        })?;
+        telemetry::failpoint::arm(failpoint)
+            .expect("it was checked with the settings, and no other is armed");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
         .thread_name("control")
         .enable_all()
         .build()
-        .map_err(|error| {
-            Problem::refusal(Reason::Threads, "cannot start", error.to_string(), "raise the limit on threads")
-        })?;
+        .map_err(|error| startup::no_thread("cannot start", &error))?;
     runtime.block_on(serve(loaded, options, clock))
 }
 
 async fn serve(loaded: Loaded, options: Options, clock: Arc<dyn Clock>) -> Result<(), Problem> {
     let settings = loaded.settings;
-    let log = keys::start_log(&settings, &clock)?;
+    let log = keys::start_log(&settings, &clock);
+    telemetry::panic::log_from_now_on();
     // Who starts it by hand reads the banner first.
     let held_back = (!options.ready_json).then(telemetry::log::hold_back);
     for warning in &loaded.warnings {
@@ -85,6 +83,10 @@ async fn serve(loaded: Loaded, options: Options, clock: Arc<dyn Clock>) -> Resul
 
     let ring = data::key_ring(&settings).map_err(|error| startup::store_problem(&error))?;
     let store = Store::open(&settings.data, ring).await.map_err(|error| startup::store_problem(&error))?;
+    if settings.clock_check {
+        let newest = store.newest_entry().await.map_err(|error| startup::store_problem(&error))?;
+        startup::check_clock_of_data(newest, &*clock)?;
+    }
     let store = Arc::new(store);
     let passwords = Passwords::new();
     let administrator = keys::first_administrator(&store, &passwords, &*clock).await?;
@@ -149,14 +151,8 @@ async fn start(
         control: Arc::new(control.clone()),
     };
     let shared = data_plane::shared(settings, parts, &first);
-    let listening = proxy::start(&shared, public, &Handle::current(), data_plane::seed).map_err(|error| {
-        Problem::refusal(
-            Reason::Threads,
-            "cannot start the workers",
-            error.to_string(),
-            "raise the limit on threads",
-        )
-    })?;
+    let listening = proxy::start(&shared, public, &Handle::current(), data_plane::seed)
+        .map_err(|error| startup::no_thread("cannot start the workers", &error))?;
 
     let readiness = Arc::clone(control.readiness());
     let ledger = ledger.start(Arc::clone(&clock), Arc::clone(&readiness), Arc::clone(&metrics));

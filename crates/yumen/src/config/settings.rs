@@ -28,6 +28,8 @@ pub struct Settings {
     pub public_hosts: Vec<String>,
     /// Whether a proxy in front speaks TLS to callers.
     pub tls_terminated: bool,
+    /// Whether a clock that is behind what is stored keeps the gateway from starting.
+    pub clock_check: bool,
     /// A static administrator's credential, at least [`ADMIN_TOKEN_LENGTH`](super::value::ADMIN_TOKEN_LENGTH) characters.
     pub admin_token: Option<Secret<String>>,
     /// The credential for `/metrics` away from loopback.
@@ -136,6 +138,7 @@ impl Default for Settings {
             trusted_proxies: Vec::new(),
             public_hosts: Vec::new(),
             tls_terminated: false,
+            clock_check: true,
             admin_token: None,
             metrics_token: None,
             encryption_key: None,

@@ -88,6 +88,9 @@ pub static SETTINGS: &[Setting] = &[
     open("tls_terminated", &[], "a proxy in front speaks TLS to callers", |s, v| {
         put(&mut s.tls_terminated, value::truth(v))
     }),
+    open("clock_check", &[], "refuse to start when the clock is behind what is stored", |s, v| {
+        put(&mut s.clock_check, value::truth(v))
+    }),
     secret("admin_token", &["ADMIN_TOKEN"], "static administrator credential", |s, v| {
         put(&mut s.admin_token, value::admin_token(v).map(Some))
     }),
@@ -233,9 +236,12 @@ pub static SETTINGS: &[Setting] = &[
     open("durability", &[], "what a request's intent survives: process, or power (a power cut)", |s, v| {
         put(&mut s.durability, value::durability(v))
     }),
-    open("failpoint", &[], "for tests: where the process dies, as NAME or NAME=PASSING", |s, v| {
-        put(&mut s.failpoint, value::failpoint(v).map(Some))
-    }),
+    open(
+        "failpoint",
+        &[],
+        "for tests: where the process dies, as NAME or NAME=PASSING; panic:NAME panics there",
+        |s, v| put(&mut s.failpoint, value::failpoint(v).map(Some)),
+    ),
 ];
 
 /// The setting of that name.

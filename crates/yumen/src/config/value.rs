@@ -74,7 +74,7 @@ pub fn durability(text: &str) -> Result<Durability, Refusal> {
     }
 }
 
-/// The name of a failpoint, and maybe at which passing it strikes.
+/// The name of a failpoint, and maybe at which passing it strikes, and how.
 pub fn failpoint(text: &str) -> Result<String, Refusal> {
     match telemetry::failpoint::check(text) {
         Ok(()) => Ok(text.to_owned()),

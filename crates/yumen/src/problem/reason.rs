@@ -52,9 +52,7 @@ reasons! {
     StoredResponses "stored-responses" "The log of which account keeps which response cannot be used."
     SigningKeys "signing-keys" "The keys of access tokens cannot be loaded."
     FirstAdministrator "first-administrator" "The first administrator could not be made."
-    Log "log" "The log cannot be started."
-    Threads "threads" "The machine gives no thread."
-    Failpoint "failpoint" "There is no failpoint of that name."
+    Threads "threads" "The machine gives no thread, or no files for one."
 }
 
 #[cfg(test)]

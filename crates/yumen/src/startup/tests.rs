@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use model::ManualClock;
 use store::StoreError;
 
-use super::{bind, bind_problem, check_clock, check_exposure, prepare_directory, store_problem};
+use super::{
+    bind, bind_problem, check_clock, check_clock_of_data, check_exposure, prepare_directory, store_problem,
+};
 use crate::config::Settings;
 use crate::problem::{Problem, Reason};
 
@@ -24,6 +26,16 @@ fn scratch(name: &str) -> PathBuf {
 fn refuses_a_clock_before_2025() {
     assert!(refused(check_clock(&ManualClock::at(0))).contains("1970-01-01"));
     assert!(check_clock(&ManualClock::at(1_790_000_000_000)).is_ok());
+}
+
+#[test]
+fn refuses_a_clock_that_is_behind_what_is_stored() {
+    let now = 1_790_000_000_000;
+    let clock = ManualClock::at(now);
+    assert!(refused(check_clock_of_data(now + 300_001, &clock)).contains("YUMEN_CLOCK_CHECK=off"));
+    for newest in [0, now - 1, now, now + 300_000] {
+        assert!(check_clock_of_data(newest, &clock).is_ok(), "{newest}");
+    }
 }
 
 #[test]

@@ -16,23 +16,18 @@ use crate::problem::{Problem, Reason};
 use crate::startup;
 
 /// Starts the log.
-///
-/// # Errors
-/// The process already has one.
-pub fn start_log(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<LevelHandle, Problem> {
-    telemetry::log::init(log_format(settings), settings.log.level, Arc::clone(clock)).map_err(|error| {
-        Problem::refusal(Reason::Log, "cannot start the log", error.to_string(), "set log.level to info")
-    })
+pub fn start_log(settings: &Settings, clock: &Arc<dyn Clock>) -> LevelHandle {
+    start_log_at(settings.log.level, settings, clock)
 }
 
 /// Starts the log of a command, which says by itself what it has done: only what went wrong beside it is logged.
-///
-/// # Errors
-/// The process already has one.
-pub fn start_quiet_log(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<LevelHandle, Problem> {
-    telemetry::log::init(log_format(settings), "error", Arc::clone(clock)).map_err(|error| {
-        Problem::refusal(Reason::Log, "cannot start the log", error.to_string(), "run one command at a time")
-    })
+pub fn start_quiet_log(settings: &Settings, clock: &Arc<dyn Clock>) -> LevelHandle {
+    start_log_at("error", settings, clock)
+}
+
+fn start_log_at(level: &str, settings: &Settings, clock: &Arc<dyn Clock>) -> LevelHandle {
+    telemetry::log::init(log_format(settings), level, Arc::clone(clock))
+        .expect("the level was checked with the settings, and a process runs one command")
 }
 
 /// The form of log lines and of the digest.

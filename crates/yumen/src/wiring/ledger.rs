@@ -1,5 +1,7 @@
 //! The ledger: recovered from the database and the journal, opened, and kept going beside the planes.
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -50,6 +52,7 @@ pub async fn open(settings: &Settings, store: &Arc<Store>, clock: &dyn Clock) ->
     let workers = settings.workers.map(std::num::NonZero::get);
     let workers = workers.unwrap_or_else(|| available_parallelism().map_or(1, std::num::NonZero::get));
     let options = Options::new(directory, settings.durability, workers.div_ceil(WORKERS_PER_SHARD));
+    check_writable(&*fs, &options.directory).map_err(|error| journal_problem(settings, &error))?;
     let journal = Journal::open(fs, options, positions).map_err(|error| journal_problem(settings, &error))?;
     let journal = Arc::new(journal);
     let ledger = Ledger::open(recovered.book, Arc::<Journal>::clone(&journal), clock.now_ms());
@@ -60,8 +63,17 @@ pub async fn open(settings: &Settings, store: &Arc<Store>, clock: &dyn Clock) ->
     }
     failpoint::pass("recovery_after_orphans");
     let projector = Projector::new(Arc::clone(&journal), Arc::clone(store), recovered.start);
-    let journal = Committer::start(journal).map_err(|error| journal_problem(settings, &error))?;
+    let started = Committer::start(journal);
+    let journal = started.map_err(|error| startup::no_thread("cannot start the journal", &error))?;
     Ok(Opened { ledger, journal, projector })
+}
+
+/// Whether files can be made in the journal's directory: its first is made with the first request that costs, which is
+/// too late to learn it.
+fn check_writable(fs: &dyn Fs, directory: &Path) -> io::Result<()> {
+    let probe = directory.join(format!(".write-probe-{}", std::process::id()));
+    fs.create(&probe)?;
+    fs.remove(&probe)
 }
 
 /// The ledger at work.
@@ -145,7 +157,7 @@ fn recovery_problem(error: &RecoveryError) -> Problem {
     )
 }
 
-fn journal_problem(settings: &Settings, error: &std::io::Error) -> Problem {
+fn journal_problem(settings: &Settings, error: &io::Error) -> Problem {
     let directory = settings.data.join(JOURNAL);
     Problem::refusal(
         Reason::JournalUnwritable,

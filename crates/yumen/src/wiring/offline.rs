@@ -48,7 +48,7 @@ impl Offline {
     /// What the ledger or the keys of access tokens refused.
     pub async fn over(settings: &Settings, store: Arc<Store>) -> Result<Self, Problem> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let log = keys::start_quiet_log(settings, &clock)?;
+        let log = keys::start_quiet_log(settings, &clock);
         let opened = ledger::open(settings, &store, &*clock).await?;
         let memory = Memory::new(signatures::open(settings, &*clock)?, Arc::default());
         let metrics = Arc::new(Metrics::new());

@@ -11,7 +11,7 @@ use testkit::command::Commands;
 use testkit::gateway::{Folder, Gateway, Options, Turn};
 use testkit::surface::CHAT;
 
-use super::Start;
+use super::{Start, limits};
 
 /// What is sealed under an `ENCRYPTION_KEY`, and another one.
 const KEYS: [&str; 2] = [
@@ -233,6 +233,33 @@ impl Ground {
             Start::new("a key that others may read", named(&open), &["open.pem"]),
             Start::new("no key", named(&junk), &["junk.pem"]),
         ])
+    }
+
+    /// A clock that stands before the program was written, and one that is behind what is stored; that one is taken
+    /// where somebody says so.
+    pub(super) async fn wrong_clocks(&mut self) -> Result<Vec<Start>> {
+        let folder = self.empty()?;
+        let early = limits::clock(&folder, "early", "= 1000000000").await?;
+        let ahead = limits::clock(&folder, "ahead", "+= 3600").await?;
+        let later = left_by(Options::default().env("LD_PRELOAD", &ahead)).await?;
+        let copy = later.copy()?;
+        let later = self.keep(later);
+        let unchecked = Options::default().data(copy.path()).turn(Turn::Held).env("YUMEN_CLOCK_CHECK", "off");
+        Gateway::start(unchecked).await?.terminate().await?;
+        let early = Options::default().env("LD_PRELOAD", &early);
+        Ok(vec![
+            Start::new("a clock of 2001", early, &["2001-09-09", "set the clock"]),
+            Self::start(&later, "a clock an hour behind", &["behind the database", "YUMEN_CLOCK_CHECK"]),
+        ])
+    }
+
+    /// A journal in which nobody may make a file, not even its owner.
+    pub(super) fn closed_journal(&mut self) -> Result<Start> {
+        let data = self.used()?;
+        std::fs::set_permissions(data.join("journal"), Permissions::from_mode(0o500))?;
+        let options = Options::default().data(&data).turn(Turn::Held);
+        let options = limits::without("dac_override", options)?;
+        Ok(Start::new("a closed journal", options, &["journal", "writable"]))
     }
 
     pub(super) async fn no_administrator(&mut self) -> Result<Start> {
