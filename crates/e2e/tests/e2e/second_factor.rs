@@ -11,7 +11,7 @@ const STEP_S: u64 = 30;
 
 /// What an authenticator app shows now for a secret (RFC 6238, six digits of HMAC-SHA-1).
 #[expect(clippy::disallowed_methods, reason = "the gateway under test reads the real clock too")]
-fn code(secret: &str) -> Result<String> {
+pub(crate) fn code(secret: &str) -> Result<String> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
     let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &base32(secret)?);
     let mac = hmac::sign(&key, &(now / STEP_S).to_be_bytes());

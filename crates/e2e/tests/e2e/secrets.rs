@@ -1,5 +1,8 @@
 //! Secrets planted in every slot show up nowhere: not in logs, records, errors, metrics or files.
 
+mod columns;
+mod dumps;
+mod panics;
 mod slots;
 
 use std::path::Path;
@@ -35,6 +38,8 @@ const ADMIN_TOKEN: &str = "canary-admin-token-Nm7Lp4wEr2TyUiOp0AsDf";
 const METRICS_TOKEN: &str = "canary-metrics-token-Gh3Jk9lQwErTyUiOp";
 const QUERY_KEY: &str = "sk-ym-canaryquerykey-Zx8Cv2Bn5Mq";
 const JUNK_KEY: &str = "sk-canary-junk-key-Pl6Ok3Ij9Uh";
+/// Where keys lie that hold what they must.
+const KEYS: &str = "keys";
 const ENCRYPTION_KEY: &str = "c0ffee11c0ffee22c0ffee33c0ffee44c0ffee55c0ffee66c0ffee77c0ffee88";
 
 /// Makes the gateway handle every secret, on good paths and bad, and gives all that it answered.
@@ -42,10 +47,14 @@ async fn exercise(stage: &Stage) -> Result<Vec<Answer>> {
     let mut answers = Vec::new();
     for surface in [CHAT, MESSAGES] {
         let echo = canned::error_body(surface.dialect, "authentication_error", "not this one");
+        let words = format!("Incorrect API key provided: {CREDENTIAL}.");
+        let repeated = canned::error_body(surface.dialect, "invalid_request_error", &words);
         let scripts = [
             ("good", canned::answer(&surface, "m", false)),
             ("stream", canned::answer(&surface, "m", true)),
             ("refusing", canned::json_answer(401, &[], &echo)),
+            ("repeating", canned::json_answer(400, &[], &repeated)),
+            ("repeating-late", canned::json_answer(500, &[], &repeated)),
             ("broken", Script::new().send("HTTP/9.7 abc\r\n\r\n").close()),
             ("gone", Script::new().close()),
         ];
@@ -119,12 +128,14 @@ async fn administer(stage: &Stage) -> Result<Vec<Answer>> {
     ])
 }
 
-/// Every file below a folder, but the key files, which hold what they must.
+/// Every file below a folder, but those of the keys.
 fn files(folder: &Path, found: &mut Vec<(String, Vec<u8>)>) -> Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
-            files(&path, found)?;
+            if !path.ends_with(KEYS) {
+                files(&path, found)?;
+            }
         } else {
             let mut bytes = std::fs::read(&path)?;
             // The journal's room for bad times is many zeros.
@@ -219,10 +230,24 @@ async fn planted_secrets_show_up_nowhere() -> Result<()> {
         for (path, bytes) in &kept {
             has_none(path, bytes, &secrets)?;
         }
+        let hashes = columns::check(stage.gateway.data()).await?;
+        let hashes: Vec<(&str, &str)> =
+            hashes.iter().map(|hash| ("a hash of a key", hash.as_str())).collect();
+        for (place, text) in
+            shown.iter().map(|(place, text)| (place.as_str(), text)).chain([("the log", &log)])
+        {
+            has_none(place, text.as_bytes(), &hashes)?;
+        }
+        for answer in &answers {
+            has_none("an answer", &answer.body, &hashes)?;
+        }
         (count, places) = (secrets.len(), answers.len() + shown.len() + kept.len() + 1);
     }
-    ensure!(count >= 39, "{count} secrets");
-    PROOF.held(&format!("{count} secrets, 6 forms each, in {places} answers, lists, logs and files: 0 found"))
+    ensure!(count >= 41, "{count} secrets");
+    PROOF.held(&format!(
+        "{count} secrets, 6 forms each, in {places} answers, lists, logs and files: 0 found; hashes of keys are in their \
+         own column alone"
+    ))
 }
 
 #[tokio::test]

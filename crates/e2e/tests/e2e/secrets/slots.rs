@@ -1,12 +1,15 @@
 //! The slots for secrets that the gateway fills itself, and those that callers fill with what fits nowhere.
 
-use anyhow::{Context, Result, ensure};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use testkit::admin::Admin;
 use testkit::http::{Answer, Request};
 use testkit::surface::CHAT;
 
-use super::{ADMIN_TOKEN, PASSWORD, Stage};
+use super::{ADMIN_TOKEN, KEYS, PASSWORD, Stage};
+use crate::second_factor;
 
 /// What callers send by mistake, by the name of the header or the field that it comes in.
 pub(super) const JUNK: [(&str, &str); 12] = [
@@ -63,7 +66,9 @@ pub(super) async fn handed_out(stage: &Stage) -> Result<Vec<(&'static str, Strin
     let hmac = admin.post("api-keys", &json!({"name": "h", "signing": "hmac-v1", "bearer": true})).await?;
     let http = admin.post("api-keys", &json!({"name": "r", "signing": "rfc9421"})).await?;
     let internal = admin.post("api-keys", &json!({"name": "i", "kind": "internal"})).await?;
-    let rotated = admin.post(&format!("api-keys/{}/rotate", text(&hmac, "id")?), &json!({})).await?;
+    let rotated = admin
+        .post(&format!("api-keys/{}/rotate?grace_period_hours=1", text(&hmac, "id")?), &json!({}))
+        .await?;
     let trial = Request::post("/admin/keys", json!({"quota": 5}).to_string()).bearer(ADMIN_TOKEN);
     let trial = stage.gateway.call(&trial).await?.json();
     let exchange = Request::post("/api/v1/auth/token", "").bearer(&text(&internal, "key")?);
@@ -77,6 +82,11 @@ pub(super) async fn handed_out(stage: &Stage) -> Result<Vec<(&'static str, Strin
     let again = again.json();
     let enrol = Request::post("/api/v1/auth/totp/enrol", json!({"password": PASSWORD}).to_string());
     let enrolled = stage.gateway.call(&enrol.bearer(&text(&again, "access_token")?)).await?.json();
+    let confirmed = json!({"code": second_factor::code(&text(&enrolled, "secret")?)?}).to_string();
+    let confirmed =
+        Request::post("/api/v1/auth/totp/confirm", confirmed).bearer(&text(&again, "access_token")?);
+    let recovery =
+        stage.gateway.call(&confirmed).await?.json()["recovery_codes"][0].as_str().map(str::to_owned);
     // Each is used once more, where it is worth something.
     Admin::with_token(stage.gateway.address(), &text(&again, "access_token")?)
         .try_send("GET", "users", None)
@@ -95,7 +105,21 @@ pub(super) async fn handed_out(stage: &Stage) -> Result<Vec<(&'static str, Strin
         ("a second access token", text(&again, "access_token")?),
         ("a second refresh token", text(&again, "refresh_token")?),
         ("the secret of a second factor", text(&enrolled, "secret")?),
+        ("a recovery code", recovery.context("no recovery code")?),
+        ("the key that signs tokens", token_key(stage.gateway.data())?),
     ])
+}
+
+/// What stands in the file of the key that signs access tokens.
+fn token_key(data: &Path) -> Result<String> {
+    for entry in std::fs::read_dir(data.join(KEYS))? {
+        let path = entry?.path();
+        let lines = std::fs::read_to_string(&path).unwrap_or_default();
+        if lines.contains("PRIVATE KEY") {
+            return lines.lines().nth(1).map(str::to_owned).context("an empty key");
+        }
+    }
+    bail!("no key signs tokens")
 }
 
 fn after_id(key: &str) -> String {

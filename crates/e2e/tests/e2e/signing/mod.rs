@@ -2,6 +2,7 @@
 
 mod clients;
 mod command;
+mod forgeries;
 mod freezes;
 mod nonces;
 mod order;
