@@ -1,5 +1,8 @@
 //! T54: nothing of a signed request can be changed, byte by byte, and none can be used at another address.
 
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 use testkit::admin::unlimited;
@@ -84,15 +87,27 @@ fn odd_times(now: u64) -> Vec<String> {
 /// A key of one of the schemes, and how often it has signed.
 struct Forger<'s> {
     stage: &'s Stage,
-    signer: Signer,
+    signer: RefCell<Rc<Signer>>,
     scheme: &'static str,
-    signed: std::cell::Cell<u64>,
+    signed: Cell<u64>,
+    wrong: Cell<usize>,
 }
+
+/// After so many refusals another key signs: ten wrong signatures of a minute freeze a key for their network.
+const WRONG_BY_KEY: usize = 8;
 
 impl<'s> Forger<'s> {
     async fn new(stage: &'s Stage, scheme: &'static str) -> Result<Self> {
-        let signer = Signer::create(stage, scheme, json!({"rate_limit": unlimited()})).await?;
-        Ok(Self { stage, signer, scheme, signed: std::cell::Cell::new(0) })
+        let signer = RefCell::new(Self::signer_of(stage, scheme).await?);
+        Ok(Self { stage, signer, scheme, signed: Cell::new(0), wrong: Cell::new(0) })
+    }
+
+    async fn signer_of(stage: &Stage, scheme: &str) -> Result<Rc<Signer>> {
+        Ok(Rc::new(Signer::create(stage, scheme, json!({"rate_limit": unlimited()})).await?))
+    }
+
+    fn signer(&self) -> Rc<Signer> {
+        Rc::clone(&self.signer.borrow())
     }
 
     /// A request that fits, with a nonce of its own.
@@ -100,8 +115,8 @@ impl<'s> Forger<'s> {
         self.signed.set(self.signed.get() + 1);
         let nonce = format!("nonce-{}", self.signed.get());
         match self.scheme {
-            "hmac-v1" => self.signer.signed(BODY, &now(&nonce)),
-            _ => self.signer.signed_http("POST", PATH, (self.stage.gateway.address(), &nonce), BODY),
+            "hmac-v1" => self.signer().signed(BODY, &now(&nonce)),
+            _ => self.signer().signed_http("POST", PATH, (self.stage.gateway.address(), &nonce), BODY),
         }
     }
 
@@ -115,6 +130,11 @@ impl<'s> Forger<'s> {
     /// One that fits is served: it ends the count of failures, which would freeze the network, and shows that what was
     /// refused was refused for its change.
     async fn serve(&self) -> Result<()> {
+        self.wrong.set(self.wrong.get() + 1);
+        if self.wrong.get().is_multiple_of(WRONG_BY_KEY) {
+            let other = Self::signer_of(self.stage, self.scheme).await?;
+            self.signer.replace(other);
+        }
         let answer = self.stage.gateway.call(&self.fitting()).await?;
         ensure!(answer.status() == 200, "one that fits: {} {}", answer.status(), answer.text());
         Ok(())
@@ -188,7 +208,7 @@ async fn odd_times_are_refused(hmac: &Forger<'_>, http: &Forger<'_>) -> Result<u
     let mut refused = 0;
     for (number, time) in odd_times(seconds()).into_iter().enumerate() {
         let stated = Stated { timestamp: time.clone(), nonce: format!("odd-{number}") };
-        let by_hmac = hmac.signer.signed(BODY, &stated);
+        let by_hmac = hmac.signer().signed(BODY, &stated);
         let text = String::from_utf8(http.fitting().to_bytes())?;
         let (before, rest) = text.split_once("created=").context("no `created`")?;
         let (_, after) = rest.split_once(';').context("nothing after it")?;
@@ -207,7 +227,7 @@ async fn odd_times_are_refused(hmac: &Forger<'_>, http: &Forger<'_>) -> Result<u
     // What is exactly at the edge is taken, what is beyond it is not, whatever the signature.
     for (skew, taken) in [(-299, true), (-302, false), (298, true), (304, false)] {
         let request =
-            hmac.signer.signed(BODY, &at(seconds().saturating_add_signed(skew), &format!("edge{skew}")));
+            hmac.signer().signed(BODY, &at(seconds().saturating_add_signed(skew), &format!("edge{skew}")));
         let answer = hmac.stage.gateway.call(&request).await?;
         ensure!((answer.status() == 200) == taken, "{skew} s: {} {}", answer.status(), answer.text());
     }

@@ -27,6 +27,8 @@ const FLOODED: Proof = Proof::new(
 const TIMES: usize = 3;
 /// What the gateway may have grown by, in KiB.
 const GROWN_KB: u64 = 32 * 1024;
+/// Descriptors that the neighbour may have opened meanwhile.
+const MORE_DESCRIPTORS: usize = 8;
 
 fn answering() -> Act {
     Act::Answer(canned::body(&CHAT, "m").to_string())
@@ -80,7 +82,11 @@ async fn a_flood_of_an_upstream_is_noticed_by_nobody_else() -> Result<()> {
     ensure!(failed == 0, "{failed} of {} of the others failed", told.len());
     let grown = stage.gateway.peak_kb()?.saturating_sub(idle_kb);
     ensure!(grown <= GROWN_KB, "{grown} KiB more");
-    ensure!(stage.gateway.fds()? <= fds + 2, "{} descriptors, {fds} before", stage.gateway.fds()?);
+    // The neighbour's connections come and go; those of the floods would be nine times three.
+    wait::until("the flooded connections to be closed", wait::PATIENCE, async || {
+        Ok((stage.gateway.fds()? <= fds + MORE_DESCRIPTORS).then_some(()))
+    })
+    .await?;
     let (usual, flooded) = (percentile(&before, 99), percentile(&told, 99));
     FLOODED.held(&format!(
         "{met} floods ended, {grown} KiB at most; of {} other requests none failed; p99 {:.1} ms, {:.1} without floods",
