@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 /// (argon2id with m=19 MiB, t=2, p=1: OWASP Password Storage Cheat Sheet).
 const AT_ONE_TIME: usize = 2;
 /// After a start, how long the decoy is put off.
-const WARM_UP_AFTER: Duration = Duration::from_secs(1);
+const WARM_UP_AFTER: Duration = Duration::from_millis(200);
 /// Callers that may wait for their turn; more are refused.
 const WAITING: usize = 64;
 /// The longest password: hashing cost does not depend on it, but reading it should stay cheap.
