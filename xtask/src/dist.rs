@@ -1,4 +1,5 @@
-//! `cargo xtask dist`: builds the shipped binary, arranged by how it runs under load.
+//! `cargo xtask dist`: builds the binary that is measured, arranged by how it runs under load. What is published
+//! is built by `cargo xtask release`, without a profile, because a profile is of one machine.
 //!
 //! The compiler is told by a profile which branches are taken and which functions are cold, and puts what
 //! every request runs close together (profile-guided optimisation). The profile comes from an instrumented
@@ -9,8 +10,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::bench;
 use crate::command::{command, output, root, run, succeeds};
-use crate::setup;
 
 /// The loads that the binary is arranged for: those of the goals.
 const LOADS: &str = "c1k l60 c100k c100k-signed sse-paced sse-burst translated-paced translated-burst";
@@ -27,7 +28,7 @@ pub fn run_command(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The shipped binary, built with the kept profile, or with a new one.
+/// The binary, built with the kept profile, or with a new one.
 pub fn build(train: bool) -> Result<PathBuf> {
     let ground = Ground::new()?;
     if train || !ground.profile.exists() {
@@ -71,11 +72,8 @@ impl Ground {
             std::fs::remove_dir_all(&counts).context("old counts cannot be removed")?;
         }
         let binary = self.compile(&format!("-Cprofile-generate={}", counts.display()))?;
-        run(&mut command("cargo build -p bench --bin bench --profile quick"))?;
-        setup::install()?;
-        let mut bench = Command::new(root().join("target/quick/bench"));
-        bench.current_dir(root()).args(["measure", "--rounds", "1", "--profile", "instrumented", "--yumen"]);
-        run(bench.arg(binary).args(LOADS.split_whitespace()))?;
+        let mut bench = bench::measuring(&binary, "instrumented")?;
+        run(bench.args(["--rounds", "1"]).args(LOADS.split_whitespace()))?;
         run(Command::new(merge).arg("merge").arg("--output").arg(&self.profile).arg(&counts))
     }
 }

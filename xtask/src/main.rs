@@ -33,7 +33,7 @@ Usage: cargo xtask <command>
   codegen [--check]                  write the generated reference pages, or fail when they are stale
   bench [case...] [--rounds N] [--quick] [--enforce] [--write]
                                      measure against nginx and the targets
-  dist [--train]                     build the shipped binary, arranged by a profile of its loads
+  dist [--train]                     build what is measured, arranged by a profile of its loads
   fuzz [target...] [--seconds N]     look for input that breaks readers and translators
   fuzz --coverage [target...]        which of their lines the seeds and what was found reach
   release [--profile NAME]           build what is shipped twice, compare, list what is in it

@@ -2,6 +2,8 @@
 //! to call a tool whose arguments are the answer, and the caller gets them as the text that it asked for
 //! (dialects reference §2.5).
 
+use std::sync::Arc;
+
 use super::{read, schema, subset};
 use crate::json_writer::JsonWriter;
 use crate::members;
@@ -147,7 +149,7 @@ pub(super) fn tell(reply: &mut Reply, tool: &AnswerTool) {
 /// Gives a stream the form that its caller asked for.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
-    tool: Option<AnswerTool>,
+    tool: Option<Arc<AnswerTool>>,
     /// Text of the model's, until it is known whether an answer follows that it would stand in front of.
     held: Vec<Event>,
     texts: Vec<u32>,
@@ -162,11 +164,12 @@ pub(super) struct Answers {
 impl Answers {
     /// Of a request that was given `tool`; where it was given none everything passes.
     pub(super) fn of(tool: Option<AnswerTool>) -> Self {
-        Self { tool, ..Self::default() }
+        Self { tool: tool.map(Arc::new), ..Self::default() }
     }
 
     /// Takes the next event and hands on what the caller is to see.
     pub(super) fn push(&mut self, event: Event, mut each: impl FnMut(Event)) {
+        // Counted, not copied: once for each event of the stream.
         let Some(tool) = self.tool.clone() else {
             return each(event);
         };

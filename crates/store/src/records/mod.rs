@@ -150,7 +150,8 @@ impl Store {
 
     /// When the newest block of records begins; 0 where there is none.
     pub(crate) async fn newest_record(&self) -> Result<EpochMs, StoreError> {
-        let id: Option<String> = sqlx::query_scalar(NEWEST).fetch_one(&self.requests.readers).await?;
+        // Asked at the start, where the writer's connection is open and no reader's is.
+        let id: Option<String> = sqlx::query_scalar(NEWEST).fetch_one(&self.requests.writer).await?;
         Ok(id.map_or(0, |id| search::at_of(&id)))
     }
 

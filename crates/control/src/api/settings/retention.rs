@@ -3,6 +3,7 @@
 
 use std::ops::RangeInclusive;
 
+use model::Code;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -130,10 +131,15 @@ pub async fn show(context: Context) -> Answer<Tagged<Retention>> {
 /// # Errors
 /// `INVALID_REQUEST` at the field; `PRECONDITION_FAILED`.
 pub async fn set(context: Context, JsonBody(body): JsonBody<Change>) -> Answer<Tagged<Retention>> {
-    let retention = body.over(read(context.store(), &context.scope).await?.0)?;
+    let (before, read_at) = read(context.store(), &context.scope).await?;
+    let retention = body.over(before)?;
     let (mut stale, value) = (None, json!(retention));
     let set = context.store().set_setting(&context.scope, (NAME, &value), context.now_ms(), |updated_at| {
-        context.if_match.check(updated_at).map_err(|why| abandon(&mut stale, why))
+        context.if_match.check(updated_at).map_err(|why| abandon(&mut stale, why))?;
+        // What is not named would fall back to what it was before somebody else's change.
+        let changed = "The setting was changed meanwhile; send the request again.";
+        let refusal = || Refusal::because(Code::PreconditionFailed, changed);
+        if updated_at == read_at { Ok(()) } else { Err(abandon(&mut stale, refusal())) }
     });
     let set = set.await;
     match stale {
