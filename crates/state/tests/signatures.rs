@@ -95,6 +95,45 @@ fn freezes_and_what_thawed_them_survive_a_restart() {
 }
 
 #[test]
+fn how_often_a_source_was_frozen_outlives_the_freeze_its_files_and_the_process() {
+    let folder = Scratch::new();
+    let fail = |signatures: &Signatures, now_ms: u64| {
+        for _ in 0..5 {
+            signatures.failed(&key(1), source(1), FreezeScope::Source, now_ms);
+        }
+    };
+    let before = folder.open(NOW);
+    fail(&before, NOW);
+    for minute in 0..180 {
+        before.keep(NOW + minute * MINUTE).expect("kept");
+    }
+    drop(before);
+    let now = NOW + 180 * MINUTE;
+    let after = folder.open(now);
+    assert_eq!(after.frozen(&key(1), source(1), now), None);
+    fail(&after, now);
+    assert_eq!(after.frozen(&key(1), source(1), now), Some(Frozen::Source(now + 30 * MINUTE)));
+}
+
+#[test]
+fn a_success_that_ends_a_series_of_freezes_survives_a_restart() {
+    let folder = Scratch::new();
+    let before = folder.open(NOW);
+    before.succeeded(&key(1), source(1), NOW);
+    for _ in 0..5 {
+        before.failed(&key(1), source(1), FreezeScope::Source, NOW);
+    }
+    let now = NOW + 20 * MINUTE;
+    before.succeeded(&key(1), source(1), now);
+    drop(before);
+    let after = folder.open(now);
+    for _ in 0..5 {
+        after.failed(&key(1), source(1), FreezeScope::Source, now);
+    }
+    assert_eq!(after.frozen(&key(1), source(1), now), Some(Frozen::Source(now + 15 * MINUTE)));
+}
+
+#[test]
 fn files_go_once_their_nonces_are_too_old() {
     let folder = Scratch::new();
     let signatures = folder.open(NOW);

@@ -146,7 +146,7 @@ impl Freezes {
     }
 
     /// A request was right in all: its source starts anew. Also gives what is to be written down, if it is
-    /// the first from there.
+    /// the first from there or ends a series of freezes.
     pub(super) fn succeeded(&self, key: &ResourceId, source: Source, now_ms: EpochMs) -> Option<Event> {
         let mut shard = self.0.of(key);
         if !shard.contains_key(key) {
@@ -155,9 +155,10 @@ impl Freezes {
         let of_key = shard.get_mut(key)?;
         of_key.in_a_row = 0;
         let known = of_key.source(source, now_ms);
-        (known.in_a_row, known.freezes) = (0, 0);
         let first = !std::mem::replace(&mut known.succeeded, true);
-        first.then(|| Event::Succeeded { key: key.clone(), source })
+        let news = first || known.freezes > 0;
+        (known.in_a_row, known.freezes) = (0, 0);
+        news.then(|| Event::Succeeded { key: key.clone(), source })
     }
 
     /// Ends all freezes of a key; whether there may have been any.
@@ -196,7 +197,8 @@ impl Freezes {
                     if known.succeeded {
                         events.push(Event::Succeeded { key: key.clone(), source });
                     }
-                    if known.frozen_until > now_ms {
+                    // One that is over still decides how long the next one lasts.
+                    if known.freezes > 0 && !known.is_forgiven(now_ms) {
                         let (until, freezes) = (known.frozen_until, known.freezes);
                         events.push(Event::Frozen { key, source, until, freezes });
                     }
@@ -259,9 +261,13 @@ impl OfKey {
 }
 
 impl OfSource {
+    /// Whether the last freeze is over for as long as the longest one lasts: the next is the shortest again.
+    fn is_forgiven(&self, now_ms: EpochMs) -> bool {
+        self.frozen_until.saturating_add(LONGEST_FREEZE_MS) < now_ms
+    }
+
     fn freeze(&mut self, now_ms: EpochMs) {
-        // Who was quiet for as long as the longest freeze begins with the shortest again.
-        if self.frozen_until.saturating_add(LONGEST_FREEZE_MS) < now_ms {
+        if self.is_forgiven(now_ms) {
             self.freezes = 0;
         }
         let doubled = FIRST_FREEZE_MS.checked_shl(u32::from(self.freezes)).unwrap_or(LONGEST_FREEZE_MS);
