@@ -93,8 +93,8 @@ what was lost on the way back is paid for, marked as estimated.
 
 ## What is missed today
 
-- T66, and with it R20: `cargo xtask release` compares two clean builds, lists what is in them and looks through \
-their texts, but was not run to its end yet.
+- T66, and with it R20: two clean builds of profile `dev` were equal byte for byte, but the whole of \
+`cargo xtask release` was not run with the profile that is shipped yet.
 - Lines of the nightly tier are of the commit that they name, not of the newest one.
 ";
 
