@@ -47,6 +47,9 @@ const OF_DAY: &str = "SELECT key_id, CAST(SUM(requests) AS BIGINT) AS requests, 
      AND (CAST($3 AS TEXT) IS NULL OR key_id = $3) \
      GROUP BY key_id ORDER BY key_id LIMIT $4";
 const DELETE: &str = "DELETE FROM usage_daily WHERE day < $1";
+/// The newest day with which, and all after it, there are more rows than may be kept.
+const BEYOND: &str = "SELECT day FROM (SELECT day, SUM(COUNT(*)) OVER (ORDER BY day DESC) AS so_far \
+     FROM usage_daily GROUP BY day) AS days WHERE so_far > $1 ORDER BY day DESC LIMIT 1";
 /// Keys of one day in one answer: ten pages of a list.
 const MOST_KEYS: i64 = 2_000;
 
@@ -55,7 +58,7 @@ static ADD_NUMBERED: LazyLock<RowInsert> = LazyLock::new(|| add_rows(Style::Numb
 
 /// All statements of this aggregate.
 pub(crate) fn statements() -> Vec<&'static str> {
-    ADD_NUMBERED.texts().chain([OF_KEY, OF_DAY, DELETE]).collect()
+    ADD_NUMBERED.texts().chain([OF_KEY, OF_DAY, DELETE, BEYOND]).collect()
 }
 
 fn add_rows(style: Style) -> RowInsert {
@@ -108,6 +111,16 @@ impl Store {
     pub async fn delete_usage_before(&self, day: &str) -> Result<u64, StoreError> {
         let deleted = sqlx::query(DELETE).bind(day).execute(&self.requests.writer).await?;
         Ok(deleted.rows_affected())
+    }
+
+    /// The newest UTC day (`YYYY-MM-DD`) that is not kept when at most `rows` sums are, of all tenants and whole days
+    /// only; none while all fit. Reads the table once.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub async fn usage_beyond(&self, rows: u32) -> Result<Option<String>, StoreError> {
+        let found = sqlx::query_scalar(BEYOND).bind(i64::from(rows));
+        Ok(found.fetch_optional(&self.requests.readers).await?)
     }
 
     /// What the keys of a tenant used on one UTC day (`YYYY-MM-DD`), by key; of one key alone where it is

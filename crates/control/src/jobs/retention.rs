@@ -27,6 +27,11 @@ const STEPS: u32 = 10_000;
 /// Steps per run of the audit log: each reads all of it once.
 const AUDIT_STEPS: u32 = 10;
 
+/// Daily sums of usage that are kept at most, some 200 bytes each: whole days, the oldest first.
+const MOST_USAGE: u32 = 10_000_000;
+/// Days whose sums stay however many they are: the usage that is asked for without dates is that of the last 30.
+const FEWEST_USAGE_DAYS: u32 = 31;
+
 /// Runs until `stop` turns true.
 pub async fn run(store: Arc<Store>, clock: Arc<dyn Clock>, mut stop: watch::Receiver<bool>) {
     loop {
@@ -62,6 +67,7 @@ pub async fn clean(store: &Store, now_ms: EpochMs) -> Result<(), StoreError> {
         }
     }
     store.delete_usage_before(&utc_day(days_ago(kept.usage_days))).await?;
+    trim_usage(store, MOST_USAGE, &utc_day(days_ago(FEWEST_USAGE_DAYS))).await?;
     store.purge_answers(now_ms.saturating_sub(KEPT_MS)).await?;
     for _ in 0..STEPS {
         if store.delete_expired_sessions(now_ms, STEP).await? < u64::from(STEP) {
@@ -75,6 +81,16 @@ pub async fn clean(store: &Store, now_ms: EpochMs) -> Result<(), StoreError> {
         if store.retain_audit(before, now_ms).await? == 0 {
             break;
         }
+    }
+    Ok(())
+}
+
+/// Deletes the oldest days of usage until at most `rows` sums are left; none of `first_kept` (`YYYY-MM-DD`) or later.
+async fn trim_usage(store: &Store, rows: u32, first_kept: &str) -> Result<(), StoreError> {
+    if let Some(day) = store.usage_beyond(rows).await? {
+        // The smallest text above the day: the day itself goes too.
+        let after = format!("{day}!");
+        store.delete_usage_before(first_kept.min(after.as_str())).await?;
     }
     Ok(())
 }
@@ -148,6 +164,28 @@ mod tests {
             clean(store, NOW + days * DAY_MS).await.unwrap();
             let usage = store.usage_of_day(&Scope::system(), &utc_day(NOW), None).await.unwrap();
             assert_eq!(!usage.is_empty(), kept, "after {days} days");
+        }
+    }
+
+    #[tokio::test]
+    async fn keeps_no_more_sums_of_usage_than_fit_but_the_youngest_always() {
+        let fixture = Fixture::empty().await;
+        let store = &fixture.state.store;
+        let of_day = |day: u64| {
+            let (at, mut chance) = (NOW + day * DAY_MS, [0; 10]);
+            chance[9] = u8::try_from(day).unwrap();
+            let request_id = RequestId::mint(at, chance);
+            RequestRecord { request_id, trace_id: request_id.into(), at, ..record(1) }
+        };
+        store.append_records(&[of_day(0), of_day(1), of_day(2), of_day(3)]).await.unwrap();
+        // The most rows, the first day that always stays, and the first day that is left.
+        for (rows, first_kept, left) in [(4, 9, 0), (3, 0, 0), (3, 9, 1), (1, 2, 2), (1, 9, 3), (0, 9, 4)] {
+            trim_usage(store, rows, &utc_day(NOW + first_kept * DAY_MS)).await.unwrap();
+            for day in 0..4 {
+                let day_text = utc_day(NOW + day * DAY_MS);
+                let usage = store.usage_of_day(&Scope::system(), &day_text, None).await.unwrap();
+                assert_eq!(!usage.is_empty(), day >= left, "day {day} of {rows} rows from {first_kept}");
+            }
         }
     }
 
