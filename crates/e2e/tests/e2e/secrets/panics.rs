@@ -44,6 +44,9 @@ const POINTS: [&str; 15] = [
 ];
 /// What a panic that was asked for says.
 const SAID: &str = "panicking at a failpoint, as asked";
+/// What is logged last before a panic unwinds and what it held is given back. Finding the names of a backtrace's
+/// functions can take seconds, so only from here on is the time a limit for the gateway.
+const LOGGED: &str = "the panic's backtrace";
 /// Enough words for a checkpoint, which is due every 2,000 tokens.
 const LONG: usize = 640;
 /// Trials at one time: most of one is waiting for a process to start.
@@ -107,8 +110,10 @@ async fn panic_at(point: &str) -> Result<usize> {
     let (_, key) = stage.admin.create_key(&terms).await?;
     stage.gateway.offers(&key, &[], IN_FORCE).await?;
     let answers = exercise(&stage, &key).await?;
-    wait::until("the panic", wait::PATIENCE, async || Ok(stage.gateway.log().contains(SAID).then_some(())))
-        .await?;
+    for logged in [SAID, LOGGED] {
+        wait::until(logged, wait::PATIENCE, async || Ok(stage.gateway.log().contains(logged).then_some(())))
+            .await?;
+    }
     if gives_back(point) {
         holds_return(&stage.gateway).await?;
     }
