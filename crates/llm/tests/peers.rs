@@ -252,9 +252,16 @@ mod defects {
         let tool = json!({"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}});
         let body =
             json!({"model": "m", "messages": [{"role": "user", "content": "hi"}], "tools": [tool, tool]});
-        let (sent, losses) = request_with(CHAT, MESSAGES, &body, "anthropic", &Quirks::NONE);
-        assert_eq!(sent["tools"].as_array().unwrap().len(), 1);
-        assert_eq!(losses.refused().collect::<Vec<_>>(), ["tools[1]"]);
+        for to in Dialect::ALL {
+            let (sent, losses) = request_with(CHAT, to, &body, "x", &Quirks::NONE);
+            let list = match to {
+                Dialect::Gemini => &sent["tools"][0]["functionDeclarations"],
+                Dialect::BedrockConverse => &sent["toolConfig"]["tools"],
+                _ => &sent["tools"],
+            };
+            assert_eq!(list.as_array().unwrap().len(), 1, "{to:?}: {sent}");
+            assert_eq!(losses.refused().collect::<Vec<_>>(), ["tools[1]"], "{to:?}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 mod defects {
     use llm::aws_stream::write_frame;
     use llm::codec::{Addressed, Asked, Source, Target};
-    use llm::neutral::{Dialect, Event, Losses};
+    use llm::neutral::{Block, Dialect, Event, Losses, Request};
     use llm::{Quirks, codec};
     use serde_json::{Value, json};
 
@@ -53,7 +53,8 @@ mod defects {
 
     /// The data objects that a caller of `to` gets of a stream.
     fn stream(from: Dialect, to: Dialect, bytes: &[u8]) -> Vec<Value> {
-        let mut encoder = codec(to).unwrap().stream_encoder(&asked());
+        let asked = Asked { sealer: Some(from).filter(|from| *from == MESSAGES), ..asked() };
+        let mut encoder = codec(to).unwrap().stream_encoder(&asked);
         let mut out = Vec::new();
         events(from, bytes).into_iter().for_each(|event| encoder.encode(event, &mut out));
         let out = String::from_utf8(out).unwrap();
@@ -97,6 +98,40 @@ mod defects {
         assert!(chunks.iter().any(said), "{chunks:?}");
     }
 
+    /// The seal of thoughts comes in an event of its own; without it the thoughts cannot go back beside the
+    /// tool's result, and the model stops thinking.
+    #[test]
+    fn adk_python_5437_seals_of_streamed_thoughts_go_back_with_the_result_of_a_tool() {
+        let start = |index, block: Value| json!({"type": "content_block_start", "index": index, "content_block": block});
+        let more =
+            |index, delta: Value| json!({"type": "content_block_delta", "index": index, "delta": delta});
+        let stop = |index| json!({"type": "content_block_stop", "index": index});
+        let bytes = framed(&[
+            json!({"type": "message_start", "message": {"id": "m", "model": "m"}}),
+            start(0, json!({"type": "thinking", "thinking": "", "signature": ""})),
+            more(0, json!({"type": "thinking_delta", "thinking": "hm"})),
+            more(0, json!({"type": "signature_delta", "signature": "SEAL"})),
+            stop(0),
+            start(1, json!({"type": "tool_use", "id": "t1", "name": "f", "input": {}})),
+            stop(1),
+            json!({"type": "message_delta", "delta": {"stop_reason": "tool_use"}}),
+            json!({"type": "message_stop"}),
+        ]);
+        let chunks = stream(MESSAGES, CHAT, &bytes);
+        let deltas = chunks.iter().map(|chunk| &chunk["choices"][0]["delta"]);
+        let details = deltas.filter_map(|delta| delta["reasoning_details"].as_array()).flatten();
+        let details: Vec<&Value> = details.collect();
+        assert!(details.iter().any(|detail| detail["signature"] == "SEAL"), "{details:?}");
+        let call = json!({"id": "t1", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+        let body = json!({"model": "m", "reasoning_effort": "high", "messages": [{"role": "user", "content": "hi"},
+            {"role": "assistant", "content": null, "reasoning_details": details, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "t1", "content": "ok"}]});
+        let (sent, _) = request(CHAT, MESSAGES, &body);
+        let said = &sent["messages"][1]["content"];
+        assert_eq!(said[0], json!({"type": "thinking", "thinking": "hm", "signature": "SEAL"}), "{sent}");
+        assert_eq!(said[1]["type"], "tool_use");
+    }
+
     #[test]
     fn envoy_1936_and_agentgateway_no_pair_is_missing() {
         for from in CALLERS {
@@ -129,6 +164,66 @@ mod defects {
         assert_eq!(end["delta"]["stop_reason"], "tool_use");
         let kinds = told.iter().filter_map(|event| event["content_block"]["type"].as_str());
         assert_eq!(kinds.collect::<Vec<_>>(), ["thinking", "tool_use"]);
+    }
+
+    /// A caller's request in Chat as each provider reads it.
+    fn everywhere(body: &Value) -> Vec<(Dialect, Value, Request)> {
+        let read = |to| {
+            let (sent, _) = request(CHAT, to, body);
+            let addressed = Addressed { model: "m", stream: false };
+            let again = codec(to).unwrap().decode_request(&sent.to_string(), &addressed).unwrap();
+            (to, sent, again)
+        };
+        Dialect::ALL.into_iter().map(read).collect()
+    }
+
+    fn results(request: &Request) -> usize {
+        let parts = request.turns.iter().flat_map(|turn| &turn.parts);
+        parts.filter(|part| matches!(part.block, Block::ToolResult(_))).count()
+    }
+
+    #[test]
+    fn bifrost_orphantoolresult_in_every_dialect() {
+        let body = json!({"model": "m", "messages": [{"role": "user", "content": "hi"},
+            {"role": "assistant", "content": "yes?"}, {"role": "tool", "tool_call_id": "gone", "content": "42"}]});
+        for (to, sent, again) in everywhere(&body) {
+            assert_eq!(results(&again), 0, "{to:?}: {sent}");
+            assert!(sent.to_string().contains("42"), "{to:?}: {sent}");
+        }
+    }
+
+    #[test]
+    fn bifrost_emptytoolresult_in_every_dialect() {
+        let call = json!({"id": "c1", "type": "function", "function": {"name": "f", "arguments": ""}});
+        let body = json!({"model": "m", "messages": [{"role": "user", "content": "hi"},
+            {"role": "assistant", "content": null, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "c1", "content": ""}]});
+        for (to, sent, again) in everywhere(&body) {
+            assert_eq!(results(&again), 1, "{to:?}: {sent}");
+            // Converse refuses a text without a word in it.
+            assert!(to != CONVERSE || !sent.to_string().contains(r#""text":"""#), "{sent}");
+        }
+    }
+
+    #[test]
+    fn bifrost_emptytools_paramlesstool_typelesstoolschema_in_every_dialect() {
+        let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "hi"}], "tools": []});
+        for (to, sent, _) in everywhere(&body) {
+            assert!(sent.get("tools").is_none() && sent.get("toolConfig").is_none(), "{to:?}: {sent}");
+        }
+        let tool = |function: Value| json!({"type": "function", "function": function});
+        body["tools"] = json!([
+            tool(json!({"name": "bare"})),
+            tool(json!({"name": "empty", "parameters": {}})),
+            tool(json!({"name": "typeless", "parameters": {"properties": {"z": {}}}}))
+        ]);
+        for (to, sent, again) in everywhere(&body) {
+            assert_eq!(again.tools.len(), 3, "{to:?}: {sent}");
+            for tool in again.tools.iter().filter_map(|tool| tool.schema.as_ref()) {
+                let schema: Value = serde_json::from_str(tool.text()).unwrap();
+                assert_eq!(schema["type"], "object", "{to:?}: {sent}");
+            }
+        }
     }
 
     /// Numbers beyond every range, text with escapes, and their order survive every pair.

@@ -25,6 +25,8 @@ pub struct Asked {
     pub answer_tool: Option<AnswerTool>,
     /// Tools that the caller keeps in namespaces.
     pub namespaces: Vec<Namespaced>,
+    /// Whose seals the thoughts of the answer have, where they go back only with their text.
+    pub sealer: Option<Dialect>,
     /// What answers of OpenAI's Responses repeat of the request.
     pub response: Ext,
     /// Members of the request that answers repeat, for its own dialect.

@@ -16,6 +16,7 @@ pub mod ids;
 pub mod media;
 mod messages;
 pub mod names;
+mod offered;
 pub(crate) mod read;
 mod refused;
 mod responses;

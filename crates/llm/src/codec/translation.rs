@@ -72,7 +72,8 @@ struct Whole {
 impl Translation {
     /// Of a stream, from the dialect `from` into the dialect `to`; `None` where one of them has no codec.
     #[must_use]
-    pub fn of_stream(from: Dialect, to: Dialect, source: &Source<'_>, asked: Asked) -> Option<Self> {
+    pub fn of_stream(from: Dialect, to: Dialect, source: &Source<'_>, mut asked: Asked) -> Option<Self> {
+        asked.sealer = Some(from).filter(|from| reads_sealed_text(*from));
         let stream = Stream {
             way: (from, to),
             to: codec(to)?,
@@ -169,6 +170,11 @@ impl Translation {
     pub(crate) fn take_losses(&mut self) -> Losses {
         std::mem::take(&mut self.found.losses)
     }
+}
+
+/// Whether providers of a dialect want the text of sealed thoughts back as they wrote it.
+fn reads_sealed_text(dialect: Dialect) -> bool {
+    matches!(dialect, Dialect::AnthropicMessages | Dialect::BedrockConverse)
 }
 
 impl std::fmt::Debug for Translation {

@@ -172,6 +172,16 @@ pub(super) fn write_details(json: &mut JsonWriter, thoughts: &Reasoning, index: 
     }
 }
 
+/// Writes the entry that stands for a piece of thoughts which `maker` will seal.
+pub(super) fn write_piece(json: &mut JsonWriter, text: &str, maker: Dialect, index: usize) {
+    json.object(|json| {
+        json.text_member("type", "reasoning.text");
+        json.text_member("text", text);
+        json.text_member("format", format_of(maker));
+        json.plain_member("index", index);
+    });
+}
+
 /// Writes the entry that stands for a seal alone.
 pub(super) fn write_sealed(json: &mut JsonWriter, opaque: &Opaque, id: Option<&str>, index: usize) {
     match opaque.kind {

@@ -182,7 +182,15 @@ impl Encoder {
                 self.chunk(choice, None, out, |json| json.text_member("refusal", text));
             }
             Delta::Thought(text) => {
-                self.chunk(choice, None, out, |json| json.text_member("reasoning_content", text));
+                let sealer = self.asked.sealer;
+                self.chunk(choice, None, out, |json| {
+                    json.text_member("reasoning_content", text);
+                    // Callers that send back only the list must find the text in it.
+                    if let Some(sealer) = sealer {
+                        json.key("reasoning_details")
+                            .array(|json| reasoning::write_piece(json, text, sealer, number));
+                    }
+                });
             }
             Delta::Summary(_, text) => {
                 self.chunk(choice, None, out, |json| json.text_member("reasoning_content", text));

@@ -1,6 +1,7 @@
 //! Tools, the choice among them, and calls of them.
 
 use super::OWN;
+use crate::codec::offered::offered;
 use crate::codec::read;
 use crate::cursor::Cursor;
 use crate::json::Fault;
@@ -237,7 +238,8 @@ pub(super) struct Takes {
 
 /// Writes the tools and what is said about them; nothing where there are none.
 pub(super) fn write(json: &mut JsonWriter, request: &Request, takes: Takes, losses: &mut Losses) {
-    let offered: Vec<&Tool> = offered(request, losses);
+    let mut offered = offered(request, OWN, losses);
+    offered.retain(|tool| tool.kind != ToolKind::WebSearch);
     if let Some(search) = request.tools.iter().find(|tool| tool.kind == ToolKind::WebSearch) {
         let own = search.ext.fields_of(OWN);
         json.key("web_search_options").object(|json| {
@@ -258,26 +260,6 @@ pub(super) fn write(json: &mut JsonWriter, request: &Request, takes: Takes, loss
     if let Some(parallel) = request.parallel_tools {
         json.plain_member("parallel_tool_calls", parallel);
     }
-}
-
-/// The tools that can be offered: functions and custom ones, each name once.
-fn offered<'a>(request: &'a Request, losses: &mut Losses) -> Vec<&'a Tool> {
-    let mut offered: Vec<&Tool> = Vec::with_capacity(request.tools.len());
-    for (place, tool) in request.tools.iter().enumerate() {
-        match &tool.kind {
-            ToolKind::WebSearch => {}
-            ToolKind::Foreign(origin, _) if *origin != OWN => {
-                losses.meaning(format_args!("tools[{place}]"), "only its own provider runs this tool");
-            }
-            ToolKind::Function | ToolKind::Custom(_)
-                if offered.iter().any(|other| other.name == tool.name) =>
-            {
-                losses.meaning(format_args!("tools[{place}]"), "a tool of this name is offered already");
-            }
-            _ => offered.push(tool),
-        }
-    }
-    offered
 }
 
 fn write_tool(json: &mut JsonWriter, tool: &Tool, takes: Takes, losses: &mut Losses) {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::{SELF, cache_point};
+use crate::codec::offered::offered;
 use crate::codec::{custom, schema};
 use crate::json_writer::JsonWriter;
 use crate::neutral::{Block, Field, Losses, Request, Tool, ToolChoice, ToolKind};
@@ -26,20 +27,15 @@ impl<'a> Tools<'a> {
             _ => true,
         };
         let path = request.origin.field(Field::Tools);
-        let mut offered: Vec<&Tool> = Vec::new();
-        for (place, tool) in request.tools.iter().enumerate() {
-            match &tool.kind {
-                ToolKind::Foreign(SELF, _) => offered.push(tool),
-                ToolKind::Foreign(..) | ToolKind::WebSearch => {
-                    losses.meaning(format_args!("{path}[{place}]"), "only its own provider runs this tool");
-                }
-                _ if offered.iter().any(|other| other.name == tool.name) => {
-                    losses.meaning(format_args!("{path}[{place}]"), "a tool of this name is offered already");
-                }
-                ToolKind::Function | ToolKind::Custom(_) if allowed(tool) => offered.push(tool),
-                ToolKind::Function | ToolKind::Custom(_) => {}
+        let mut offered = offered(request, SELF, losses);
+        offered.retain(|tool| match &tool.kind {
+            ToolKind::Foreign(..) => true,
+            ToolKind::WebSearch => {
+                losses.meaning(format_args!("{path}.{}", tool.name), "the provider has no such tool");
+                false
             }
-        }
+            ToolKind::Function | ToolKind::Custom(_) => allowed(tool),
+        });
         if request.parallel_tools == Some(false) && !offered.is_empty() {
             let parallel = request.origin.field(Field::ParallelTools);
             losses.meaning(parallel, "the provider's dialect cannot forbid several calls at once");

@@ -6,6 +6,7 @@ use model::Rejection;
 
 use super::{OWN, part_out, settings_out};
 use crate::codec::conversation::{self, Item, alternating, identified};
+use crate::codec::offered::offered;
 use crate::codec::{Target, custom, schema, unsupported};
 use crate::json_writer::JsonWriter;
 use crate::neutral::{
@@ -218,11 +219,9 @@ impl Writer<'_> {
     fn tools(&mut self, json: &mut JsonWriter) {
         let request = self.request;
         let field = request.origin.field(Field::Tools);
-        let functions: Vec<&Tool> = request
-            .tools
-            .iter()
-            .filter(|tool| matches!(tool.kind, ToolKind::Function | ToolKind::Custom(_)))
-            .collect();
+        let offered = offered(request, OWN, self.losses);
+        let is_function = |tool: &&Tool| matches!(tool.kind, ToolKind::Function | ToolKind::Custom(_));
+        let functions: Vec<&Tool> = offered.iter().copied().filter(is_function).collect();
         // Older models either search or call functions.
         let alone = functions.is_empty() || self.newer || request.origin == OWN;
         let mut own = JsonWriter::new();
@@ -234,20 +233,16 @@ impl Writer<'_> {
                     });
                 });
             }
-            for tool in &request.tools {
+            for tool in &offered {
                 match &tool.kind {
                     ToolKind::WebSearch if alone => json.object(|json| {
                         json.key("googleSearch").object(|json| {
                             tool.ext.write(OWN, json, field, &mut Losses::default());
                         });
                     }),
-                    ToolKind::Foreign(OWN, raw) => json.raw(raw.text()),
+                    ToolKind::Foreign(_, raw) => json.raw(raw.text()),
                     ToolKind::WebSearch => {
                         self.losses.meaning(format_args!("{field}.{}", tool.name), "not beside functions");
-                    }
-                    ToolKind::Foreign(..) => {
-                        let reason = "the provider has no such tool";
-                        self.losses.meaning(format_args!("{field}.{}", tool.name), reason);
                     }
                     ToolKind::Function | ToolKind::Custom(_) => {}
                 }

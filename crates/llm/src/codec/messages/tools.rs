@@ -1,6 +1,7 @@
 //! Tools and the choice among them.
 
 use super::{OWN, write_mark};
+use crate::codec::offered::offered;
 use crate::codec::{custom, read, schema};
 use crate::json_writer::JsonWriter;
 use crate::members;
@@ -57,23 +58,7 @@ pub(super) fn choice(raw: &str) -> (Option<ToolChoice>, Option<bool>) {
 /// Writes the tools and the choice among them; nothing where there are none. `thinks` says that the
 /// model will think, and then no choice can be forced on it.
 pub(super) fn write(json: &mut JsonWriter, request: &Request, thinks: bool, losses: &mut Losses) {
-    let mut names: Vec<&str> = Vec::with_capacity(request.tools.len());
-    let mut offered: Vec<&Tool> = Vec::with_capacity(request.tools.len());
-    for (place, tool) in request.tools.iter().enumerate() {
-        let path = format_args!("tools[{place}]");
-        match &tool.kind {
-            ToolKind::Foreign(origin, _) if *origin != OWN => {
-                losses.meaning(path, "only its own provider runs this tool");
-            }
-            _ if names.contains(&&*tool.name) => {
-                losses.meaning(path, "a tool of this name is offered already");
-            }
-            _ => {
-                names.push(&tool.name);
-                offered.push(tool);
-            }
-        }
-    }
+    let offered = offered(request, OWN, losses);
     if offered.is_empty() {
         return;
     }

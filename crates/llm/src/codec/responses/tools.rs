@@ -2,10 +2,11 @@
 //! tools are named `namespace__tool` and named back on the way out.
 
 use super::OWN;
+use crate::codec::offered::offered;
 use crate::codec::{custom, read, schema};
 use crate::json_writer::JsonWriter;
 use crate::members;
-use crate::neutral::{Ext, Field, Losses, Namespaced, Raw, Request, Tool, ToolChoice, ToolKind};
+use crate::neutral::{Ext, Losses, Namespaced, Raw, Request, Tool, ToolChoice, ToolKind};
 
 /// Longest name of a function that every provider takes.
 const LONGEST_NAME: usize = 64;
@@ -127,7 +128,7 @@ pub(super) fn choice(raw: &str, ext: &mut Ext) -> Option<ToolChoice> {
 
 /// Writes `tools`, `tool_choice` and `parallel_tool_calls`.
 pub(super) fn write(json: &mut JsonWriter, request: &Request, losses: &mut Losses) {
-    let offered: Vec<&Tool> = request.tools.iter().filter(|tool| is_known(tool, request, losses)).collect();
+    let offered = offered(request, OWN, losses);
     if offered.is_empty() {
         return;
     }
@@ -138,17 +139,6 @@ pub(super) fn write(json: &mut JsonWriter, request: &Request, losses: &mut Losse
     if let Some(parallel) = request.parallel_tools {
         json.plain_member("parallel_tool_calls", parallel);
     }
-}
-
-fn is_known(tool: &Tool, request: &Request, losses: &mut Losses) -> bool {
-    if let ToolKind::Foreign(origin, _) = &tool.kind
-        && *origin != OWN
-    {
-        let field = request.origin.field(Field::Tools);
-        losses.meaning(format_args!("{field}.{}", tool.name), "the provider has no such tool");
-        return false;
-    }
-    true
 }
 
 pub(super) fn write_tool(json: &mut JsonWriter, tool: &Tool, losses: &mut Losses) {
