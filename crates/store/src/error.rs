@@ -60,6 +60,20 @@ pub enum StoreError {
         /// The database file.
         path: PathBuf,
     },
+    /// The data directory has a main database of another name.
+    #[error("the main database of this data directory is {}, not {asked}; move it to the new name first, or give another directory", path.display())]
+    OtherDatabase {
+        /// The main database that is there.
+        path: PathBuf,
+        /// The file name that was asked for.
+        asked: String,
+    },
+    /// The file holds the tables of another program.
+    #[error("the database {} belongs to another program; name a file that is not there yet", path.display())]
+    ForeignDatabase {
+        /// The database file.
+        path: PathBuf,
+    },
     /// The single writer was not free for fifteen seconds.
     #[error("the database was busy for fifteen seconds; try again")]
     Busy,

@@ -20,6 +20,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::column::hex;
 use crate::error::StoreError;
+use crate::main_file::main_file;
 
 const PEPPER_FILE: &str = "pepper";
 const KEK_PREFIX: &str = "kek-";
@@ -94,7 +95,7 @@ impl KeyRing {
     pub fn load_or_create(data_dir: &Path) -> Result<Self, StoreError> {
         let keys_dir = data_dir.join("keys");
         if !keys_dir.exists() {
-            if data_dir.join(crate::db::MAIN_FILE).exists() {
+            if main_file(data_dir)?.exists() {
                 return Err(refused(
                     &keys_dir.join(PEPPER_FILE),
                     "it is missing, but the directory holds data sealed with it; restore data/keys from a backup, or set the ENCRYPTION_KEY that was used",

@@ -1,6 +1,7 @@
 //! What may not be lost: configuration, sign-ins, the ledger and request records, in SQLite.
 //!
-//! `data/yumen.db` holds the configuration and the ledger, `data/requests.db` the request records. Every statement is
+//! `data/yumen.db`, or the file that the data directory names ([`main_file`]), holds the configuration and the ledger,
+//! `data/requests.db` the request records. Every statement is
 //! one text that SQLite and PostgreSQL both take ([`statements`] lists them, a test prepares each on
 //! both); values are always bound, never pasted in. Secrets are sealed before they reach a statement
 //! ([`cipher`]) or stored only as keyed hashes ([`KeyRing::hmac_secret`]).
@@ -23,6 +24,7 @@ pub mod keyring;
 pub mod keys;
 pub mod ledger;
 mod lock;
+pub mod main_file;
 mod members;
 pub mod page;
 pub mod parties;
@@ -48,6 +50,7 @@ pub use error::StoreError;
 pub use keyring::KeyRing;
 pub use keys::{KeyFilter, NewSecret};
 pub use ledger::{LedgerFilter, LedgerState};
+pub use main_file::{can_be_main, main_file, name_main_file};
 pub use page::{Cursor, Page, PageRequest};
 pub use parties::PartyKind;
 pub use records::{RecordBatch, RecordFilter, StoredRecord};

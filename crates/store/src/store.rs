@@ -10,10 +10,11 @@ use tokio::sync::watch;
 use crate::audit::Pending;
 use crate::cipher::{self, Place};
 use crate::column::{hex, unsigned};
-use crate::db::{Db, MAIN_FILE, REQUESTS_FILE};
+use crate::db::{Db, REQUESTS_FILE};
 use crate::error::StoreError;
 use crate::keyring::KeyRing;
 use crate::lock::DirectoryLock;
+use crate::main_file::{main_file, refuse_foreign};
 use crate::scope::Scope;
 use crate::statements::{Database, migrations};
 
@@ -66,11 +67,13 @@ impl Store {
     /// # Errors
     /// Each with a named cause and a repair: [`StoreError::Directory`], [`StoreError::Locked`],
     /// [`StoreError::WrongKey`], [`StoreError::WrongPepper`], [`StoreError::NewerSchema`],
-    /// [`StoreError::Damaged`].
+    /// [`StoreError::Damaged`], [`StoreError::ForeignDatabase`].
     pub async fn open(data_dir: &Path, keys: KeyRing) -> Result<Self, StoreError> {
         create_directory(data_dir)?;
         let lock = DirectoryLock::take(data_dir)?;
-        let main = Db::open(data_dir.join(MAIN_FILE), MAIN_READERS).await?;
+        let main_file = main_file(data_dir)?;
+        refuse_foreign(&main_file).await?;
+        let main = Db::open(main_file, MAIN_READERS).await?;
         check_marker(&main, &keys).await?;
         main.migrate(migrations(Database::Main)).await?;
         write_marker(&main, &keys).await?;

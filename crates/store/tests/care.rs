@@ -268,3 +268,21 @@ async fn a_vacuum_gives_room_back_while_the_store_is_open() {
     assert!(before.free_bytes > 0 && after.free_bytes == 0 && done.after < done.before, "{done:?}");
     store.insert_account(&Scope::system(), &account(1, "sk-again-credential")).await.unwrap();
 }
+
+#[tokio::test]
+async fn care_finds_a_main_database_of_any_name() {
+    let directory = Scratch::new();
+    store::name_main_file(directory.path(), "requests-of-all.db").unwrap();
+    directory.open().await.close().await;
+    let main = directory.path().join("requests-of-all.db");
+    assert_eq!(Database::of_file(&main), Database::Main);
+    assert_eq!(care::check(directory.path(), Database::Main).await.unwrap().file, "requests-of-all.db");
+    assert_eq!(care::vacuum(directory.path(), Database::Main).await.unwrap().file, "requests-of-all.db");
+    let backup = directory.path().join("backup");
+    care::backup(directory.path(), &backup, false).await.unwrap();
+    assert!(backup.join("yumen.db").exists(), "a backup may be restored under any name");
+    let restored = care::restore(&backup, directory.path(), NOW).await.unwrap();
+    assert_eq!(restored.restored[0], "requests-of-all.db");
+    assert!(restored.moved_to.unwrap().join("requests-of-all.db").exists());
+    reopened(directory.path()).await.ping().await.unwrap();
+}

@@ -195,3 +195,46 @@ async fn keys_that_are_gone_while_data_exists_are_not_made_anew() {
     assert!(key_file_error(&directory).contains("ENCRYPTION_KEY"));
     assert!(!directory.path().join("keys").exists());
 }
+
+#[tokio::test]
+async fn the_main_database_has_the_name_that_it_was_begun_with() {
+    let directory = Scratch::new();
+    store::name_main_file(directory.path(), "quota.db").unwrap();
+    let store = directory.open().await;
+    store.insert_key(&Scope::system(), &key(1)).await.unwrap();
+    store.close().await;
+    drop(store);
+    assert!(directory.path().join("quota.db").exists() && !directory.path().join("yumen.db").exists());
+    // Who says nothing finds it, and who says something else is refused, rather than given an empty one.
+    assert_eq!(directory.open().await.configuration().await.unwrap().keys.len(), 1);
+    for name in ["yumen.db", "other.db"] {
+        let error = store::name_main_file(directory.path(), name).unwrap_err();
+        assert!(
+            matches!(&error, StoreError::OtherDatabase { path, .. } if path.ends_with("quota.db")),
+            "{error}"
+        );
+    }
+    // A file that was renamed is the same database.
+    fs::rename(directory.path().join("quota.db"), directory.path().join("other.db")).unwrap();
+    store::name_main_file(directory.path(), "other.db").unwrap();
+    assert_eq!(directory.open().await.configuration().await.unwrap().keys.len(), 1);
+    fs::write(directory.path().join("yumen.database"), "../elsewhere.db\n").unwrap();
+    let error = refusal(directory.path(), keys()).await;
+    assert!(
+        matches!(&error, StoreError::Directory { path, .. } if path.ends_with("yumen.database")),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn another_programs_database_is_refused_and_not_touched() {
+    let directory = Scratch::new();
+    let path = directory.path().join("yumen.db");
+    let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}?mode=rwc", path.display())).await.unwrap();
+    sqlx::query("CREATE TABLE quota (id TEXT)").execute(&pool).await.unwrap();
+    pool.close().await;
+    let before = fs::read(&path).unwrap();
+    let error = refusal(directory.path(), keys()).await;
+    assert!(matches!(&error, StoreError::ForeignDatabase { path } if path.ends_with("yumen.db")), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), before);
+}

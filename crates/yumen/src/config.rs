@@ -91,6 +91,11 @@ impl Inputs {
         warnings.sort();
         warnings.dedup();
         let settings = table::apply(&mut given, &mut problems);
+        let url = given.iter().find(|value| value.name == "database.url");
+        if let (None, Some(url)) = (&settings.database, url) {
+            let data = settings.data.display();
+            warnings.push(format!("{} is set but not used: --data names the directory {data}", url.place));
+        }
         if problems.is_empty() {
             return Ok(Loaded { settings, warnings, given });
         }

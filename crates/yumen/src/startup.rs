@@ -236,6 +236,20 @@ pub fn store_problem(error: &StoreError) -> Problem {
                 path.display()
             ),
         ),
+        StoreError::OtherDatabase { path, asked } => Problem::refusal(
+            Reason::OtherDatabase,
+            format!("cannot take {asked} for the database"),
+            format!("the data in its directory belongs to the database {}", path.display()),
+            format!(
+                "name that one, or a file in another directory; or stop everything and rename it to {asked}"
+            ),
+        ),
+        StoreError::ForeignDatabase { path } => Problem::refusal(
+            Reason::OtherDatabase,
+            format!("cannot take {} for the database", path.display()),
+            "another program keeps its tables in it. Nothing was changed",
+            "name a file that is not there yet, in DATABASE_URL or with --data",
+        ),
         StoreError::Unsealable { table, column, id } => Problem::refusal(
             Reason::AlteredCredential,
             "cannot open the stored credentials",

@@ -177,7 +177,7 @@ async fn a_file_of_variables_in_the_working_directory_is_enough() -> Result<()> 
     let upstream = Upstream::always(canned::answer(&CHAT, "m", false)).await?;
     let (folder, port) = (Folder::temporary()?, free_port().await?);
     let file = format!(
-        "# the small deployment\nADMIN_TOKEN={ADMIN_TOKEN}\nPORT={port}\nDATABASE_URL=sqlite:./data/yumen.db\n\
+        "# the small deployment\nADMIN_TOKEN={ADMIN_TOKEN}\nPORT={port}\nDATABASE_URL=sqlite:./data/quota.sqlite3\n\
          LOG_LEVEL=INFO\nDEEPSEEK_API_KEY=sk-file\nDEEPSEEK_BASE_URL={}/v1\nYUMEN_OPS_LISTEN=off\n",
         upstream.url()
     );
@@ -196,7 +196,13 @@ async fn a_file_of_variables_in_the_working_directory_is_enough() -> Result<()> 
     let answer = call(&address, &request).await?;
     ensure!(answer.status() == 200, "{} {}", answer.status(), answer.text());
     ensure!(upstream.received()[0].header("authorization") == Some("Bearer sk-file"), "another credential");
-    ensure!(folder.path().join("data/yumen.db").exists(), "no database where the file says");
+    let files =
+        ["data/quota.sqlite3", "data/keys", "data/journal"].map(|name| folder.path().join(name).exists());
+    ensure!(files == [true; 3] && !folder.path().join("data/yumen.db").exists(), "{files:?}");
+    let mut command = Command::new(binary()?);
+    command.args(["db", "check", "--json"]).env_clear().current_dir(folder.path());
+    let checked = String::from_utf8(command.output().await?.stdout)?;
+    ensure!(checked.contains("\"file\":\"quota.sqlite3\""), "the command looks elsewhere: {checked}");
     child.kill().await?;
     Ok(())
 }

@@ -7,9 +7,9 @@ use sqlx::{Connection, Row};
 
 use super::{NewEntry, chain};
 use crate::care;
-use crate::db::MAIN_FILE;
 use crate::error::StoreError;
 use crate::keyring::KeyRing;
+use crate::main_file::main_file;
 use crate::scope::Scope;
 
 const HAS_LOG: &str = "SELECT COUNT(*) FROM sqlite_schema WHERE name = 'audit_head'";
@@ -25,7 +25,7 @@ pub async fn note_in_directory(
     (verb, object): (&'static str, &str),
     now: EpochMs,
 ) -> Result<bool, StoreError> {
-    let path = data.join(MAIN_FILE);
+    let path = main_file(data)?;
     if !keys.ids().contains(&care::key_of(&path).await?) {
         return Ok(false);
     }

@@ -14,9 +14,9 @@ use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
 use super::chain::{ChainKeys, Covered, Head};
 use super::retain;
 use crate::column::{signed, unsigned};
-use crate::db::MAIN_FILE;
 use crate::error::StoreError;
 use crate::keyring::KeyRing;
+use crate::main_file::main_file;
 use crate::store::Store;
 
 const HEAD: &str = "SELECT seq, at, mac, checkpoints, checkpoint_at, seal FROM audit_head WHERE id = 1";
@@ -83,7 +83,7 @@ impl Store {
 /// # Errors
 /// The database cannot be opened or read.
 pub async fn verify_directory(data: &Path, keys: &KeyRing) -> Result<AuditReport, StoreError> {
-    let options = SqliteConnectOptions::new().filename(data.join(MAIN_FILE)).read_only(true);
+    let options = SqliteConnectOptions::new().filename(main_file(data)?).read_only(true);
     let mut connection = options.connect().await?;
     let report = verify(&mut connection, keys).await;
     connection.close().await?;

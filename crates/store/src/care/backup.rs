@@ -58,7 +58,7 @@ pub async fn backup(data_dir: &Path, target: &Path, with_keys: bool) -> Result<B
     let journal = data_dir.join(JOURNAL);
     copy_files(&journal, &fresh.join(JOURNAL), RESERVE)?;
     for database in Database::ALL {
-        copy(&data_dir.join(database.file()), &fresh.join(database.file())).await?;
+        copy(&database.path(data_dir)?, &fresh.join(database.file())).await?;
     }
     copy_files(&journal, &fresh.join(JOURNAL), RESERVE)?;
     if with_keys {
@@ -75,7 +75,7 @@ pub async fn backup(data_dir: &Path, target: &Path, with_keys: bool) -> Result<B
 }
 
 async fn one_file(data_dir: &Path, target: &Path) -> Result<Backup, StoreError> {
-    copy(&data_dir.join(Database::Main.file()), target).await?;
+    copy(&Database::Main.path(data_dir)?, target).await?;
     described(target, target).await
 }
 

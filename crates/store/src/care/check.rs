@@ -4,7 +4,7 @@ use std::path::Path;
 
 use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 
-use super::{close, named, open, quoted, schema, tables};
+use super::{close, named, open, quoted, schema, shown, tables};
 use crate::error::StoreError;
 use crate::statements::{Database, migrations};
 
@@ -15,7 +15,7 @@ const MOST_FAULTS: i64 = 20;
 #[derive(Clone, Debug, Default)]
 pub struct FileCheck {
     /// The file's name.
-    pub file: &'static str,
+    pub file: String,
     /// Its size in bytes.
     pub bytes: u64,
     /// Bytes of it that hold nothing; a vacuum gives them back.
@@ -46,11 +46,11 @@ pub struct TableSize {
 /// # Errors
 /// The file is not there or cannot be opened at all. A damaged one is no error: its faults are in the answer.
 pub async fn check(data_dir: &Path, database: Database) -> Result<FileCheck, StoreError> {
-    let path = data_dir.join(database.file());
+    let path = database.path(data_dir)?;
     let metadata = std::fs::metadata(&path).map_err(|error| super::failed(&path, &error))?;
     let newest = migrations(database).iter().map(|step| step.version).max();
     let mut found = FileCheck {
-        file: database.file(),
+        file: shown(&path),
         bytes: metadata.len(),
         newest_schema: newest.unwrap_or_default(),
         ..FileCheck::default()
@@ -107,7 +107,7 @@ async fn size(connection: &mut SqliteConnection, name: String) -> TableSize {
 /// # Errors
 /// The file cannot be opened.
 pub async fn schema_of(data_dir: &Path, database: Database) -> Result<(i64, i64), StoreError> {
-    let mut connection = open(&data_dir.join(database.file())).await?;
+    let mut connection = open(&database.path(data_dir)?).await?;
     let found = schema(&mut connection).await;
     close(connection).await?;
     Ok((found, migrations(database).iter().map(|step| step.version).max().unwrap_or_default()))

@@ -51,7 +51,7 @@ pub async fn export(
     format: Format,
     only: &[String],
 ) -> Result<Vec<(String, u64)>, StoreError> {
-    let path = data_dir.join(database.file());
+    let path = database.path(data_dir)?;
     let mut connection = open(&path).await?;
     make_directory(directory)?;
     let mut done = Vec::new();

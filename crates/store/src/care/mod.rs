@@ -29,6 +29,7 @@ pub use vacuum::{Vacuumed, vacuum};
 
 use crate::db::{MAIN_FILE, REQUESTS_FILE};
 use crate::error::StoreError;
+use crate::main_file::main_file;
 use crate::statements::Database;
 
 /// How long a statement waits for a server that writes.
@@ -40,7 +41,7 @@ impl Database {
     /// Both files.
     pub const ALL: [Self; 2] = [Self::Main, Self::Requests];
 
-    /// The file's name within the data directory.
+    /// The file's name within a backup, and within a data directory that names no other main database.
     #[must_use]
     pub fn file(self) -> &'static str {
         match self {
@@ -49,12 +50,31 @@ impl Database {
         }
     }
 
+    /// The file within a data directory.
+    ///
+    /// # Errors
+    /// See [`main_file`].
+    pub fn path(self, data_dir: &Path) -> Result<PathBuf, StoreError> {
+        match self {
+            Self::Main => main_file(data_dir),
+            Self::Requests => Ok(data_dir.join(REQUESTS_FILE)),
+        }
+    }
+
     /// The database that a file of this name holds; by default the main one, as copies have any name.
     #[must_use]
     pub fn of_file(path: &Path) -> Self {
+        if path.parent().and_then(|parent| main_file(parent).ok()).is_some_and(|main| main == path) {
+            return Self::Main;
+        }
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if name.starts_with("requests") { Self::Requests } else { Self::Main }
     }
+}
+
+/// The name of a file, as answers show it.
+fn shown(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Opens a file that is there. What it holds is not touched.
@@ -71,12 +91,12 @@ fn named(path: &Path, error: sqlx::Error) -> StoreError {
     crate::db::named(path, error)
 }
 
-fn failed(path: &Path, error: &std::io::Error) -> StoreError {
+pub(crate) fn failed(path: &Path, error: &std::io::Error) -> StoreError {
     StoreError::Directory { path: path.to_owned(), reason: error.to_string() }
 }
 
 /// Writes a file for its owner alone and brings it to the disk.
-fn write_file(path: &Path, content: &[u8]) -> Result<(), StoreError> {
+pub(crate) fn write_file(path: &Path, content: &[u8]) -> Result<(), StoreError> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     let write = || {
@@ -120,7 +140,7 @@ fn copy_files(from: &Path, to: &Path, skip: &str) -> Result<(), StoreError> {
 }
 
 /// Brings a file or directory to the disk.
-fn sync(path: &Path) -> Result<(), StoreError> {
+pub(crate) fn sync(path: &Path) -> Result<(), StoreError> {
     std::fs::File::open(path).and_then(|file| file.sync_all()).map_err(|error| failed(path, &error))
 }
 
@@ -141,7 +161,7 @@ async fn schema(connection: &mut SqliteConnection) -> i64 {
 }
 
 /// The names of the tables that hold rows of ours.
-async fn tables(connection: &mut SqliteConnection) -> Result<Vec<String>, sqlx::Error> {
+pub(crate) async fn tables(connection: &mut SqliteConnection) -> Result<Vec<String>, sqlx::Error> {
     let read =
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name";
     sqlx::query_scalar(read).fetch_all(connection).await

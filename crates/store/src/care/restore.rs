@@ -6,7 +6,7 @@ use model::clock::EpochMs;
 
 use super::backup::MANIFEST;
 use super::{
-    JOURNAL, close, copy_files, failed, make_directory, named, open, sync, with_side_files, write_file,
+    JOURNAL, close, copy_files, failed, make_directory, named, open, shown, sync, with_side_files, write_file,
 };
 use crate::error::StoreError;
 use crate::lock::DirectoryLock;
@@ -67,15 +67,16 @@ pub async fn restore(backup: &Path, data_dir: &Path, now: EpochMs) -> Result<Res
     let mut files = vec![(main, Database::Main)];
     files.extend(requests.is_file().then_some((requests, Database::Requests)));
     for (_, database) in &files {
-        for path in with_side_files(&data_dir.join(database.file())) {
+        for path in with_side_files(&database.path(data_dir)?) {
             move_aside(&path, &aside, &mut done)?;
         }
     }
     move_aside(&data_dir.join(JOURNAL), &aside, &mut done)?;
     for (from, database) in files {
         let bytes = std::fs::read(&from).map_err(|error| failed(&from, &error))?;
-        write_file(&data_dir.join(database.file()), &bytes)?;
-        done.restored.push(database.file().to_owned());
+        let path = database.path(data_dir)?;
+        write_file(&path, &bytes)?;
+        done.restored.push(shown(&path));
     }
     if backup.join(JOURNAL).is_dir() {
         copy_files(&backup.join(JOURNAL), &data_dir.join(JOURNAL), "")?;

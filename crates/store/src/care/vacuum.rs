@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{close, failed, named, open};
+use super::{close, failed, named, open, shown};
 use crate::error::StoreError;
 use crate::statements::Database;
 
@@ -10,7 +10,7 @@ use crate::statements::Database;
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Vacuumed {
     /// The file's name.
-    pub file: &'static str,
+    pub file: String,
     /// Its bytes before.
     pub before: u64,
     /// Its bytes after.
@@ -22,7 +22,7 @@ pub struct Vacuumed {
 /// # Errors
 /// The database is damaged, or was busy for half a minute.
 pub async fn vacuum(data_dir: &Path, database: Database) -> Result<Vacuumed, StoreError> {
-    let path = data_dir.join(database.file());
+    let path = database.path(data_dir)?;
     let bytes =
         || std::fs::metadata(&path).map(|metadata| metadata.len()).map_err(|error| failed(&path, &error));
     let before = bytes()?;
@@ -31,5 +31,5 @@ pub async fn vacuum(data_dir: &Path, database: Database) -> Result<Vacuumed, Sto
         sqlx::query(statement).execute(&mut connection).await.map_err(|error| named(&path, error))?;
     }
     close(connection).await?;
-    Ok(Vacuumed { file: database.file(), before, after: bytes()? })
+    Ok(Vacuumed { file: shown(&path), before, after: bytes()? })
 }

@@ -172,7 +172,7 @@ impl Api {
 impl Way {
     /// The way to the data directory of `settings`, whether or not a server runs on it.
     async fn of_directory(settings: &Settings) -> Result<Self, Problem> {
-        data::existing(&settings.data)?;
+        data::existing(settings)?;
         match socket::Socket::open(&settings.data).await {
             Some(socket) => Ok(Self::Socket(socket)),
             None => Ok(Self::Offline(Box::new(Offline::open(settings).await?))),

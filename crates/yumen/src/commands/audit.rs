@@ -35,7 +35,7 @@ pub fn run(command: &AuditCommand, as_json: bool) -> Result<String, Vec<Problem>
 fn found(place: &Place) -> Result<(Settings, KeyRing), Vec<Problem>> {
     let flags = place.data.iter().map(|data| ("data", data.clone())).collect();
     let settings = load(place.config.as_deref(), flags)?.settings;
-    data::existing(&settings.data).map_err(|problem| vec![problem])?;
+    data::existing(&settings).map_err(|problem| vec![problem])?;
     let keys = data::key_ring(&settings).map_err(|error| vec![store_problem(&error)])?;
     Ok((settings, keys))
 }

@@ -12,7 +12,7 @@ use super::{data, load};
 use crate::cli::{DbCommand, ExportFormat, Place};
 use crate::config::Settings;
 use crate::problem::Problem;
-use crate::startup::store_problem;
+use crate::startup::{self, store_problem};
 use crate::system_clock::SystemClock;
 
 /// What a command has done: for machines and for people.
@@ -46,7 +46,9 @@ async fn perform(command: DbCommand) -> Result<Done, Vec<Problem>> {
         DbCommand::Vacuum { place } => {
             let settings = settled(&place)?;
             let done = vacuum(&settings).await.map_err(one)?;
-            noted(&settings, ("db.vacuum", Database::Main.file()), done).await.map_err(one)
+            let main = main_file(&settings).map_err(one)?;
+            let name = main.file_name().unwrap_or_default().to_string_lossy();
+            noted(&settings, ("db.vacuum", &name), done).await.map_err(one)
         }
         DbCommand::Migrate { place } => migrate(&settled(&place)?).await.map_err(one),
         DbCommand::Export { into, format, tables, place } => {
@@ -90,7 +92,7 @@ fn settings(place: &Place) -> Result<Settings, Vec<Problem>> {
 /// The settings of a data directory that there is.
 fn settled(place: &Place) -> Result<Settings, Vec<Problem>> {
     let settings = settings(place)?;
-    data::existing(&settings.data).map_err(|problem| vec![problem])?;
+    data::existing(&settings).map_err(|problem| vec![problem])?;
     Ok(settings)
 }
 
@@ -110,13 +112,20 @@ fn failed(error: StoreError) -> Problem {
     store_problem(&error)
 }
 
+fn main_file(settings: &Settings) -> Result<PathBuf, Problem> {
+    Database::Main.path(&settings.data).map_err(failed)
+}
+
+/// The databases of the data directory that are there, with their files.
+fn present(settings: &Settings) -> Result<Vec<(Database, PathBuf)>, Problem> {
+    let all = Database::ALL.map(|database| Ok((database, database.path(&settings.data).map_err(failed)?)));
+    let all: Vec<_> = all.into_iter().collect::<Result<_, Problem>>()?;
+    Ok(all.into_iter().filter(|(_, path)| path.exists()).collect())
+}
+
 async fn check(settings: &Settings) -> Result<Done, Vec<Problem>> {
     let (mut files, mut problems) = (Vec::new(), Vec::new());
-    for database in Database::ALL {
-        let path = settings.data.join(database.file());
-        if !path.exists() {
-            continue;
-        }
+    for (database, path) in present(settings).map_err(|problem| vec![problem])? {
         match care::check(&settings.data, database).await {
             Ok(found) => {
                 problems.extend(found.faults.iter().map(|fault| damaged(&path, fault)));
@@ -149,7 +158,7 @@ fn damaged(path: &Path, fault: &str) -> Problem {
 
 /// Whether the key that seals the data is at hand.
 async fn check_keys(settings: &Settings) -> Result<(), Problem> {
-    let key_id = care::key_of(&settings.data.join(Database::Main.file())).await.map_err(failed)?;
+    let key_id = care::key_of(&main_file(settings)?).await.map_err(failed)?;
     let ring = data::key_ring(settings).map_err(failed)?;
     if ring.ids().contains(&key_id) {
         return Ok(());
@@ -222,6 +231,8 @@ async fn restore(settings: &Settings, backup: &Path) -> Result<Done, Problem> {
             return Err(failed(StoreError::WrongKey { sealed_by: key_id, at_hand }));
         }
     }
+    startup::prepare_directory(&settings.data)?;
+    data::settle_name(settings)?;
     let done = care::restore(backup, &settings.data, SystemClock.now_ms()).await.map_err(failed)?;
     let moved = done.moved_to.as_ref().map(|path| format!("\nWhat was there is in {}.", path.display()));
     let text = format!("restored {}{}", done.restored.join(", "), moved.unwrap_or_default());
@@ -230,10 +241,8 @@ async fn restore(settings: &Settings, backup: &Path) -> Result<Done, Problem> {
 
 async fn vacuum(settings: &Settings) -> Result<Done, Problem> {
     let mut files = Vec::new();
-    for database in Database::ALL {
-        if settings.data.join(database.file()).exists() {
-            files.push(care::vacuum(&settings.data, database).await.map_err(failed)?);
-        }
+    for (database, _) in present(settings)? {
+        files.push(care::vacuum(&settings.data, database).await.map_err(failed)?);
     }
     let line = |file: &care::Vacuumed| {
         format!("{}: {} KiB, before {} KiB", file.file, file.after / 1024, file.before / 1024)
@@ -245,11 +254,10 @@ async fn vacuum(settings: &Settings) -> Result<Done, Problem> {
 async fn migrate(settings: &Settings) -> Result<Done, Problem> {
     let schemas = async || {
         let mut schemas = Vec::new();
-        for database in Database::ALL {
-            if settings.data.join(database.file()).exists() {
-                let (schema, newest) = care::schema_of(&settings.data, database).await.map_err(failed)?;
-                schemas.push((database.file(), schema, newest));
-            }
+        for (database, path) in present(settings)? {
+            let (schema, newest) = care::schema_of(&settings.data, database).await.map_err(failed)?;
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            schemas.push((name, schema, newest));
         }
         Ok::<_, Problem>(schemas)
     };
@@ -259,12 +267,13 @@ async fn migrate(settings: &Settings) -> Result<Done, Problem> {
         Store::open(&settings.data, ring).await.map_err(failed)?.close().await;
     }
     let after = schemas().await?;
-    let of = |file: &str| before.iter().find(|(name, ..)| *name == file).map_or(0, |(_, schema, _)| *schema);
+    let of = |file: &str| before.iter().find(|(name, ..)| name == file).map_or(0, |(_, schema, _)| *schema);
     let json: Vec<Value> = after
         .iter()
         .map(|(file, schema, _)| json!({"file": file, "before": of(file), "schema": schema}))
         .collect();
-    let line = |(file, schema, _): &(&str, i64, i64)| format!("{file}: schema {schema}, before {}", of(file));
+    let line =
+        |(file, schema, _): &(String, i64, i64)| format!("{file}: schema {schema}, before {}", of(file));
     let text = after.iter().map(line).collect::<Vec<_>>().join("\n");
     Ok(Done(json!({"files": json}), text))
 }
@@ -280,11 +289,9 @@ async fn export(
         ExportFormat::Csv => Format::Csv,
     };
     let mut written = Vec::new();
-    for database in Database::ALL {
-        if settings.data.join(database.file()).exists() {
-            let of = (settings.data.as_path(), database);
-            written.extend(care::export(of, into, format, tables).await.map_err(failed)?);
-        }
+    for (database, _) in present(settings)? {
+        let of = (settings.data.as_path(), database);
+        written.extend(care::export(of, into, format, tables).await.map_err(failed)?);
     }
     if let Some(unknown) = tables.iter().find(|table| !written.iter().any(|(name, _)| name == *table)) {
         return Err(Problem::new(

@@ -81,6 +81,7 @@ async fn serve(loaded: Loaded, options: Options, clock: Arc<dyn Clock>) -> Resul
         public.local_addr().map_err(|error| startup::bind_problem(settings.listen, "listen", &error))?;
     let sides = side_listener::bind(&settings)?;
 
+    data::settle_name(&settings)?;
     let ring = data::key_ring(&settings).map_err(|error| startup::store_problem(&error))?;
     let store = Store::open(&settings.data, ring).await.map_err(|error| startup::store_problem(&error))?;
     if settings.clock_check {

@@ -1,19 +1,20 @@
-//! The database's URL, in the spellings people bring along: it says where the data directory is.
+//! The database's URL, in the spellings people bring along: it says where the data is and what its main file is called.
 
 use std::path::PathBuf;
 
 use super::value::{Refusal, count, refuse};
 
-/// The embedded database's file name, fixed in this version.
-const FILE: &str = "yumen.db";
+/// What the database is called where nobody names it.
+const DEFAULT: &str = "yumen.db";
 /// The most connections that a pool may be given.
 const LARGEST_POOL: usize = 1_000;
 
-/// The data directory of `sqlite:path`, `sqlite://path` or `sqlite:///path`.
+/// The directory and the name of the file of `sqlite:path`, `sqlite://path` or `sqlite:///path`. The other files of
+/// the data are kept beside it, so that whoever keeps the database keeps its keys and its journal.
 ///
 /// After three slashes the path is absolute, but for `sqlite:///./path`, which says itself that it is
 /// not. `?min_size=` and `?max_size=` are checked and then left aside: the embedded database has one writer.
-pub fn directory(text: &str) -> Result<PathBuf, Refusal> {
+pub fn file(text: &str) -> Result<(PathBuf, String), Refusal> {
     let (location, query) = text.split_once('?').unwrap_or((text, ""));
     let Some((scheme, rest)) = location.split_once(':') else {
         return refuse("it has no scheme", SQLITE_FIX);
@@ -37,18 +38,20 @@ pub fn directory(text: &str) -> Result<PathBuf, Refusal> {
         return refuse("it names no file, and a database in memory would lose every key at exit", SQLITE_FIX);
     }
     check_options(query)?;
-    let path = PathBuf::from(path);
-    let directory = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .map_or_else(|| PathBuf::from("."), PathBuf::from);
-    if path.file_name().is_some_and(|name| name == FILE) {
-        return Ok(directory);
+    let (directory, name) = path.rsplit_once('/').map_or((".", path), |(directory, name)| match directory {
+        "" => ("/", name),
+        _ => (directory, name),
+    });
+    if matches!(name, "" | "." | "..") {
+        return refuse("it names a directory", format!("name a file in it: sqlite:{directory}/{DEFAULT}"));
     }
-    refuse(
-        format!("this version names its database {FILE} and keeps other files beside it"),
-        format!("write sqlite:{}", directory.join(FILE).display()),
-    )
+    if !store::can_be_main(name) {
+        return refuse(
+            format!("`{}` is the name of another file in the directory of the data", name.escape_default()),
+            format!("give it another name, such as sqlite:{directory}/{DEFAULT}"),
+        );
+    }
+    Ok((PathBuf::from(directory), name.to_owned()))
 }
 
 fn check_options(query: &str) -> Result<(), Refusal> {

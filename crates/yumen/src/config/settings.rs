@@ -20,6 +20,8 @@ pub struct Settings {
     pub ops_listen: Option<SocketAddr>,
     /// Where keys, databases and journals are kept.
     pub data: PathBuf,
+    /// The main database's file in `data`, where somebody named it; `None` is what `data` says itself.
+    pub database: Option<String>,
     /// Data-plane workers; `None` is one for each core.
     pub workers: Option<NonZeroUsize>,
     /// Peers whose `X-Forwarded-For` is believed.
@@ -134,6 +136,7 @@ impl Default for Settings {
             admin_listen: None,
             ops_listen: Some(loopback(8788)),
             data: PathBuf::from("data"),
+            database: None,
             workers: None,
             trusted_proxies: Vec::new(),
             public_hosts: Vec::new(),

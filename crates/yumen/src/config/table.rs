@@ -121,9 +121,12 @@ pub static SETTINGS: &[Setting] = &[
             put(&mut s.jwt.public_files, files)
         },
     ),
-    secret("database.url", &["DATABASE_URL"], "sqlite:DIRECTORY/yumen.db", |s, v| {
-        put(&mut s.data, database::directory(v))
-    }),
+    secret(
+        "database.url",
+        &["DATABASE_URL"],
+        "sqlite:PATH of the database, whose directory is `data`",
+        |s, v| database::file(v).map(|(directory, name)| (s.data, s.database) = (directory, Some(name))),
+    ),
     secret("openai.api_key", &["OPENAI_API_KEY"], "API key that makes an account of OpenAI", |s, v| {
         s.openai.api_key = Some(Secret::new(v.to_owned()));
         Ok(())
@@ -285,11 +288,14 @@ fn check_together(settings: &mut Settings, given: &[Given], problems: &mut Vec<P
         problems.push(contradiction(listen, port));
     }
     if let (Some(data), Some(url)) = (of("data"), of("database.url"))
-        && data.layer == url.layer
-        && database::directory(url.text.expose())
-            .is_ok_and(|d| !same_directory(&d, Path::new(data.text.expose())))
+        && database::file(url.text.expose())
+            .is_ok_and(|(d, _)| !same_directory(&d, Path::new(data.text.expose())))
     {
-        problems.push(contradiction(data, url));
+        if data.layer == url.layer {
+            problems.push(contradiction(data, url));
+        } else if data.layer > url.layer {
+            settings.database = None;
+        }
     }
     if of("ops_listen").is_none() && settings.listen.port() == 0 {
         settings.ops_listen = None;

@@ -116,23 +116,39 @@ fn reads_both_forms_of_the_encryption_key_alike() {
 }
 
 #[test]
-fn finds_the_data_directory_in_every_spelling() {
-    for (url, path) in [
-        ("sqlite:data/yumen.db", "data"),
-        ("sqlite:yumen.db", "."),
-        ("sqlite://data/yumen.db", "data"),
-        ("sqlite:///srv/yumen.db", "/srv"),
-        ("sqlite:////srv/yumen.db", "/srv"),
-        ("sqlite:///./data/yumen.db", "./data"),
-        ("sqlite+aiosqlite:///srv/yumen.db", "/srv"),
+fn finds_the_database_in_every_spelling() {
+    for (url, path, name) in [
+        ("sqlite:data/yumen.db", "data", "yumen.db"),
+        ("sqlite:yumen.db", ".", "yumen.db"),
+        ("sqlite:./quota.sqlite3", ".", "quota.sqlite3"),
+        ("sqlite:../up/no-ending", "../up", "no-ending"),
+        ("sqlite:/top.db", "/", "top.db"),
+        ("sqlite://data/yumen.db", "data", "yumen.db"),
+        ("sqlite:///srv/other.db", "/srv", "other.db"),
+        ("sqlite:////srv/yumen.db", "/srv", "yumen.db"),
+        ("sqlite:///./data/my own.db?min_size=1&max_size=4", "./data", "my own.db"),
+        ("sqlite+aiosqlite:///srv/yumen.db", "/srv", "yumen.db"),
     ] {
         let settings = accepted(&environment(&[("DATABASE_URL", url)])).settings;
         assert_eq!(settings.data, PathBuf::from(path), "{url}");
+        assert_eq!(settings.database.as_deref(), Some(name), "{url}");
     }
-    let mut inputs = environment(&[("DATABASE_URL", "sqlite:a/yumen.db"), ("YUMEN_DATA", "./a/")]);
-    assert_eq!(accepted(&inputs).settings.data, PathBuf::from("a"));
-    inputs.flags = vec![("data", "b".into())];
-    assert_eq!(accepted(&inputs).settings.data, PathBuf::from("b"));
+    assert_eq!(accepted(&Inputs::default()).settings.database, None);
+}
+
+#[test]
+fn a_flag_for_the_data_wins_over_the_database_and_says_so() {
+    let mut inputs = environment(&[("DATABASE_URL", "sqlite:a/b.db"), ("YUMEN_DATA", "./a/")]);
+    let loaded = accepted(&inputs);
+    assert_eq!((loaded.settings.data, loaded.settings.database.as_deref()), ("a".into(), Some("b.db")));
+    inputs.flags = vec![("data", "a".into())];
+    let loaded = accepted(&inputs);
+    assert_eq!((loaded.settings.data, loaded.settings.database.as_deref()), ("a".into(), Some("b.db")));
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    inputs.flags = vec![("data", "c".into())];
+    let loaded = accepted(&inputs);
+    assert_eq!((loaded.settings.data, loaded.settings.database), ("c".into(), None));
+    assert!(loaded.warnings[0].contains("DATABASE_URL is set but not used"), "{:?}", loaded.warnings);
 }
 
 #[test]
@@ -155,7 +171,11 @@ fn refuses_what_cannot_be_meant_and_says_what_to_write() {
         ("POSTGRES_HOST", "db", "not supported by this version"),
         ("DATABASE_URL", "mysql://u:p@h/d", "`mysql`"),
         ("DATABASE_URL", "sqlite::memory:", "lose every key"),
-        ("DATABASE_URL", "sqlite:/srv/other.db", "write sqlite:/srv/yumen.db"),
+        ("DATABASE_URL", "sqlite:/srv/", "sqlite:/srv/yumen.db"),
+        ("DATABASE_URL", "sqlite:..", "names a directory"),
+        ("DATABASE_URL", "sqlite:/srv/requests.db", "the name of another file"),
+        ("DATABASE_URL", "sqlite:journal", "the name of another file"),
+        ("DATABASE_URL", "sqlite:other.db?mode=ro&cache=shared", "`mode` is not an option"),
         ("RATE_LIMIT_RPM", "many", "or unlimited"),
         ("DATABASE_URL", "sqlite:yumen.db?mode=ro", "min_size and max_size"),
         ("DATABASE_URL", "sqlite:yumen.db?min_size=5&max_size=2", "at least min_size"),

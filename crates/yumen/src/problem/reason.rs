@@ -44,6 +44,7 @@ reasons! {
     WrongPepper "wrong-pepper" "The keys of callers were hashed under another pepper."
     NewerSchema "newer-schema" "A newer version wrote the database."
     DamagedDatabase "damaged-database" "The database is damaged, or no database."
+    OtherDatabase "other-database" "The file that is named is not the database of this data, or another program's."
     AlteredCredential "altered-credential" "A stored credential was altered, or moved from another row."
     Database "database" "The database failed otherwise."
     JournalUnreadable "journal-unreadable" "The journal of the ledger cannot be read."

@@ -115,6 +115,8 @@ fn puts_every_refusal_of_the_store_into_words() {
         (StoreError::WrongPepper, "pepper"),
         (StoreError::NewerSchema { path: path.clone(), version: 9 }, "schema 9"),
         (StoreError::Damaged { path: path.clone() }, "yumen db salvage /srv"),
+        (StoreError::OtherDatabase { path: path.clone(), asked: "b.db".into() }, "rename it to b.db"),
+        (StoreError::ForeignDatabase { path: path.clone() }, "another program"),
         (StoreError::Directory { path, reason: "read-only".into() }, "read-only"),
         (StoreError::Busy, "busy"),
     ] {

@@ -169,6 +169,7 @@ async fn starts(reason: Reason, ground: &mut Ground) -> Result<Vec<Start>> {
         Reason::WrongPepper => vec![ground.wrong_pepper()?],
         Reason::NewerSchema => vec![ground.newer_schema().await?],
         Reason::DamagedDatabase => vec![ground.damaged()?],
+        Reason::OtherDatabase => ground.other_database().await?,
         Reason::AlteredCredential => vec![ground.altered_credential().await?],
         Reason::Database => vec![ground.without_table().await?],
         Reason::JournalUnreadable => vec![ground.journal_in_the_way()?],

@@ -188,6 +188,16 @@ impl Ground {
         Ok(Self::start(&data, "no database", &["salvage"]))
     }
 
+    /// The data under another name than its own, and a file in which another program keeps its tables.
+    pub(super) async fn other_database(&mut self) -> Result<Vec<Start>> {
+        let data = self.used()?;
+        let url = format!("sqlite:{}", data.join("other.db").display());
+        let options = Options::default().data(&data).turn(Turn::Held).env("DATABASE_URL", &url);
+        let named = Start::new("another name", options, &["other.db", "yumen.db"]);
+        let sql = "DROP TABLE _sqlx_migrations; DROP TABLE key_marker";
+        Ok(vec![named, self.edited("another program's tables", sql, &["another program"]).await?])
+    }
+
     pub(super) async fn altered_credential(&mut self) -> Result<Start> {
         let sql = "UPDATE account SET tenant_id = 'other'";
         self.edited("a moved credential", sql, &["does not open", "account"]).await
