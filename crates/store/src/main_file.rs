@@ -40,9 +40,7 @@ pub fn can_be_main(name: &str) -> bool {
         let rest = name.strip_prefix(*taken);
         rest.is_some_and(|rest| rest.is_empty() || SIDE_FILES.contains(&rest))
     };
-    is_plain
-        && !TAKEN.iter().any(|taken| of_another(taken))
-        && !SIDE_FILES.iter().any(|end| name.ends_with(end))
+    is_plain && !TAKEN.iter().any(of_another) && !SIDE_FILES.iter().any(|end| name.ends_with(end))
 }
 
 /// The main database of a data directory, whether or not it is there yet.

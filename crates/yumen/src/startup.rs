@@ -236,20 +236,8 @@ pub fn store_problem(error: &StoreError) -> Problem {
                 path.display()
             ),
         ),
-        StoreError::OtherDatabase { path, asked } => Problem::refusal(
-            Reason::OtherDatabase,
-            format!("cannot take {asked} for the database"),
-            format!("the data in its directory belongs to the database {}", path.display()),
-            format!(
-                "name that one, or a file in another directory; or stop everything and rename it to {asked}"
-            ),
-        ),
-        StoreError::ForeignDatabase { path } => Problem::refusal(
-            Reason::OtherDatabase,
-            format!("cannot take {} for the database", path.display()),
-            "another program keeps its tables in it. Nothing was changed",
-            "name a file that is not there yet, in DATABASE_URL or with --data",
-        ),
+        StoreError::OtherDatabase { path, asked } => other_database(path, asked),
+        StoreError::ForeignDatabase { path } => foreign_database(path),
         StoreError::Unsealable { table, column, id } => Problem::refusal(
             Reason::AlteredCredential,
             "cannot open the stored credentials",
@@ -273,6 +261,24 @@ fn in_use(path: &Path, pid: &str) -> Problem {
         "cannot open the data directory",
         format!("process {pid}{} is using it (lock file {})", holder::command_in_words(pid), path.display()),
         "stop that process, or give another directory with --data",
+    )
+}
+
+fn other_database(path: &Path, asked: &str) -> Problem {
+    Problem::refusal(
+        Reason::OtherDatabase,
+        format!("cannot take {asked} for the database"),
+        format!("the data in its directory belongs to the database {}", path.display()),
+        format!("name that one, or a file in another directory; or stop everything and rename it to {asked}"),
+    )
+}
+
+fn foreign_database(path: &Path) -> Problem {
+    Problem::refusal(
+        Reason::OtherDatabase,
+        format!("cannot take {} for the database", path.display()),
+        "another program keeps its tables in it. Nothing was changed",
+        "name a file that is not there yet, in DATABASE_URL or with --data",
     )
 }
 
