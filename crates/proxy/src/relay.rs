@@ -430,10 +430,23 @@ fn last_element(before: &str, event: &[u8]) -> Bytes {
     [before.as_bytes(), error, b"]\n"].concat().into()
 }
 
+impl Relay {
+    /// Whether the caller was given all that its dialect calls an answer: some, Codex among them, leave with its last
+    /// event and do not wait for the end of the body.
+    fn has_given_all(&self) -> bool {
+        let scanner = self.exchange.as_ref().and_then(|exchange| exchange.scanner.as_ref());
+        let is_whole = scanner.is_some_and(|scanner| scanner.is_complete() && scanner.failure().is_none());
+        self.stream && is_whole && self.held.is_empty() && !std::thread::panicking()
+    }
+}
+
 impl Drop for Relay {
     fn drop(&mut self) {
         if self.gone || self.answer.is_none() {
             return;
+        }
+        if self.has_given_all() {
+            return self.settle(&Ending::Complete);
         }
         if let Some(leave) = self.exchange.as_ref().and_then(Leave::of) {
             let mut rest = Self::silent(self.silence, self.framing);

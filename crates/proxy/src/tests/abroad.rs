@@ -8,7 +8,7 @@ use model::resource::key::Limit;
 use model::resource::{Account, KeyTerms, RateLimit};
 use model::{Code, NanoUsd, UsageSource};
 
-use super::stage::{MODEL, Stage, Step, Upstream, answer, json, run};
+use super::stage::{MODEL, Stage, Step, Upstream, answer, json, pass, run, stream_end, stream_head, word};
 
 /// A stage whose accounts are of these providers.
 fn stage(upstreams: &[(&Arc<Upstream>, &str)], meter: &Arc<MemoryMeter>, rpm: Limit) -> Stage {
@@ -245,6 +245,37 @@ fn the_gaps_of_a_binary_stream_have_pings_for_callers_of_messages_and_comments_f
             let (before, _) = before.split_once("data: ").unwrap();
             assert_eq!(before.matches(": keep-alive\n\n").count(), 1, "{text}");
             assert_eq!(stage.record().await.status, 200);
+        }
+    });
+}
+
+#[test]
+fn who_leaves_with_the_last_event_had_the_whole_answer() {
+    run(async {
+        for (name, path, last) in [
+            ("chat", "/v1/chat/completions", "[DONE]"),
+            ("responses, translated", "/v1/responses", "response.completed"),
+            ("messages, translated", "/v1/messages", "message_stop"),
+        ] {
+            let upstream =
+                Upstream::always(vec![stream_head(), word("hello"), stream_end(), Step::Wait(5_000)]);
+            let meter = Arc::new(MemoryMeter::default());
+            let mut stage = stage(&[(&upstream, "openai-compatible")], &meter, Limit::Default);
+            let body = format!(
+                r#"{{"model":"{MODEL}","stream":true,"max_tokens":64,"messages":[{{"role":"user","content":"hi"}}],"input":"hi"}}"#
+            );
+            let mut caller = stage.post(path, "", &body).await;
+            caller.until(last).await;
+            drop(caller);
+            let record = stage.record().await;
+            assert_eq!((record.status, record.code), (200, None), "{name}");
+            assert_eq!(
+                (record.usage.source, record.attempts[0].class),
+                (UsageSource::Measured, "ok"),
+                "{name}"
+            );
+            pass(1).await;
+            assert_eq!(upstream.abandoned(), 1, "{name}: its connection is let go at once");
         }
     });
 }
