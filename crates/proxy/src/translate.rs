@@ -87,6 +87,8 @@ pub(crate) async fn write(
     asked.id = exchange.record.request_id.to_string().chars().filter(char::is_ascii_alphanumeric).collect();
     asked.input_estimate = exchange.expected.total_input();
     let (target, mut losses) = (target(exchange, offer), Losses::default());
+    let program = crate::program::of(exchange.record.program.as_deref());
+    llm::codec::server_tools(&mut request, (way.provider, &target), program, &mut losses)?;
     llm::codec::fit(&mut request, way.provider, &target, &mut asked, &mut losses);
     let shared = Arc::clone(&exchange.worker.shared);
     let (tenant, now_ms) = (Arc::clone(&exchange.record.tenant_id), exchange.now_ms());

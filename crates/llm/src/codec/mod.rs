@@ -22,7 +22,9 @@ mod refused;
 mod responses;
 pub mod restore;
 mod schema;
+mod search;
 pub mod sequence;
+mod server_tools;
 mod sse;
 mod subset;
 mod target;
@@ -34,6 +36,7 @@ pub use answer_tool::AnswerTool;
 pub use asked::Asked;
 pub use fit::fit;
 pub use restore::{SealKeeper, Seals};
+pub use server_tools::server_tools;
 pub use target::{Addressed, Source, Target};
 pub use translation::Translation;
 

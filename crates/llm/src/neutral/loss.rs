@@ -34,6 +34,7 @@ impl Severity {
             | "internal_chat_message_metadata_passthrough"
             | "labels"
             | "prediction"
+            | "defer_loading"
             | "eager_input_streaming"
             | "id"
             | "status"

@@ -188,6 +188,43 @@ fn what_an_answer_loses_is_in_the_record_and_in_the_header_while_there_is_one() 
     });
 }
 
+/// A chat in Responses that offers a search which only OpenAI makes.
+fn searching() -> String {
+    let search = r#"{"type":"web_search","external_web_access":false}"#;
+    format!(r#"{{"model":"{MODEL}","input":"hi","tools":[{search}]}}"#)
+}
+
+#[test]
+fn another_vendors_tool_is_refused_unless_an_account_has_it_or_codex_offers_it() {
+    run(async {
+        let abroad = Upstream::always(vec![answer()]);
+        let meter = Arc::new(MemoryMeter::default());
+        let mut alone = stage(&[(&abroad, "openai-compatible")], &meter, Limit::Unlimited);
+        let mut caller = alone.post("/v1/responses", "", &searching()).await;
+        caller.end().await;
+        let text = caller.text();
+        assert!(text.starts_with("HTTP/1.1 400"), "{text}");
+        assert!(
+            text.contains("unsupported_tool: ") && text.contains(r#""param":"tools.web_search""#),
+            "{text}"
+        );
+        assert_eq!((abroad.requests(), alone.record().await.code), (0, Some(Code::UnsupportedFeature)));
+        let mut codex = alone.post("/v1/responses", "originator: codex_exec\r\n", &searching()).await;
+        codex.end().await;
+        assert!(codex.text().starts_with("HTTP/1.1 200"), "{}", codex.text());
+        assert!(codex.text().contains("lossy; dropped=tools.web_search\r\n"), "{}", codex.text());
+        assert_eq!(abroad.requests(), 1);
+
+        let own = Upstream::always(vec![json(200, r#"{"id":"resp_1","object":"response","output":[]}"#)]);
+        let accounts = [(&abroad, "openai-compatible"), (&own, "openai")];
+        let stage = stage(&accounts, &meter, Limit::Unlimited);
+        let mut caller = stage.post("/v1/responses", "", &searching()).await;
+        caller.end().await;
+        assert!(caller.text().starts_with("HTTP/1.1 200"), "{}", caller.text());
+        assert_eq!((abroad.requests(), own.requests()), (1, 1));
+    });
+}
+
 #[test]
 fn a_picture_is_not_estimated_as_text() {
     run(async {

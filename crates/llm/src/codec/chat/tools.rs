@@ -2,7 +2,7 @@
 
 use super::OWN;
 use crate::codec::offered::offered;
-use crate::codec::read;
+use crate::codec::{read, search};
 use crate::cursor::Cursor;
 use crate::json::Fault;
 use crate::json_writer::JsonWriter;
@@ -240,11 +240,9 @@ pub(super) struct Takes {
 pub(super) fn write(json: &mut JsonWriter, request: &Request, takes: Takes, losses: &mut Losses) {
     let mut offered = offered(request, OWN, losses);
     offered.retain(|tool| tool.kind != ToolKind::WebSearch);
-    if let Some(search) = request.tools.iter().find(|tool| tool.kind == ToolKind::WebSearch) {
-        let own = search.ext.fields_of(OWN);
-        json.key("web_search_options").object(|json| {
-            own.iter().for_each(|(name, value)| json.raw_member(name, value.text()));
-        });
+    if let Some(tool) = request.tools.iter().find(|tool| tool.kind == ToolKind::WebSearch) {
+        json.key("web_search_options")
+            .object(|json| search::write(json, tool, (request.origin, OWN), losses));
     }
     if offered.is_empty() {
         return;

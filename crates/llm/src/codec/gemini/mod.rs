@@ -28,6 +28,8 @@ use crate::json::Fault;
 use crate::members;
 use crate::neutral::{Dialect, Losses, Opaque, OpaqueKind, Reply, Request, Stop};
 
+pub(super) use request_out::is_newer;
+
 /// The dialect that everything in this folder is about.
 const OWN: Dialect = Dialect::Gemini;
 

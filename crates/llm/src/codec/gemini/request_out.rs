@@ -7,7 +7,7 @@ use model::Rejection;
 use super::{OWN, part_out, settings_out};
 use crate::codec::conversation::{self, Item, alternating, identified};
 use crate::codec::offered::offered;
-use crate::codec::{Target, custom, schema, unsupported};
+use crate::codec::{Target, custom, schema, search, unsupported};
 use crate::json_writer::JsonWriter;
 use crate::neutral::{
     Block, Field, Losses, Opaque, OpaqueKind, Part, Request, Tool, ToolCall, ToolChoice, ToolKind, ToolResult,
@@ -56,7 +56,7 @@ pub(super) fn encode(
 }
 
 /// Whether a model checks the signatures of calls, takes media within results, and thinks by levels.
-pub(super) fn is_newer(model: &str) -> bool {
+pub(in crate::codec) fn is_newer(model: &str) -> bool {
     let version = model.split("gemini-").nth(1).and_then(|rest| rest.chars().next());
     version.is_some_and(|digit| ('3'..='9').contains(&digit))
 }
@@ -236,9 +236,8 @@ impl Writer<'_> {
             for tool in &offered {
                 match &tool.kind {
                     ToolKind::WebSearch if alone => json.object(|json| {
-                        json.key("googleSearch").object(|json| {
-                            tool.ext.write(OWN, json, field, &mut Losses::default());
-                        });
+                        json.key("googleSearch")
+                            .object(|json| search::write(json, tool, (request.origin, OWN), self.losses));
                     }),
                     ToolKind::Foreign(_, raw) => json.raw(raw.text()),
                     ToolKind::WebSearch => {

@@ -2,7 +2,7 @@
 
 use super::{OWN, write_mark};
 use crate::codec::offered::offered;
-use crate::codec::{custom, read, schema};
+use crate::codec::{custom, read, schema, search};
 use crate::json_writer::JsonWriter;
 use crate::members;
 use crate::neutral::{Ext, Field, Losses, Raw, Request, Tool, ToolChoice, ToolKind};
@@ -62,11 +62,11 @@ pub(super) fn write(json: &mut JsonWriter, request: &Request, thinks: bool, loss
     if offered.is_empty() {
         return;
     }
-    json.key("tools").array(|json| offered.iter().for_each(|tool| write_tool(json, tool, losses)));
+    json.key("tools").array(|json| offered.iter().for_each(|tool| write_tool(json, tool, request, losses)));
     write_choice(json, request, thinks, losses);
 }
 
-fn write_tool(json: &mut JsonWriter, tool: &Tool, losses: &mut Losses) {
+fn write_tool(json: &mut JsonWriter, tool: &Tool, request: &Request, losses: &mut Losses) {
     if let ToolKind::Foreign(_, raw) = &tool.kind {
         return json.raw(raw.text());
     }
@@ -91,7 +91,11 @@ fn write_tool(json: &mut JsonWriter, tool: &Tool, losses: &mut Losses) {
         if let Some(mark) = tool.cache {
             write_mark(json, mark);
         }
-        tool.ext.write(OWN, json, "tools", losses);
+        if tool.kind == ToolKind::WebSearch {
+            search::write(json, tool, (request.origin, OWN), losses);
+        } else {
+            tool.ext.write(OWN, json, "tools", losses);
+        }
     });
 }
 

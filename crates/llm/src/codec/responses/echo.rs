@@ -19,7 +19,9 @@ pub(in crate::codec) fn echo(request: &Request) -> Ext {
     });
     let offered = written(|json| {
         let mut losses = Losses::default();
-        json.array(|json| request.tools.iter().for_each(|tool| tools::write_tool(json, tool, &mut losses)));
+        json.array(|json| {
+            request.tools.iter().for_each(|tool| tools::write_tool(json, tool, request, &mut losses));
+        });
     });
     let text = written(|json| {
         json.object(|json| {

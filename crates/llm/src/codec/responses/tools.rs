@@ -3,7 +3,7 @@
 
 use super::OWN;
 use crate::codec::offered::offered;
-use crate::codec::{custom, read, schema};
+use crate::codec::{custom, read, schema, search};
 use crate::json_writer::JsonWriter;
 use crate::members;
 use crate::neutral::{Ext, Losses, Namespaced, Raw, Request, Tool, ToolChoice, ToolKind};
@@ -118,6 +118,7 @@ pub(super) fn choice(raw: &str, ext: &mut Ext) -> Option<ToolChoice> {
             let required = read::member_text(raw, "mode").as_deref() == Some("required");
             Some(ToolChoice::Among { names, required })
         }
+        Some(kind) if kind.starts_with("web_search") => Some(ToolChoice::Named("web_search".to_owned())),
         Some(_) => {
             ext.keep(OWN, "tool_choice", raw);
             None
@@ -132,7 +133,7 @@ pub(super) fn write(json: &mut JsonWriter, request: &Request, losses: &mut Losse
     if offered.is_empty() {
         return;
     }
-    json.key("tools").array(|json| offered.iter().for_each(|tool| write_tool(json, tool, losses)));
+    json.key("tools").array(|json| offered.iter().for_each(|tool| write_tool(json, tool, request, losses)));
     if let Some(choice) = &request.tool_choice {
         write_choice(json.key("tool_choice"), choice, request);
     }
@@ -141,7 +142,7 @@ pub(super) fn write(json: &mut JsonWriter, request: &Request, losses: &mut Losse
     }
 }
 
-pub(super) fn write_tool(json: &mut JsonWriter, tool: &Tool, losses: &mut Losses) {
+pub(super) fn write_tool(json: &mut JsonWriter, tool: &Tool, request: &Request, losses: &mut Losses) {
     if tool.cache.is_some() {
         losses.advisory("tools.cache_control", "the provider caches by itself");
     }
@@ -151,7 +152,7 @@ pub(super) fn write_tool(json: &mut JsonWriter, tool: &Tool, losses: &mut Losses
             if tool.ext.get(OWN, "type").is_none() {
                 json.text_member("type", "web_search");
             }
-            tool.ext.write(OWN, json, "tools", losses);
+            search::write(json, tool, (request.origin, OWN), losses);
         }),
         ToolKind::Custom(format) => json.object(|json| {
             json.text_member("type", "custom");
@@ -180,6 +181,12 @@ pub(super) fn write_tool(json: &mut JsonWriter, tool: &Tool, losses: &mut Losses
 pub(super) fn write_choice(json: &mut JsonWriter, choice: &ToolChoice, request: &Request) {
     let named = |json: &mut JsonWriter, name: &str| {
         let custom = |tool: &Tool| tool.name == name && matches!(tool.kind, ToolKind::Custom(_));
+        if let Some(search) =
+            request.tools.iter().find(|tool| tool.name == name && tool.kind == ToolKind::WebSearch)
+        {
+            let kind = search.ext.get(OWN, "type").map_or("\"web_search\"", Raw::text);
+            return json.object(|json| json.raw_member("type", kind));
+        }
         json.object(|json| {
             json.text_member("type", if request.tools.iter().any(custom) { "custom" } else { "function" });
             json.text_member("name", name);
