@@ -7,7 +7,7 @@ use testkit::admin::{account, unlimited};
 use testkit::canned;
 use testkit::http::{Answer, Request};
 use testkit::load::each_here;
-use testkit::oracle::{has_none, holds_return};
+use testkit::oracle::{has_none, held};
 use testkit::surface::CHAT;
 use testkit::trust::Proof;
 use testkit::upstream::Upstream;
@@ -44,9 +44,6 @@ const POINTS: [&str; 15] = [
 ];
 /// What a panic that was asked for says.
 const SAID: &str = "panicking at a failpoint, as asked";
-/// What is logged last before a panic unwinds and what it held is given back. Finding the names of a backtrace's
-/// functions can take seconds, so only from here on is the time a limit for the gateway.
-const LOGGED: &str = "the panic's backtrace";
 /// Enough words for a checkpoint, which is due every 2,000 tokens.
 const LONG: usize = 640;
 /// Trials at one time: most of one is waiting for a process to start.
@@ -110,12 +107,12 @@ async fn panic_at(point: &str) -> Result<usize> {
     let (_, key) = stage.admin.create_key(&terms).await?;
     stage.gateway.offers(&key, &[], IN_FORCE).await?;
     let answers = exercise(&stage, &key).await?;
-    for logged in [SAID, LOGGED] {
-        wait::until(logged, wait::PATIENCE, async || Ok(stage.gateway.log().contains(logged).then_some(())))
-            .await?;
-    }
+    wait::until("the panic", wait::PATIENCE, async || Ok(stage.gateway.log().contains(SAID).then_some(())))
+        .await?;
     if gives_back(point) {
-        holds_return(&stage.gateway).await?;
+        // Not within the usual second: the panic unwinds only once its backtrace is written, which can take longer.
+        let free = async || Ok((held(&stage.gateway).await? == 0.0).then_some(()));
+        wait::until("the holds to be given back", wait::PATIENCE, free).await?;
     }
     let first = stage.gateway.ready()["admin_password"].as_str().context("no password")?.to_owned();
     let session = stage.admin.token().to_owned();
