@@ -70,6 +70,11 @@ impl Splitter {
         self.elements
     }
 
+    /// What is here of an element that has not ended.
+    pub(crate) fn unended(&self) -> &[u8] {
+        &self.element
+    }
+
     fn outside(&mut self, byte: u8) {
         self.place = match (self.place, byte) {
             (place, b' ' | b'\t' | b'\r' | b'\n') => place,

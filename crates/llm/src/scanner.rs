@@ -4,6 +4,7 @@
 //! not ask for and we did, which is cut out of the stream.
 
 mod array;
+mod guard;
 mod stream;
 mod unary;
 
@@ -85,7 +86,7 @@ impl Scanner {
     }
 
     /// Reads the next piece and returns what is to be sent on: the same bytes, or fewer or more of
-    /// them where an event that may have to be cut out is held back until it is whole.
+    /// them where an event that may have to be cut out, or tells of a failure, is held back until it is whole.
     ///
     /// # Errors
     /// `UPSTREAM_INVALID_RESPONSE` when a line or an event is longer than 1 MiB. Nothing of the
@@ -108,7 +109,8 @@ impl Scanner {
     pub fn flush(&mut self) -> Bytes {
         match &mut self.0 {
             Mode::Stream(stream) => stream.flush(),
-            Mode::Array(_) | Mode::Unary(_) => Bytes::new(),
+            Mode::Array(array) => array.flush(),
+            Mode::Unary(_) => Bytes::new(),
             Mode::Translated(translation) => translation.flush(),
         }
     }

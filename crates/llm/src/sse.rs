@@ -83,6 +83,11 @@ impl Splitter {
         self.after_return
     }
 
+    /// What is here of an event that has not ended: its name, and its data or its last line.
+    pub(crate) fn unended(&self) -> [&[u8]; 3] {
+        [&self.name, &self.data, &self.line]
+    }
+
     fn behind_line_end(&mut self, piece: &[u8], end: usize) -> usize {
         if piece[end] == b'\n' {
             return end + 1;

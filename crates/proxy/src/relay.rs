@@ -28,6 +28,7 @@ use crate::drain::{Drain, Leave};
 use crate::exchange::{Ending, Exchange};
 use crate::failure;
 use crate::stages::Stages;
+use crate::withhold::withheld_bytes;
 
 mod head;
 
@@ -120,6 +121,7 @@ impl Relay {
     /// Queues a part of the upstream's answer for the caller.
     fn hold(&mut self, mut bytes: Bytes) {
         if let Some(exchange) = self.exchange.as_mut() {
+            bytes = exchange.guarded(bytes);
             bytes = exchange.echoed(bytes);
         }
         if let Some(stages) = &self.stages {
@@ -306,6 +308,8 @@ impl Relay {
         let complete = scanner.is_complete();
         let failed = late_failure(exchange);
         if !tail.is_empty() {
+            // Nobody knows what half an event would have been.
+            let tail = if complete { tail } else { withheld_bytes(tail, exchange.credential()) };
             self.hold(tail);
         }
         match failed {

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use model::{Blame, Code, Rejection};
+use model::{Blame, Code, Rejection, Secret};
 
 use crate::exchange::Exchange;
+use crate::withhold::withheld_bytes;
 
 /// Headers of an upstream's answer that a third party gets.
 const UNMASKED: [&str; 3] = ["content-type", "content-length", "retry-after"];
@@ -31,6 +32,20 @@ impl Exchange {
             Some(echo) => echo.push(&piece),
             None => piece,
         }
+    }
+
+    /// A piece of the answer without the credential of the account, once the upstream has said in it what went wrong.
+    /// What was generated is never looked through: the credential was not in what the model was asked.
+    pub fn guarded(&self, piece: Bytes) -> Bytes {
+        if self.scanner.as_ref().is_some_and(|scanner| scanner.failure().is_some()) {
+            return withheld_bytes(piece, self.credential());
+        }
+        piece
+    }
+
+    /// The credential of the account in use.
+    pub fn credential(&self) -> Option<&Secret<String>> {
+        self.offer()?.upstream.account.credential.as_ref()
     }
 
     /// Takes out of an answer's head what this caller may not see.

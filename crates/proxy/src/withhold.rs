@@ -1,6 +1,7 @@
 //! Keeps an account's credential out of what its upstream says: some repeat the credential in the words of an error,
 //! which go on to callers, records and the log.
 
+use bytes::Bytes;
 use model::Secret;
 
 /// Shorter credentials are words: local servers take anything.
@@ -13,6 +14,13 @@ pub(crate) fn withheld(words: String, credential: Option<&Secret<String>>) -> St
     let mut bytes = words.into_bytes();
     withhold(&mut bytes, credential);
     String::from_utf8(bytes).expect("whole characters are masked: the credential is text itself")
+}
+
+/// A piece of an answer without the credential.
+pub(crate) fn withheld_bytes(piece: Bytes, credential: Option<&Secret<String>>) -> Bytes {
+    let mut bytes = Vec::from(piece);
+    withhold(&mut bytes, credential);
+    bytes.into()
 }
 
 /// Masks the credential wherever it stands in the words of its upstream.

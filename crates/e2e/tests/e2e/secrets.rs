@@ -49,9 +49,13 @@ async fn exercise(stage: &Stage) -> Result<Vec<Answer>> {
         let echo = canned::error_body(surface.dialect, "authentication_error", "not this one");
         let words = format!("Incorrect API key provided: {CREDENTIAL}.");
         let repeated = canned::error_body(surface.dialect, "invalid_request_error", &words);
+        let mut failing = canned::frames(&surface, "m");
+        failing.truncate(5);
+        failing.push(canned::error_frame(surface.dialect, "authentication_error", &words));
         let scripts = [
             ("good", canned::answer(&surface, "m", false)),
             ("stream", canned::answer(&surface, "m", true)),
+            ("stream-repeating", canned::stream_answer(&failing)),
             ("refusing", canned::json_answer(401, &[], &echo)),
             ("repeating", canned::json_answer(400, &[], &repeated)),
             ("repeating-late", canned::json_answer(500, &[], &repeated)),
@@ -65,7 +69,7 @@ async fn exercise(stage: &Stage) -> Result<Vec<Answer>> {
             stage
                 .create(&with(body, "credential", json!({"type": "api_key", "api_key": CREDENTIAL})))
                 .await?;
-            let body = surface.request(&model, name == "stream").to_string();
+            let body = surface.request(&model, name.starts_with("stream")).to_string();
             for request in attempts(surface.path, &body, &stage.key) {
                 answers.push(stage.gateway.call(&request).await?);
             }

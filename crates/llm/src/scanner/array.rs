@@ -1,5 +1,5 @@
 //! An answer that is one JSON array of chunks, as Gemini streams to those who do not ask for events. It
-//! passes as it comes.
+//! passes as it comes, but for the beginning of a failure.
 
 use bytes::Bytes;
 use model::{Code, Rejection, Usage};
@@ -10,6 +10,8 @@ use crate::provider::Quirks;
 use crate::surface::Surface;
 use crate::usage::Conventions;
 
+use super::guard::Guard;
+
 /// Reads one array.
 #[derive(Clone, Debug)]
 pub(super) struct Array {
@@ -19,6 +21,7 @@ pub(super) struct Array {
     reader: Reader,
     findings: Findings,
     conventions: Conventions,
+    guard: Guard,
 }
 
 impl Array {
@@ -29,11 +32,12 @@ impl Array {
             reader: Reader::new(surface, quirks.ends_without_done, choices),
             findings: Findings::default(),
             conventions: quirks.conventions(surface),
+            guard: Guard::default(),
         }
     }
 
     pub(super) fn push(&mut self, chunk: Bytes) -> Result<Bytes, Rejection> {
-        let Self { splitter, before, reader, findings, .. } = self;
+        let Self { splitter, before, reader, findings, guard, .. } = self;
         *before = (splitter.place(), splitter.elements());
         let split = splitter.push(&chunk, |element| {
             reader.event(b"", element, findings);
@@ -45,7 +49,13 @@ impl Array {
             )
             .caused_by(error)
         })?;
-        Ok(chunk)
+        // Where it began is not known here: from its last piece on is enough, and no piece is long.
+        Ok(guard.pass(chunk, 0, &[splitter.unended()]))
+    }
+
+    /// What was held back of an element that never ended.
+    pub(super) fn flush(&mut self) -> Bytes {
+        self.guard.rest()
     }
 
     pub(super) fn findings(&self) -> &Findings {

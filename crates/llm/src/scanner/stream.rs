@@ -12,9 +12,7 @@ use crate::sse::Splitter;
 use crate::surface::{Family, Surface};
 use crate::usage::Conventions;
 
-/// Longest beginning of an event that is held back. A usage chunk is far below 64 KiB, so a longer
-/// event is none and passes as it comes.
-const HELD_LIMIT: usize = 64 << 10;
+use super::guard::{Guard, HELD_LIMIT};
 
 /// Reads one stream.
 #[derive(Clone, Debug)]
@@ -24,6 +22,8 @@ pub(super) struct Stream {
     findings: Findings,
     conventions: Conventions,
     cutter: Option<Cutter>,
+    /// Where nothing is cut out.
+    guard: Guard,
 }
 
 impl Stream {
@@ -35,15 +35,17 @@ impl Stream {
             findings: Findings::default(),
             conventions: quirks.conventions(surface),
             cutter: cuts.then(Cutter::default),
+            guard: Guard::default(),
         }
     }
 
     pub(super) fn push(&mut self, chunk: Bytes) -> Result<Bytes, Rejection> {
-        let Self { splitter, reader, findings, cutter, .. } = self;
+        let Self { splitter, reader, findings, cutter, guard, .. } = self;
         let awaited_line_feed = splitter.awaits_line_feed();
-        let mut ends = Ends::default();
+        let (mut ends, mut end) = (Ends::default(), 0);
         let split = splitter.push(&chunk, |event| {
             let verdict = reader.event(event.name, event.data, findings);
+            end = event.end;
             if cutter.is_some() {
                 ends.note(event.end, verdict);
             }
@@ -57,17 +59,18 @@ impl Stream {
         })?;
         Ok(match cutter {
             Some(cutter) => cutter.pass(chunk, &ends, awaited_line_feed),
-            None => chunk,
+            None => guard.pass(chunk, end, &splitter.unended()),
         })
     }
 
     pub(super) fn flush(&mut self) -> Bytes {
-        let Self { splitter, reader, findings, cutter, .. } = self;
+        let Self { splitter, reader, findings, cutter, guard, .. } = self;
         let mut last = Verdict::Pass;
         splitter.finish(|event| last = reader.event(event.name, event.data, findings));
         match cutter {
             Some(cutter) if last == Verdict::Pass => Bytes::from(std::mem::take(&mut cutter.held)),
-            _ => Bytes::new(),
+            Some(_) => Bytes::new(),
+            None => guard.rest(),
         }
     }
 
@@ -104,7 +107,8 @@ impl Ends {
 /// Cuts events out of the stream.
 #[derive(Clone, Debug, Default)]
 struct Cutter {
-    /// The beginning of an event that has not ended.
+    /// The beginning of an event that has not ended. A usage chunk is far below the limit, so a longer event is none
+    /// and passes as it comes.
     held: Vec<u8>,
     /// The event that is under way was too long to be held, and passes.
     passing: bool,

@@ -16,6 +16,7 @@ use crate::dispatch::{Begun, Passed};
 use crate::exchange::{Ending, Exchange};
 use crate::replay::KeptAnswer;
 use crate::upstream;
+use crate::withhold::withheld;
 
 /// Tells an answer that was given before from one that an upstream has just given.
 const REPLAYED: HeaderName = HeaderName::from_static("x-yumen-idempotent-replayed");
@@ -107,6 +108,7 @@ fn whole(mut exchange: Exchange, mut held: Vec<Bytes>, stream: bool) -> Bytes {
         1 => held.swap_remove(0),
         _ => held.concat().into(),
     };
+    let bytes = exchange.guarded(bytes);
     let bytes = exchange.echoed(bytes);
     exchange.record.bytes_out = bytes.len() as u64;
     match late_failure(&exchange) {
@@ -135,9 +137,10 @@ pub(crate) fn pass(mut exchange: Exchange, passed: Passed) -> Response<Outgoing>
 /// What the upstream's own error event within the answer means for the record.
 pub(super) fn late_failure(exchange: &Exchange) -> Option<Rejection> {
     let failed = exchange.scanner.as_ref()?.failure()?;
-    let message = format!("The upstream failed while answering: {}", failed.message);
-    let mut rejection = Rejection::because(Code::UpstreamError, message);
+    let words = withheld(failed.message.clone(), exchange.credential());
+    let mut rejection =
+        Rejection::because(Code::UpstreamError, format!("The upstream failed while answering: {words}"));
     rejection.upstream_status = failed.status;
-    rejection.upstream_code.clone_from(&failed.code);
+    rejection.upstream_code = failed.code.clone().map(|code| withheld(code, exchange.credential()));
     Some(rejection)
 }

@@ -10,3 +10,4 @@ mod queue;
 mod replay;
 mod stage;
 mod sticky;
+mod withheld;
