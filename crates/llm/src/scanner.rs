@@ -17,6 +17,7 @@ use crate::failure::UpstreamFailure;
 use crate::neutral::Losses;
 use crate::peek::{Call, Framing};
 use crate::provider::Quirks;
+use crate::sealed::SealReader;
 use crate::surface::Surface;
 
 /// Reads one answer. Feed it every piece of the body with [`Scanner::push`] and end with
@@ -213,6 +214,19 @@ impl Scanner {
             Mode::Array(array) => array.before_element(sent),
             _ => None,
         }
+    }
+
+    /// What the provider has sealed for itself and only this account can open (OpenAI's Responses), as far as it
+    /// has passed since this was asked last: what each is known by.
+    #[must_use]
+    pub fn take_seals(&mut self) -> Vec<Box<str>> {
+        let seals = match &mut self.0 {
+            Mode::Stream(stream) => stream.seals(),
+            Mode::Unary(unary) => unary.seals(),
+            Mode::Translated(translation) => translation.seals(),
+            Mode::Array(_) => None,
+        };
+        seals.map(SealReader::take).unwrap_or_default()
     }
 
     /// What the answer has lost in its translation, since this was asked last.

@@ -212,6 +212,7 @@ async fn begin(
     exchange.note_answer_losses();
     // Before its caller can go on from it.
     exchange.note_kept();
+    exchange.note_seals();
     if let Some(mut failed) = failed {
         failed.message = withheld(failed.message, offer.upstream.account.credential.as_ref());
         exchange.scanner = None;

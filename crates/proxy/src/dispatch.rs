@@ -116,7 +116,7 @@ pub(crate) async fn call_upstream(
         }
         failpoint::pass("before_retry");
     }
-    if is_uncounted(exchange, &model, outbound.call.surface, last.as_ref()) {
+    if is_uncounted(exchange, &model, outbound.call, last.as_ref()) {
         return Err(Stopped::Uncounted);
     }
     Err(exhausted(exchange, &model, outbound.call.surface, last).into())
@@ -124,8 +124,10 @@ pub(crate) async fn call_upstream(
 
 /// Whether a count is asked for that no account can give, though one offers the model. What is kept at an
 /// account cannot be estimated: it is not here.
-fn is_uncounted(exchange: &Exchange, model: &Model, surface: Surface, last: Option<&Failure>) -> bool {
-    if !surface.counts() || exchange.pinned.is_some() {
+fn is_uncounted(exchange: &Exchange, model: &Model, call: &llm::Call, last: Option<&Failure>) -> bool {
+    let surface = call.surface;
+    let keeps = |kept: &llm::Kept| kept.previous_response.is_some() || kept.conversation.is_some();
+    if !surface.counts() || call.kept.as_deref().is_some_and(keeps) {
         return false;
     }
     let now_ms = exchange.now_ms();

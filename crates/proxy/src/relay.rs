@@ -283,6 +283,7 @@ impl Relay {
             return;
         };
         let pushed = scanner.push(data);
+        exchange.note_seals();
         let failed = late_failure(exchange).filter(|_| self.stream && exchange.tells_errors_itself());
         match (pushed, failed) {
             // The upstream's own words are in it.

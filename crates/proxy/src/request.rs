@@ -18,7 +18,7 @@ use crate::body::Outgoing;
 use crate::catalog::Key;
 use crate::dispatch::{self, Begun, Stopped};
 use crate::drain::Leave;
-use crate::endpoint::{identify, internal, models, stored};
+use crate::endpoint::{identify, internal, models, sealed, stored};
 use crate::exchange::Exchange;
 use crate::intake::Received;
 use crate::reply::Reply;
@@ -142,6 +142,7 @@ async fn path(
     let call = &received.call;
     admission::find_model(exchange, call)?;
     stored::pin(exchange, call)?;
+    sealed::pin(exchange, call, &received.body)?;
     admission::pin(exchange, &received.extras)?;
     admission::admit(exchange, call)?;
     Ok(received)

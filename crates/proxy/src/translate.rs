@@ -19,6 +19,7 @@ use model::{Code, Rejection};
 
 use crate::attempt::misconfigured;
 use crate::catalog::Offer;
+use crate::endpoint::sealed;
 use crate::exchange::{Belongings, Exchange};
 use crate::request::Outbound;
 use crate::{Shared, upstream};
@@ -93,6 +94,7 @@ pub(crate) async fn write(
     let shared = Arc::clone(&exchange.worker.shared);
     let (tenant, now_ms) = (Arc::clone(&exchange.record.tenant_id), exchange.now_ms());
     restore::reattach(&mut request, |call_id| shared.seals.find(&tenant, call_id, now_ms));
+    sealed::leave_out(exchange, offer, &mut request);
     media::fetch(exchange, &mut request, way.provider).await?;
     let to = codec(way.provider).ok_or_else(|| misconfigured("the account's dialect cannot be written"))?;
     let body = to.encode_request(&request, &target, &mut losses)?;
@@ -115,7 +117,8 @@ pub(crate) fn write_own(
     let surface = outbound.call.surface;
     let own = surface.dialect().ok_or_else(|| misconfigured("no dialect of chat"))?;
     let way = Way { caller: own, provider: own, surface };
-    let request = read(way, outbound.call, outbound.body)?;
+    let mut request = read(way, outbound.call, outbound.body)?;
+    llm::codec::say_defaults(&mut request);
     let mut losses = Losses::default();
     let to = codec(own).ok_or_else(|| misconfigured("the account's dialect cannot be written"))?;
     let body = to.encode_request(&request, &target(exchange, offer), &mut losses)?;

@@ -1,5 +1,5 @@
-//! At which account a response is kept that an earlier request has made, and whose it is: whoever goes on
-//! from it must go there, and nobody else may. What is forgotten for want of room is not found any more, and
+//! At which account a response is kept, or can be opened, that an earlier request has made, and whose it is:
+//! whoever goes on from it must go there, and nobody else may. What is forgotten for want of room is not found any more, and
 //! its owner begins anew.
 //!
 //! Decisions are made in memory. Each home is written to a log before its request ends, which costs a write to
@@ -22,11 +22,11 @@ use log::Log;
 
 type Shard<'a> = MutexGuard<'a, HashMap<Box<str>, Remembered>>;
 
-/// Responses that are remembered: some 8 MB.
-pub const MOST: usize = 32_768;
+/// Responses and seals that are remembered: some 16 MB.
+pub const MOST: usize = 65_536;
 /// Of them, in one shard.
 const MOST_IN_SHARD: usize = MOST / 64;
-/// Longer ids are no provider's (OpenAI's have 55 characters), and are not remembered.
+/// Longer ids are no provider's (OpenAI's have 55 characters, seals are known by 48), and are not remembered.
 const LONGEST_ID: usize = 256;
 
 /// Where responses are kept.
@@ -220,8 +220,8 @@ mod tests {
         let folder = Folder::new("grows");
         let (homes, _) = Homes::open(&folder.0).unwrap();
         let long = "x".repeat(200);
-        // 24 MB of records, of which some 10 are of responses that are still remembered.
-        for number in 0..90_000 {
+        // 40 MB of records, of which some 20 are of responses that are still remembered.
+        for number in 0..150_000 {
             homes.note(&format!("{long}{number}"), home(1));
             if number % 10_000 == 0 {
                 homes.keep().unwrap();
@@ -229,11 +229,11 @@ mod tests {
         }
         homes.keep().unwrap();
         let bytes: u64 = folder.files().iter().map(|path| path.metadata().unwrap().len()).sum();
-        assert!(bytes < log::FILE_BYTES + (8 << 20), "{bytes}");
+        assert!(bytes < log::FILE_BYTES + (10 << 20), "{bytes}");
         drop(homes);
         let (homes, cut) = Homes::open(&folder.0).unwrap();
         assert_eq!(cut, 0);
-        assert!(homes.find(&format!("{long}89999"), &home(1).owner).is_some());
+        assert!(homes.find(&format!("{long}149999"), &home(1).owner).is_some());
     }
 
     #[test]

@@ -120,10 +120,20 @@ pub fn codec(dialect: Dialect) -> Option<&'static dyn Codec> {
 }
 
 /// Whether a request to `surface` carries a seal that another provider made: it cannot be relayed as it is,
-/// because its own provider would refuse it.
+/// because its own provider would refuse it. Callers of Chat carry the maker's name beside the seal.
 #[must_use]
 pub fn has_foreign_seal(surface: Surface, body: &[u8]) -> bool {
-    surface == Surface::Messages && read::has_tagged_seal(body)
+    match surface.dialect() {
+        Some(Dialect::AnthropicMessages | Dialect::OpenAiResponses) => read::has_tagged_seal(body),
+        Some(Dialect::Gemini) => gemini::has_foreign_seal(body),
+        _ => false,
+    }
+}
+
+/// Puts into words what a caller of the provider's own dialect leaves to the provider, where a request that
+/// is written anew would otherwise say the opposite.
+pub fn say_defaults(request: &mut Request) {
+    responses::say_defaults(request);
 }
 
 /// Whether callers of the dialect `caller` can be served by accounts of the dialect `provider`, and not by

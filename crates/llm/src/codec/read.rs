@@ -1,7 +1,5 @@
 //! Readings of raw values that codecs share. Lenient: what does not read as expected is absent.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use crate::cursor::Cursor;
 use crate::json::Fault;
 use crate::members;
@@ -144,18 +142,21 @@ pub(crate) fn page(url: Option<String>, title: Option<String>) -> Citation {
 /// maker's name. Anthropic's seals are base64, in which there is no dot.
 const SEAL: &str = "yumen.";
 
-/// Whether any seal has been marked by this process: until then no request need be searched for one.
-static TAGGED: AtomicBool = AtomicBool::new(false);
-
-/// Whether a request has a seal within that is marked as a foreign maker's: no provider may see it.
+/// Whether a request has a seal within that is marked as a foreign maker's: no provider may see it. It may
+/// have been marked by another process, or before a restart.
 pub(crate) fn has_tagged_seal(body: &[u8]) -> bool {
-    TAGGED.load(Ordering::Relaxed) && memchr::memmem::find(body, b"\"yumen.").is_some()
+    begins_a_text(body, b"\"yumen.")
+}
+
+/// Whether `beginning`, a quote and what follows it, begins a string in `body`: behind a backslash it would
+/// be within one.
+pub(crate) fn begins_a_text(body: &[u8], beginning: &[u8]) -> bool {
+    memchr::memmem::find_iter(body, beginning).any(|at| at == 0 || body[at - 1] != b'\\')
 }
 
 /// A seal of a foreign maker, or of none (thoughts that nobody sealed), as callers of another dialect
 /// carry it.
 pub(crate) fn tag_seal(opaque: Option<&Opaque>) -> String {
-    TAGGED.store(true, Ordering::Relaxed);
     match opaque {
         None => format!("{SEAL}none."),
         Some(opaque) => {
@@ -201,6 +202,16 @@ mod tests {
         assert_eq!(untag_seal(&tag_seal(Some(&seal))), Some(Some(seal)));
         assert_eq!(untag_seal(&tag_seal(None)), Some(None));
         assert_eq!(untag_seal("EqoBCkgIARABGAIiQ=="), None);
+    }
+
+    #[test]
+    fn a_marked_seal_is_seen_where_it_is_one() {
+        assert!(has_tagged_seal(br#"{"signature":"yumen.none."}"#));
+        for text in
+            [r#"{"text":"yumen"}"#, r#"{"text":"he said \"yumen.none.\""}"#, r#"{"text":"a yumen.b"}"#]
+        {
+            assert!(!has_tagged_seal(text.as_bytes()), "{text}");
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::foreign_words::foreign_words;
 use crate::members;
 use crate::neutral::{Block, Choice, Delta, Dialect, Event, Losses, Part, PartKind, Reply, Stop, Used};
 use crate::scanner::estimate_tokens;
+use crate::sealed::SealReader;
 
 /// A whole answer is read up to here: more than any answer has been seen to have, generated images
 /// included.
@@ -27,6 +28,7 @@ pub struct Translation {
     keeper: Option<Arc<dyn SealKeeper>>,
     found: Found,
     way: Way,
+    seals: Option<SealReader>,
 }
 
 /// What an answer has said so far.
@@ -84,7 +86,7 @@ impl Translation {
             encoder: codec(to)?.stream_encoder(&asked),
             events: Vec::new(),
         };
-        Some(Self { asked, keeper: None, found: Found::default(), way: Way::Stream(Box::new(stream)) })
+        Some(Self::new(from, asked, Way::Stream(Box::new(stream))))
     }
 
     /// Of a whole answer.
@@ -98,7 +100,12 @@ impl Translation {
             choices: source.choices,
             body: Vec::new(),
         };
-        Some(Self { asked, keeper: None, found: Found::default(), way: Way::Whole(whole) })
+        Some(Self::new(from, asked, Way::Whole(whole)))
+    }
+
+    fn new(from: Dialect, asked: Asked, way: Way) -> Self {
+        let seals = (from == Dialect::OpenAiResponses).then(SealReader::default);
+        Self { asked, keeper: None, found: Found::default(), way, seals }
     }
 
     /// The same, keeping the seals of its calls.
@@ -113,6 +120,9 @@ impl Translation {
     /// # Errors
     /// `UPSTREAM_INVALID_RESPONSE` where nothing sensible can follow.
     pub(crate) fn push(&mut self, chunk: &[u8]) -> Result<Bytes, Rejection> {
+        if let Some(seals) = &mut self.seals {
+            seals.push(chunk);
+        }
         match &mut self.way {
             Way::Whole(whole) => {
                 if whole.body.len() + chunk.len() > WHOLE_LIMIT {
@@ -161,6 +171,10 @@ impl Translation {
             Way::Stream(stream) => stream.encoder.numbered(),
             Way::Whole(_) => None,
         }
+    }
+
+    pub(crate) fn seals(&mut self) -> Option<&mut SealReader> {
+        self.seals.as_mut()
     }
 
     pub(crate) fn usage(&self) -> Option<Usage> {

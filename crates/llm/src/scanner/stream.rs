@@ -8,6 +8,7 @@ use model::{Code, Rejection, Usage};
 
 use crate::dialect::{Findings, Reader, Verdict};
 use crate::provider::Quirks;
+use crate::sealed::SealReader;
 use crate::sse::Splitter;
 use crate::surface::{Family, Surface};
 use crate::usage::Conventions;
@@ -24,6 +25,7 @@ pub(super) struct Stream {
     cutter: Option<Cutter>,
     /// Where nothing is cut out.
     guard: Guard,
+    seals: Option<SealReader>,
 }
 
 impl Stream {
@@ -36,10 +38,14 @@ impl Stream {
             conventions: quirks.conventions(surface),
             cutter: cuts.then(Cutter::default),
             guard: Guard::default(),
+            seals: surface.is_responses().then(SealReader::default),
         }
     }
 
     pub(super) fn push(&mut self, chunk: Bytes) -> Result<Bytes, Rejection> {
+        if let Some(seals) = &mut self.seals {
+            seals.push(&chunk);
+        }
         let Self { splitter, reader, findings, cutter, guard, .. } = self;
         let awaited_line_feed = splitter.awaits_line_feed();
         let (mut ends, mut end) = (Ends::default(), 0);
@@ -72,6 +78,10 @@ impl Stream {
             Some(_) => Bytes::new(),
             None => guard.rest(),
         }
+    }
+
+    pub(super) fn seals(&mut self) -> Option<&mut SealReader> {
+        self.seals.as_mut()
     }
 
     pub(super) fn findings(&self) -> &Findings {

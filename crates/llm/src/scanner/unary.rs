@@ -6,6 +6,7 @@ use crate::dialect::{content_members, failed_base_response, with_status};
 use crate::failure::UpstreamFailure;
 use crate::outline::{Outline, Wanted};
 use crate::provider::Quirks;
+use crate::sealed::SealReader;
 use crate::surface::Surface;
 use crate::usage::{Conventions, Counts};
 
@@ -17,6 +18,7 @@ pub(super) struct Unary {
     outline: Outline,
     failure: Option<UpstreamFailure>,
     bytes: u64,
+    seals: Option<SealReader>,
 }
 
 impl Unary {
@@ -27,12 +29,16 @@ impl Unary {
             outline: Outline::new(content_members(surface)),
             failure: None,
             bytes: 0,
+            seals: surface.is_responses().then(SealReader::default),
         }
     }
 
     pub(super) fn push(&mut self, chunk: &[u8]) {
         self.bytes += u64::try_from(chunk.len()).unwrap_or(u64::MAX);
         self.outline.push(chunk);
+        if let Some(seals) = &mut self.seals {
+            seals.push(chunk);
+        }
         if self.failure.is_none() {
             self.failure = self.stated_failure();
         }
@@ -64,6 +70,10 @@ impl Unary {
 
     pub(super) fn failure(&self) -> Option<&UpstreamFailure> {
         self.failure.as_ref()
+    }
+
+    pub(super) fn seals(&mut self) -> Option<&mut SealReader> {
+        self.seals.as_mut()
     }
 
     /// The id of a response that was just made.

@@ -81,7 +81,7 @@ fn home(exchange: &Exchange, id: &str) -> Option<Home> {
 }
 
 /// Whose the responses of a key are: its user's, or its own when it has none.
-fn owner(key: &Key) -> &ResourceId {
+pub(super) fn owner(key: &Key) -> &ResourceId {
     key.key.user_id.as_ref().unwrap_or(&key.key.id)
 }
 

@@ -8,6 +8,7 @@ mod late;
 mod money;
 mod queue;
 mod replay;
+mod sealed;
 mod stage;
 mod sticky;
 mod withheld;

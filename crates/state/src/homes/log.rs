@@ -21,9 +21,9 @@ const ID_BYTES: usize = 26;
 const HEAD: usize = 4 + 4 + 2 * ID_BYTES;
 /// Longer names of models are not remembered (administration takes 256 characters).
 const LONGEST_MODEL: usize = 1_024;
-/// A file is left when it is this large: with the one that takes over, of at most 32,768 records that have
-/// 200 bytes as a rule, some 24 MB.
-pub(super) const FILE_BYTES: u64 = 16 << 20;
+/// A file is left when it is this large: with the one that takes over, of at most 65,536 records that have
+/// 200 bytes as a rule, some 48 MB.
+pub(super) const FILE_BYTES: u64 = 32 << 20;
 const SUFFIX: &str = "log";
 
 /// A record, checksum first; `None` for a model whose name is too long.

@@ -134,6 +134,11 @@ fn carried(opaque: &Opaque) -> Cow<'_, str> {
     }
 }
 
+/// Whether a request has a signature that [`carried`] made of another's seal: what it begins with, in base64.
+pub(super) fn has_foreign_seal(body: &[u8]) -> bool {
+    read::begins_a_text(body, b"\"eXVtZW4u")
+}
+
 /// What [`carried`] made; anything else is Google's own.
 fn uncarried(signature: String) -> Opaque {
     let marked = STANDARD.decode(&signature).ok().and_then(|bytes| String::from_utf8(bytes).ok());

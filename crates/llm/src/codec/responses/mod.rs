@@ -61,6 +61,13 @@ impl Codec for Responses {
     }
 }
 
+/// Says that an answer is to be kept, as it is at OpenAI where nothing is said.
+pub(super) fn say_defaults(request: &mut Request) {
+    if request.origin == OWN && request.ext.get(OWN, "store").is_none() {
+        request.ext.keep(OWN, "store", "true");
+    }
+}
+
 /// Why an answer is incomplete, if it is: the reason that OpenAI gives.
 fn incomplete(stop: &Stop) -> Option<&'static str> {
     match stop {
