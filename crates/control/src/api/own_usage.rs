@@ -25,8 +25,8 @@ pub struct Own {
     is_valid: bool,
     plan_name: Option<String>,
     /// US dollars, as a number because desktop switchers calculate with it: the smallest of the balance
-    /// and of what is left of each cost quota, −1 when there are none. What counts requests or tokens
-    /// stands in `windows` only.
+    /// and of what is left of each cost quota, −1 when there are none; 0 also when a quota of requests or tokens
+    /// has nothing left. How much of those is left stands in `windows` only.
     #[schemars(with = "f64")]
     remaining: Box<RawValue>,
     unit: &'static str,
@@ -96,6 +96,9 @@ async fn quotas_of(context: &Context, kind: PartyKind, id: &str) -> Answer<Vec<Q
 }
 
 fn remaining(left: &Left) -> Option<NanoUsd> {
+    if left.windows.iter().any(Window::is_exhausted) {
+        return Some(NanoUsd::ZERO);
+    }
     left.windows.iter().filter_map(Window::money_left).chain(left.spendable()).min()
 }
 

@@ -173,6 +173,17 @@ async fn a_keys_owner_sees_the_least_money_that_is_left() {
 }
 
 #[tokio::test]
+async fn nothing_remains_where_any_quota_is_used_up() {
+    let fixture = Fixture::empty().await;
+    let quotas = json!([quota("requests", "daily", "1"), quota("cost", "monthly", "3")]);
+    let key = fixture.created(KEYS, json!({"name": "k", "quota": quotas})).await;
+    assert_eq!(own_usage(&fixture, &key).await["remaining"], json!(3));
+    let one = Amounts { requests: 1, ..Amounts::default() };
+    settle(&fixture, hold(&fixture, (OwnerKind::Key, key["id"].as_str().unwrap()), &quotas, one), 0);
+    assert_eq!(own_usage(&fixture, &key).await["remaining"], json!(0));
+}
+
+#[tokio::test]
 async fn a_window_is_declared_unused_with_a_reason() {
     let fixture = Fixture::empty().await;
     let quotas = json!([quota("requests", "24h", "3")]);

@@ -68,6 +68,12 @@ impl Window {
         }
     }
 
+    /// Whether nothing is left of it.
+    #[must_use]
+    pub fn is_exhausted(&self) -> bool {
+        self.left == 0
+    }
+
     /// What is left in money; `None` for a window that counts something else.
     #[must_use]
     pub fn money_left(&self) -> Option<NanoUsd> {
