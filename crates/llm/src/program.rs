@@ -69,7 +69,7 @@ impl Program {
         let matter = matter(rejection.code)?;
         match (self, envelope) {
             (Self::ClaudeCode, Envelope::Anthropic) => Some(claude(matter, rejection, request_id)),
-            (Self::Codex, Envelope::OpenAi) => codex(matter, rejection),
+            (Self::Codex, Envelope::OpenAi | Envelope::Responses) => codex(matter, rejection),
             _ => None,
         }
     }
@@ -127,16 +127,17 @@ mod tests {
 
     #[test]
     fn every_code_has_one_reading_per_program() {
-        use Envelope::{Anthropic, Native, OpenAi};
+        use Envelope::{Anthropic, Native, OpenAi, Responses};
         for code in Code::ALL {
             let rejection = Rejection::new(*code);
-            for envelope in [Anthropic, OpenAi, Native] {
+            for envelope in [Anthropic, OpenAi, Responses, Native] {
                 assert_eq!(told(Program::Other, envelope, &rejection), None);
             }
             assert_eq!(told(Program::ClaudeCode, OpenAi, &rejection), None);
             assert_eq!(told(Program::Codex, Anthropic, &rejection), None);
             let claude = told(Program::ClaudeCode, Anthropic, &rejection).map(|told| told.0);
             let codex = told(Program::Codex, OpenAi, &rejection).map(|told| told.0);
+            assert_eq!(told(Program::Codex, Responses, &rejection), told(Program::Codex, OpenAi, &rejection));
             let expected = match (code.http(), code.name()) {
                 (_, "MODEL_NOT_ALLOWED" | "MODEL_NOT_PRICED") => (Some(400), Some(404)),
                 (402, _) | (403, "SUBSCRIPTION_REQUIRED") => (Some(429), Some(429)),

@@ -112,8 +112,9 @@ pub(crate) fn admit(exchange: &mut Exchange, call: &Call) -> Result<(), Rejectio
         Err(violation) => {
             let name = violation.dimension.name();
             exchange.checked(name, false, Some(violation.limit), Some(violation.used));
-            exchange.refused_by =
-                Some(WindowState { limit: violation.limit, remaining: 0, reset_at_s: violation.reset_at_s });
+            let window =
+                WindowState { limit: violation.limit, remaining: 0, reset_at_s: violation.reset_at_s };
+            exchange.refused_by = Some((violation.dimension, window));
             Err(refused(&violation))
         }
     }

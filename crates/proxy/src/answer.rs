@@ -7,7 +7,7 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 use llm::Envelope;
 use model::{Rejection, RequestId, TraceId, plain};
-use state::limits::WindowState;
+use state::limits::{Dimension, WindowState};
 
 use crate::body::Outgoing;
 use crate::exchange::{Ending, Exchange};
@@ -65,6 +65,8 @@ pub(crate) struct Stamp {
     envelope: Envelope,
     requests: Option<WindowState>,
     tokens: Option<WindowState>,
+    /// Whether a limit of tokens refused it: under names that say what they count, it is no limit of requests.
+    tokens_refused: bool,
     /// Some clients are told how long, and not until when.
     now_s: u64,
 }
@@ -73,12 +75,17 @@ impl Stamp {
     /// The ids, and the limits where a permit was taken or refused.
     pub fn of(exchange: &Exchange) -> Self {
         let taken = exchange.permit.as_ref();
+        let refused = exchange.refused_by.map(|(_, window)| window);
+        let tokens_refused = exchange
+            .refused_by
+            .is_some_and(|(counted, _)| matches!(counted, Dimension::Tpm | Dimension::Tpd));
         Self {
             request_id: exchange.record.request_id,
             trace_id: exchange.record.trace_id,
             envelope: exchange.envelope,
-            requests: exchange.refused_by.or_else(|| taken?.requests),
-            tokens: taken.and_then(|taken| taken.tokens),
+            requests: refused.or_else(|| taken?.requests),
+            tokens: refused.filter(|_| tokens_refused).or_else(|| taken?.tokens),
+            tokens_refused,
             now_s: exchange.now_ms() / 1_000,
         }
     }
@@ -92,9 +99,10 @@ impl Stamp {
 
     /// The same limits under the names that the caller's SDK reads.
     fn write_dialect_windows(&self, values: &mut Values) {
+        let requests = self.requests.filter(|_| !self.tokens_refused);
         match self.envelope {
             Envelope::OpenAi | Envelope::Responses => {
-                let Some(window) = self.requests else { return };
+                let Some(window) = requests else { return };
                 let [limit, remaining, reset] = OPENAI_REQUESTS;
                 values.number(limit, window.limit);
                 values.number(remaining, window.remaining);
@@ -105,8 +113,7 @@ impl Stamp {
                 });
             }
             Envelope::Anthropic => {
-                for (names, window) in [(ANTHROPIC_REQUESTS, self.requests), (ANTHROPIC_TOKENS, self.tokens)]
-                {
+                for (names, window) in [(ANTHROPIC_REQUESTS, requests), (ANTHROPIC_TOKENS, self.tokens)] {
                     let Some(window) = window else { continue };
                     let [limit, remaining, reset] = names;
                     values.number(limit, window.limit);

@@ -17,7 +17,7 @@ use model::{Rejection, RequestId, ResourceId, TraceId, Usage};
 use policy::identify::ReplySigner;
 use state::capacity::Admitted;
 use state::in_flight::Slot;
-use state::limits::WindowState;
+use state::limits::{Dimension, WindowState};
 use tokio::time::Instant;
 
 use crate::admission::Permit;
@@ -62,8 +62,8 @@ pub(crate) struct Belongings {
     pub model: Option<Arc<Model>>,
     /// What was taken from the limits; given back or corrected at the end.
     pub permit: Option<Permit>,
-    /// The window of the limit that refused it.
-    pub refused_by: Option<WindowState>,
+    /// The limit that refused it: what it counts, and its window.
+    pub refused_by: Option<(Dimension, WindowState)>,
     /// The room it takes among all requests.
     pub room: Option<Admitted>,
     /// About how many tokens it asks with.

@@ -78,6 +78,13 @@ async fn each_dimension_refuses_with_its_own_code_and_numbers() -> Result<()> {
             ensure!(number(&answer, "retry-after")? >= 1, "{:?}", answer.head);
             ensure!(number(&answer, "x-ratelimit-limit")? == 0, "{name}: {:?}", answer.head);
             number(&answer, "x-ratelimit-reset")?;
+            // A name that says what it counts says nothing else.
+            let counted = if name.starts_with('t') { ["requests", "tokens"] } else { ["tokens", "requests"] };
+            let stated = |what: &str| match surface.dialect {
+                Dialect::OpenAi => answer.header(&format!("x-ratelimit-limit-{what}")),
+                Dialect::Anthropic => answer.header(&format!("anthropic-ratelimit-{what}-limit")),
+            };
+            ensure!(counted.map(stated) == [None, Some("0")], "{name}: {:?}", answer.head);
         }
     }
     Ok(())

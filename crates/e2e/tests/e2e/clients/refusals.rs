@@ -63,6 +63,12 @@ async fn a_spent_budget_and_a_denied_model_are_told_in_each_programs_terms() -> 
     ensure!(told.header("x-codex-primary-reset-at").is_some(), "{:?}", told.head.headers);
     let told = ask(&stage, &narrow, &CHAT, &CODEX, CHAT.name).await?;
     expect(&told, 404, "permission_error", "MODEL_NOT_ALLOWED")?;
+    // What Codex speaks.
+    let responses = Surface { path: "/v1/responses", ..CHAT };
+    let told = ask(&stage, &spent, &responses, &CODEX, CHAT.name).await?;
+    expect(&told, 429, "usage_limit_reached", "QUOTA_DAILY_EXCEEDED")?;
+    let told = ask(&stage, &narrow, &responses, &CODEX, CHAT.name).await?;
+    expect(&told, 404, "permission_error", "MODEL_NOT_ALLOWED")?;
 
     // Everybody else is told as the dialect has it.
     let told = ask(&stage, &spent, &CHAT, &[], CHAT.name).await?;
