@@ -17,12 +17,28 @@ use tokio::sync::watch;
 use crate::body::Outgoing;
 use crate::caller::{Busy, CallerSocket};
 use crate::request;
+use crate::settings::Sizes;
 use crate::worker::Worker;
 
-/// Bytes that hyper may buffer each way. Larger than the largest head that is taken, so that a head which
+/// Bytes that hyper may buffer each way, for a head of the usual limit. Larger than the largest head that is taken, so that a head which
 /// is too large is refused in the caller's dialect; small enough that a caller who stops reading costs
 /// less than 256 KiB together with the upstream's buffer.
 const BUFFER_BYTES: usize = 48 << 10;
+/// What the buffer must hold besides the headers that are taken: the request line, and more than is taken.
+const BESIDE_HEADERS: usize = 16 << 10;
+/// Headers that hyper reads without memory of their own (its `max_headers`); with more it refuses by itself.
+const USUAL_HEADERS: usize = 100;
+
+/// How hyper reads requests: a head up to the limits that are set, so that what exceeds them is refused here.
+fn builder(sizes: &Sizes) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(BUFFER_BYTES.max(sizes.headers + BESIDE_HEADERS));
+    if sizes.header_count > USUAL_HEADERS {
+        builder.max_headers(sizes.header_count * 2);
+    }
+    builder
+}
+
 /// Serves a connection until it ends, or until the request in progress ends after the order to stop.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
@@ -31,6 +47,7 @@ pub(crate) async fn serve(
     stop: watch::Receiver<bool>,
 ) {
     let (socket, activity) = CallerSocket::new(stream, worker.shared.settings.client);
+    let sizes = worker.shared.settings.sizes;
     let service = service_fn(move |incoming: Request<Incoming>| {
         let busy = activity.serve();
         let worker = Rc::clone(&worker);
@@ -39,7 +56,7 @@ pub(crate) async fn serve(
             Ok::<_, Infallible>(response.map(|body| UntilEnd { body, _busy: busy }))
         }
     });
-    let connection = http1::Builder::new().max_buf_size(BUFFER_BYTES).serve_connection(socket, service);
+    let connection = builder(&sizes).serve_connection(socket, service);
     let mut connection = pin!(connection);
     let mut order = stop.clone();
     // Polled once, to be woken by the order: this task's waker stays the same for life. Afterwards a look

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use serde_json::json;
-use testkit::gateway::Options;
+use testkit::gateway::{Gateway, Options};
 use testkit::http::{Connection, Request};
 use testkit::script::Script;
 use testkit::surface::{ALL, CHAT, Dialect, EMBEDDINGS, MESSAGES};
@@ -211,5 +211,20 @@ async fn administration_refuses_fields_it_does_not_know() -> Result<()> {
     let answer = stage.admin.try_send("POST", "api-keys", Some(&body)).await?;
     ensure!(answer.status() == 400 && answer.json()["code"] == "INVALID_REQUEST", "{}", answer.text());
     ensure!(answer.json()["source"] == "client", "{}", answer.text());
+    Ok(())
+}
+
+#[tokio::test]
+async fn heads_are_taken_up_to_the_limits_that_are_set() -> Result<()> {
+    let (count, bytes) = ("YUMEN_SIZES__HEADER_COUNT", "YUMEN_SIZES__HEADER_BYTES");
+    let gateway = Gateway::start(Options::demo().env(count, "300").env(bytes, "128KiB")).await?;
+    for (count, bytes, status) in [(250, 400, 200), (310, 1, 431), (200, 700, 431)] {
+        let value = "v".repeat(bytes);
+        let models = Request::get("/v1/models").bearer(gateway.key());
+        let request = (0..count).fold(models, |all, n| all.header(&format!("x-{n}"), &value));
+        let answer = gateway.call(&request).await?;
+        ensure!(answer.status() == status, "{count} of {bytes}: {} {}", answer.status(), answer.text());
+        ensure!(status == 200 || answer.code() == Some("HEADERS_TOO_LARGE"), "{}", answer.text());
+    }
     Ok(())
 }
