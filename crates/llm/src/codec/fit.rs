@@ -1,8 +1,8 @@
-//! Fits a request to the account that it goes to, before it is written: the names of its tools, its schemas,
-//! and the form of its answer where the model has none. What answers must know of it is in [`Asked`].
+//! Fits a request to the account that it goes to, before it is written: what only its own dialect knows, the
+//! names of its tools, its schemas, and the form of its answer where the model has none. What answers must know of it is in [`Asked`].
 
 use super::subset::{self, Fitted, Subset};
-use super::{Asked, Target, answer_tool, messages, names, schema};
+use super::{Asked, Target, answer_tool, messages, names, schema, unsaid};
 use crate::neutral::{Dialect, Field, Format, Losses, Raw, Request, Severity, Tool, ToolKind};
 
 /// Fits `request`, and notes in `asked` what its answer must be read with.
@@ -13,6 +13,7 @@ pub fn fit(
     asked: &mut Asked,
     losses: &mut Losses,
 ) {
+    unsaid::note(request, dialect, losses);
     asked.renamed_tools = names::fit(request, dialect);
     let taker = Taker::of(dialect, target);
     tools(request, taker, losses);

@@ -17,6 +17,7 @@ pub mod media;
 mod messages;
 pub mod names;
 mod offered;
+mod own;
 pub(crate) mod read;
 mod refused;
 mod responses;
@@ -29,6 +30,7 @@ mod sse;
 mod subset;
 mod target;
 mod translation;
+mod unsaid;
 
 use model::{Code, Rejection};
 

@@ -34,7 +34,11 @@ impl Severity {
             | "internal_chat_message_metadata_passthrough"
             | "labels"
             | "prediction"
+            | "prompt_cache_breakpoint"
             | "defer_loading"
+            | "context"
+            | "thoughtSignature"
+            | "caller"
             | "eager_input_streaming"
             | "id"
             | "status"
@@ -63,8 +67,17 @@ impl Losses {
     /// Notes a loss.
     pub fn add(&mut self, path: impl fmt::Display, reason: &'static str, severity: Severity) {
         let path = path.to_string();
-        if self.0.len() < NAMED && !self.0.iter().any(|loss| *loss.path == *path) {
-            self.0.push(Loss { path: path.into(), reason, severity });
+        if self.0.iter().any(|loss| *loss.path == *path) {
+            return;
+        }
+        let loss = Loss { path: path.into(), reason, severity };
+        if self.0.len() < NAMED {
+            return self.0.push(loss);
+        }
+        // What changes the answer is named before what does not: a strict key must see it.
+        let lesser = self.0.iter_mut().rev().find(|other| other.severity < severity);
+        if let Some(lesser) = lesser {
+            *lesser = loss;
         }
     }
 
@@ -93,5 +106,21 @@ impl Losses {
     /// The paths of those that change the answer: what a strict key does not accept.
     pub fn refused(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter(|loss| loss.severity == Severity::Meaning).map(|loss| &*loss.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changes_the_answer_is_named_however_much_else_is_lost() {
+        let mut losses = Losses::default();
+        (0..NAMED).for_each(|at| losses.advisory(format_args!("messages[{at}].cache_control"), "x"));
+        losses.advisory("user", "x");
+        losses.meaning("seed", "x");
+        losses.meaning("seed", "x");
+        assert_eq!(losses.list().len(), NAMED);
+        assert_eq!(losses.refused().collect::<Vec<_>>(), ["seed"]);
     }
 }

@@ -10,8 +10,8 @@ use crate::cursor::Cursor;
 use crate::json::Fault;
 use crate::members;
 use crate::neutral::{
-    Block, Citation, Foreign, Media, MediaKind, MediaSource, Part, Raw, Role, Text, ToolCall, ToolCallKind,
-    ToolResult, Turn,
+    Block, Citation, Ext, Foreign, Media, MediaKind, MediaSource, Part, Raw, Role, Text, ToolCall,
+    ToolCallKind, ToolResult, Turn,
 };
 
 /// A message's members that matter.
@@ -20,8 +20,8 @@ struct Members<'a> {
     role: String,
     content: Vec<Part>,
     refusal: Option<String>,
-    calls: Vec<ToolCall>,
-    older_call: Option<ToolCall>,
+    calls: Vec<Part>,
+    older_call: Option<Part>,
     call_id: String,
     thoughts: reasoning::Said<'a>,
     annotations: Option<&'a str>,
@@ -68,6 +68,10 @@ pub(super) fn decode_at(value: &mut Cursor<'_>, place: usize) -> Result<Result<M
     };
     let is_result = said.is_result();
     turn.parts = said.parts(turn.name.take_if(|_| is_result));
+    if let ([result], true) = (&mut *turn.parts, is_result) {
+        // The results of a round become one turn.
+        result.ext = std::mem::take(&mut turn.ext);
+    }
     Ok(Ok(Message { turn, is_result }))
 }
 
@@ -101,7 +105,7 @@ impl<'a> Members<'a> {
             "function_call" if value.starts_with('{') => {
                 let mut call = ToolCall::default();
                 tools::called(&mut call, value);
-                self.older_call = Some(call);
+                self.older_call = Some(Block::ToolCall(call).into());
             }
             "annotations" => self.annotations = Some(value),
             _ if self.thoughts.read(key, value) => {}
@@ -129,7 +133,7 @@ impl<'a> Members<'a> {
         }
         parts.extend(self.refusal.map(|text| Part::from(Block::Refusal(text))));
         self.calls.extend(self.older_call);
-        parts.extend(self.calls.into_iter().map(|call| Part::from(Block::ToolCall(call))));
+        parts.extend(self.calls);
         parts
     }
 }
@@ -158,14 +162,14 @@ fn part(value: &mut Cursor<'_>) -> Result<Part, Fault> {
     }
     let from = value.place();
     let mut kind = Cow::Borrowed("");
-    let (mut text, mut inner, mut cache) = (None, None, None);
+    let (mut text, mut inner, mut cache, mut ext) = (None, None, None, Ext::default());
     value.object(|key, value| {
         match key {
             "type" => kind = value.string()?.unwrap_or_default(),
             "text" | "refusal" => text = Some(value.words()?),
             "image_url" | "input_audio" | "file" | "video_url" | "thinking" => inner = Some(value.raw()?),
             "cache_control" => cache = read::cache_mark(value.raw()?),
-            _ => value.raw().map(|_| ())?,
+            _ => ext.keep(OWN, key, value.raw()?),
         }
         Ok(())
     })?;
@@ -181,9 +185,7 @@ fn part(value: &mut Cursor<'_>) -> Result<Part, Fault> {
         ("thinking", _, Some(inner)) => return Ok(Block::Reasoning(reasoning::of_parts(inner)).into()),
         _ => return Ok(foreign(value.since(from))),
     };
-    let mut part = Part::from(block);
-    part.cache = cache;
-    Ok(part)
+    Ok(Part { block, cache, ext })
 }
 
 fn foreign(raw: &str) -> Part {

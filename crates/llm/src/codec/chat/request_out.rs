@@ -5,7 +5,7 @@ use model::Rejection;
 use super::{OWN, reasoning, tools};
 use crate::codec::conversation::{self, identified};
 use crate::codec::ids::IdRule;
-use crate::codec::{Target, custom};
+use crate::codec::{Target, custom, own};
 use crate::json_text::Piece;
 use crate::json_writer::JsonWriter;
 use crate::neutral::{
@@ -176,6 +176,7 @@ impl Writer<'_> {
         json.object(|json| {
             json.text_member("role", "tool");
             json.text_member("tool_call_id", &self.id(&result.call_id));
+            own::members(json, part, OWN, "");
             json.key("content");
             let mark = part.cache.or_else(|| texts.iter().rev().find_map(|(_, mark)| *mark));
             match mark.filter(|_| self.takes_marks()) {
@@ -192,14 +193,8 @@ impl Writer<'_> {
     }
 
     fn assistant(&mut self, json: &mut JsonWriter, turn: &Turn) {
-        let calls: Vec<&ToolCall> = turn
-            .parts
-            .iter()
-            .filter_map(|part| match &part.block {
-                Block::ToolCall(call) => Some(call),
-                _ => None,
-            })
-            .collect();
+        let is_call = |part: &&Part| matches!(part.block, Block::ToolCall(_));
+        let calls: Vec<&Part> = turn.parts.iter().filter(is_call).collect();
         let texts = || {
             turn.parts.iter().filter_map(|part| match &part.block {
                 Block::Text(said) => Some(said.text.piece()),
@@ -238,7 +233,11 @@ impl Writer<'_> {
             }
             self.thoughts(json, turn);
             if !calls.is_empty() {
-                json.key("tool_calls").array(|json| calls.iter().for_each(|call| self.call(json, call)));
+                json.key("tool_calls").array(|json| {
+                    calls.iter().for_each(|part| {
+                        own::with(json, part, OWN, |json| self.call(json, part));
+                    });
+                });
             }
             self.rest(json, turn);
         });
@@ -251,7 +250,8 @@ impl Writer<'_> {
         }
     }
 
-    fn call(&self, json: &mut JsonWriter, call: &ToolCall) {
+    fn call(&self, json: &mut JsonWriter, part: &Part) {
+        let Block::ToolCall(call) = &part.block else { return };
         let id = self.id(&call.id);
         if call.kind == ToolCallKind::Custom && !self.first_party {
             let function =
@@ -302,19 +302,15 @@ impl Writer<'_> {
         }
         let mark = part.cache.filter(|_| marks);
         match &part.block {
-            Block::Text(text) => text_part(json, &text.text, mark),
-            Block::Refusal(text) => text_part(json, text, mark),
-            Block::Media(media) => self.media(json, media, place),
+            Block::Text(text) => own::with(json, part, OWN, |json| text_part(json, &text.text, mark)),
+            Block::Refusal(text) => own::with(json, part, OWN, |json| text_part(json, text, mark)),
+            Block::Media(media) => own::with(json, part, OWN, |json| self.media(json, media, place)),
             Block::Foreign(foreign) if foreign.origin == OWN => json.raw(foreign.raw.text()),
             Block::Foreign(foreign) => self.foreign(foreign, place),
             Block::ToolCall(_) | Block::ToolResult(_) | Block::Reasoning(_) => {
                 self.lose(place, "content", "this part cannot stand here");
             }
         }
-        part.ext.names().for_each(|name| {
-            let path = format!("{}.content.{name}", self.path(place));
-            self.losses.add(path, "not in the provider's dialect", crate::neutral::Severity::of_field(name));
-        });
     }
 
     fn media(&mut self, json: &mut JsonWriter, media: &Media, place: usize) {

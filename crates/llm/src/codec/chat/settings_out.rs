@@ -32,14 +32,19 @@ impl Writer<'_> {
         if self.first_party {
             json.text_member_if("prompt_cache_key", request.cache.key.as_deref());
             json.text_member_if("prompt_cache_retention", request.cache.retention.as_deref());
-        } else if request.cache.key.is_some() {
-            self.losses.advisory("prompt_cache_key", "unknown to this provider");
+        } else {
+            let (key, retention) = (&request.cache.key, &request.cache.retention);
+            for (name, said) in [("prompt_cache_key", key), ("prompt_cache_retention", retention)] {
+                if said.is_some() {
+                    self.losses.advisory(name, "unknown to this provider");
+                }
+            }
         }
         if request.cache.whole.is_some() && !self.takes_marks() {
             self.losses.advisory("cache_control", "the provider caches by itself");
         }
         match request.tier.as_deref() {
-            Some("standard_only" | "default" | "STANDARD") if self.first_party => {
+            Some("standard_only" | "default" | "standard") if self.first_party => {
                 json.text_member("service_tier", "default");
             }
             Some(tier @ ("auto" | "flex" | "priority" | "scale")) if self.first_party => {

@@ -8,19 +8,20 @@ use crate::json::Fault;
 use crate::json_writer::JsonWriter;
 use crate::members;
 use crate::neutral::{
-    Dialect, Ext, Losses, Opaque, OpaqueKind, Raw, Request, Tool, ToolCall, ToolCallKind, ToolChoice,
-    ToolKind,
+    Block, Dialect, Ext, Losses, Opaque, OpaqueKind, Part, Raw, Request, Tool, ToolCall, ToolCallKind,
+    ToolChoice, ToolKind,
 };
 
 /// Reads a tool.
 pub(super) fn decode(raw: &str) -> Tool {
     let (mut kind, mut function, mut custom, mut cache) = (String::new(), None, None, None);
+    let mut others = Vec::new();
     let _ = members::each(raw, |key, value| match key {
         "type" => kind = read::text(value),
         "function" => function = Some(value),
         "custom" => custom = Some(value),
         "cache_control" => cache = read::cache_mark(value),
-        _ => {}
+        _ => others.push((key.to_owned(), value)),
     });
     let mut tool = match (&*kind, function, custom) {
         ("custom", _, Some(custom)) => custom_tool(custom),
@@ -28,6 +29,9 @@ pub(super) fn decode(raw: &str) -> Tool {
         _ => foreign(raw),
     };
     tool.cache = tool.cache.or(cache);
+    if !matches!(tool.kind, ToolKind::Foreign(..)) {
+        others.iter().for_each(|(name, value)| tool.ext.keep(OWN, name, value));
+    }
     tool
 }
 
@@ -134,11 +138,11 @@ pub(super) fn older_choice(raw: &str) -> Option<ToolChoice> {
     choice(raw).or_else(|| read::member_text(raw, "name").map(ToolChoice::Named))
 }
 
-/// Reads a call of a tool, in a message.
-pub(super) fn call_at(value: &mut Cursor<'_>) -> Result<ToolCall, Fault> {
-    let mut call = ToolCall::default();
+/// Reads a call of a tool, in a message, as a part of it.
+pub(super) fn call_at(value: &mut Cursor<'_>) -> Result<Part, Fault> {
+    let (mut call, mut ext) = (ToolCall::default(), Ext::default());
     if value.first() != b'{' {
-        return value.raw().map(|_| call);
+        return value.raw().map(|_| Block::ToolCall(call).into());
     }
     value.object(|key, value| {
         match key {
@@ -149,11 +153,12 @@ pub(super) fn call_at(value: &mut Cursor<'_>) -> Result<ToolCall, Fault> {
                 called_at(&mut call, value)?;
             }
             "extra_content" => call.opaque.extend(google_seal(value.raw()?)),
-            _ => value.raw().map(|_| ())?,
+            "type" | "index" => value.raw().map(|_| ())?,
+            _ => ext.keep(OWN, key, value.raw()?),
         }
         Ok(())
     })?;
-    Ok(call)
+    Ok(Part { block: Block::ToolCall(call), cache: None, ext })
 }
 
 /// Reads name and arguments of the call `raw`.

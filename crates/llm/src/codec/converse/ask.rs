@@ -264,7 +264,7 @@ impl Plan<'_> {
         };
         let own = match tier {
             "auto" => return,
-            "standard_only" | "default" => "default",
+            "standard_only" | "default" | "standard" => "default",
             "priority" | "flex" | "reserved" => tier,
             _ => return losses.advisory(self.request.origin.field(Field::Tier), "no such tier here"),
         };

@@ -43,9 +43,6 @@ impl Names {
 
 /// Writes one part of a message. What Converse has no block for is a loss at `path`.
 pub(super) fn write(part: &Part, names: &mut Names, path: &str, json: &mut JsonWriter, losses: &mut Losses) {
-    if !matches!(part.block, Block::Media(_)) && part.ext.fields_of(SELF).is_empty() {
-        part.ext.write(SELF, json, path, losses);
-    }
     match &part.block {
         Block::Text(text) => write_text(text, part, json),
         Block::Media(media) => write_media(media, part, names, (json, losses, path)),

@@ -1,11 +1,13 @@
 //! Reads contents: who speaks, and the parts of what is said.
 
+use std::borrow::Cow;
+
 use super::{OWN, each, member, member_text, uncarried};
 use crate::codec::read;
 use crate::json_writer::JsonWriter;
 use crate::members;
 use crate::neutral::{
-    Block, Foreign, Media, MediaKind, MediaSource, Part, Raw, Reasoning, Role, ToolCall, ToolCallKind,
+    Block, Ext, Foreign, Media, MediaKind, MediaSource, Part, Raw, Reasoning, Role, ToolCall, ToolCallKind,
     ToolResult, Turn,
 };
 
@@ -44,7 +46,8 @@ struct Parts<'a> {
     text: Option<String>,
     thought: bool,
     signature: Option<String>,
-    data: Option<(&'static str, &'a str)>,
+    data: Option<(&'static str, Cow<'a, str>, &'a str)>,
+    ext: Ext,
 }
 
 /// Reads one part; an empty one is none.
@@ -55,44 +58,66 @@ pub(super) fn part(raw: &str) -> Option<Part> {
         "text" => seen.text = read::text_if(value),
         "thought" => seen.thought = value == "true",
         "thoughtsignature" => seen.signature = read::text_if(value).filter(|text| !text.is_empty()),
-        "partmetadata" | "videometadata" | "mediaresolution" => {}
-        _ => seen.data = seen.data.or(Some((data_kind(name), value))),
+        "partmetadata" | "videometadata" | "mediaresolution" => seen.ext.keep(OWN, name, value),
+        _ if seen.data.is_some() => seen.ext.keep(OWN, name, value),
+        _ => seen.data = Some((data_kind(name), name.to_owned().into(), value)),
     })
     .ok()?;
     let seal = seen.signature.clone().map(uncarried);
     if let Some(text) = seen.text {
+        if let Some((_, name, value)) = seen.data {
+            seen.ext.keep(OWN, &name, value);
+        }
         if seen.thought {
             let thoughts = Reasoning { text, opaque: seal.into_iter().collect(), ..Reasoning::default() };
-            return Some(Block::Reasoning(thoughts).into());
+            return Some(Part { ext: seen.ext, ..Block::Reasoning(thoughts).into() });
         }
         if text.is_empty() {
             // An empty part carries what belongs to no other.
             return seal.map(|seal| sealed(seal).into());
         }
-        let mut part = Part::text(text);
+        let mut part = Part { ext: seen.ext, ..Part::text(text) };
         if let Some(signature) = seen.signature {
             keep_signature(&mut part, &signature);
         }
         return Some(part);
     }
-    let Some((name, value)) = seen.data else {
+    let Some((name, _, value)) = seen.data else {
         return seal.map(|seal| sealed(seal).into());
     };
     let block = match name {
         "functioncall" => {
-            let mut call = call(value);
-            call.opaque.extend(seal);
-            return Some(Block::ToolCall(call).into());
+            let mut part = Part { ext: seen.ext, ..Block::ToolCall(call(value)).into() };
+            keep_others(value, "functionCall", &["id", "name", "args"], &mut part);
+            if let Block::ToolCall(call) = &mut part.block {
+                call.opaque.extend(seal);
+            }
+            return Some(part);
         }
         "functionresponse" => Block::ToolResult(result(value)),
         "inlinedata" | "filedata" => media(name, value).map_or_else(|| foreign(raw), Block::Media),
         _ => foreign(raw),
     };
     let mut part: Part = block.into();
+    if matches!(part.block, Block::ToolResult(_)) {
+        keep_others(value, "functionResponse", &["id", "name", "response", "parts"], &mut part);
+    }
+    if !matches!(part.block, Block::Foreign(_)) {
+        seen.ext.fields_of(OWN).iter().for_each(|(name, raw)| part.ext.keep(OWN, name, raw.text()));
+    }
     if let Some(signature) = seen.signature.filter(|_| !matches!(part.block, Block::Foreign(_))) {
         keep_signature(&mut part, &signature);
     }
     Some(part)
+}
+
+/// Keeps the members of a call or a result that nobody reads here.
+fn keep_others(raw: &str, within: &str, read: &[&str], part: &mut Part) {
+    let _ = each(raw, |key, name, value| {
+        if !read.contains(&key) && value != "null" {
+            part.ext.keep(OWN, &format!("{within}.{name}"), value);
+        }
+    });
 }
 
 fn keep_signature(part: &mut Part, signature: &str) {

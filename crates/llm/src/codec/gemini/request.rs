@@ -24,7 +24,7 @@ pub(super) fn decode(body: &str, addressed: &Addressed<'_>) -> Result<Request, R
         "tools" => members::elements(value).into_iter().for_each(|raw| tools(raw, &mut request)),
         "toolconfig" => tool_config(value, &mut request),
         "generationconfig" => config(value, &mut request),
-        "servicetier" => request.tier = read::text_if(value),
+        "servicetier" => request.tier = read::text_if(value).map(|word| tier(&word)),
         "model" => {}
         _ => request.ext.keep(OWN, name, value),
     })
@@ -61,6 +61,15 @@ fn instructions(raw: &str, request: &mut Request) {
     let parts: Vec<Part> = parts.into_iter().filter(said).collect();
     if !parts.is_empty() {
         request.instructions.push(Turn::new(Role::System, parts, 0));
+    }
+}
+
+/// The tier as others say it: in small letters, without the name of the list it is of.
+fn tier(word: &str) -> String {
+    let word = word.to_ascii_lowercase();
+    match word.strip_prefix("service_tier_").unwrap_or(&word) {
+        "unspecified" => "auto".to_owned(),
+        tier => tier.to_owned(),
     }
 }
 

@@ -7,7 +7,7 @@ use model::Rejection;
 use super::{OWN, part_out, settings_out};
 use crate::codec::conversation::{self, Item, alternating, identified};
 use crate::codec::offered::offered;
-use crate::codec::{Target, custom, schema, search, unsupported};
+use crate::codec::{Target, custom, own, schema, search, unsupported};
 use crate::json_writer::JsonWriter;
 use crate::neutral::{
     Block, Field, Losses, Opaque, OpaqueKind, Part, Request, Tool, ToolCall, ToolChoice, ToolKind, ToolResult,
@@ -110,7 +110,10 @@ impl Writer<'_> {
                     part_out::text(json, &conversation::orphan_note(&result.call_id), None);
                     result.parts.iter().for_each(|part| self.part(json, part, item.place));
                 }
-                Block::ToolResult(result) => self.result(json, result, item.place),
+                Block::ToolResult(result) => {
+                    self.result(json, result, item.part, item.place);
+                    self.unmarked(item.part, item.place);
+                }
                 Block::Text(text) if item.instructs => {
                     part_out::text(json, &conversation::instruction_text(&text.text), None);
                 }
@@ -129,17 +132,22 @@ impl Writer<'_> {
         self.unmarked(part, place);
         let own =
             part.ext.get(OWN, "thoughtSignature").and_then(|raw| crate::codec::read::text_if(raw.text()));
+        let is_own = own.is_some();
         let seal = own.or_else(|| self.seal.take());
+        // Its own is among what only this dialect knows of the part.
+        let carried = seal.as_deref().filter(|_| !is_own);
         match &part.block {
             Block::Text(text) if text.text.is_empty() => self.seal = seal,
-            Block::Text(text) => part_out::text(json, &text.text, seal.as_deref()),
+            Block::Text(text) => {
+                own::with(json, part, OWN, |json| part_out::text(json, &text.text, carried));
+            }
             Block::Refusal(text) if text.is_empty() => self.seal = seal,
-            Block::Refusal(text) => part_out::text(json, text, seal.as_deref()),
-            Block::Media(media) => {
-                if !part_out::media(json, media, seal.as_deref()) {
+            Block::Refusal(text) => part_out::text(json, text, carried),
+            Block::Media(media) => own::with(json, part, OWN, |json| {
+                if !part_out::media(json, media, carried) {
                     self.refused.get_or_insert(self.path(place));
                 }
-            }
+            }),
             Block::Reasoning(thoughts) => {
                 self.seal = seal;
                 self.thoughts(json, thoughts, place);
@@ -176,7 +184,7 @@ impl Writer<'_> {
         part_out::call(json, call, &call.name, own.or(carried).or(none).as_deref());
     }
 
-    fn result(&mut self, json: &mut JsonWriter, result: &ToolResult, place: usize) {
+    fn result(&mut self, json: &mut JsonWriter, result: &ToolResult, part: &Part, place: usize) {
         let known = self.names.get(&result.call_id).cloned();
         let name = result.name.clone().or(known).unwrap_or_else(|| "tool".to_owned());
         let texts: Vec<&str> = result
@@ -193,6 +201,7 @@ impl Writer<'_> {
             json.key("functionResponse").object(|json| {
                 json.text_member("id", &result.call_id);
                 json.text_member("name", &name);
+                own::members(json, part, OWN, "functionResponse.");
                 write_response(json.key("response"), &texts.join("\n"), result.is_error);
                 if self.newer && !media.is_empty() {
                     json.key("parts")
@@ -210,9 +219,6 @@ impl Writer<'_> {
         let path = self.path(place);
         if part.cache.is_some() {
             self.losses.advisory(format_args!("{path}.cache_control"), "the provider caches by itself");
-        }
-        if part.ext.fields_of(OWN).is_empty() {
-            part.ext.write(OWN, &mut JsonWriter::new(), &path, self.losses);
         }
     }
 
@@ -300,6 +306,9 @@ fn write_response(json: &mut JsonWriter, text: &str, is_error: bool) {
 fn write_function(json: &mut JsonWriter, tool: &Tool, losses: &mut Losses) {
     if tool.cache.is_some() {
         losses.advisory("tools.cache_control", "the provider caches by itself");
+    }
+    if tool.strict == Some(true) {
+        losses.meaning("tools.strict", "the provider does not promise to follow a schema");
     }
     json.object(|json| {
         json.text_member("name", &tool.name);

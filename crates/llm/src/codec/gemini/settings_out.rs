@@ -4,7 +4,7 @@ use super::OWN;
 use super::request_out::is_newer;
 use crate::codec::Target;
 use crate::json_writer::JsonWriter;
-use crate::neutral::{Effort, Field, Format, Losses, Raw, Request, Thinking};
+use crate::neutral::{CacheWish, Effort, Field, Format, Losses, Raw, Request, Thinking};
 
 /// Texts to stop at, at most.
 const STOPS: usize = 5;
@@ -40,6 +40,7 @@ pub(super) fn write(json: &mut JsonWriter, request: &Request, target: &Target<'_
     if request.ext.fields_of(OWN).is_empty() {
         request.ext.write(OWN, json, "", losses);
     }
+    json.text_member_if("serviceTier", tier(request).filter(|tier| !tier.is_empty()));
     note_losses(request, losses);
 }
 
@@ -135,14 +136,24 @@ fn level(effort: Effort, model: &str) -> &'static str {
     }
 }
 
+/// The tier in Google's words; empty for whichever it chooses, `None` where it has none like it.
+fn tier(request: &Request) -> Option<&str> {
+    match request.tier.as_deref()? {
+        "auto" => Some(""),
+        "default" | "standard" | "standard_only" => Some("standard"),
+        tier @ ("flex" | "priority") => Some(tier),
+        _ => None,
+    }
+}
+
 /// What Gemini has no place for, in any form.
 fn note_losses(request: &Request, losses: &mut Losses) {
     let origin = request.origin;
     for (said, field) in [
         (request.verbosity.is_some(), Field::Verbosity),
         (request.caller.is_some(), Field::Caller),
-        (request.cache.key.is_some() || request.cache.whole.is_some(), Field::Cache),
-        (request.tier.as_deref().is_some_and(|tier| tier != "auto" && tier != "default"), Field::Tier),
+        (request.cache != CacheWish::default(), Field::Cache),
+        (request.tier.is_some() && tier(request).is_none(), Field::Tier),
     ] {
         if said {
             losses.advisory(origin.field(field), "the provider's dialect has no such field");

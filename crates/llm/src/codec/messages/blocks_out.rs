@@ -69,14 +69,6 @@ impl<'a, 'p> Blocks<'a, 'p> {
             }
             Block::Foreign(_) => self.lose(item.place, "only its own dialect has such a part"),
         }
-        let known = matches!(&part.block, Block::Text(_) | Block::ToolCall(_) | Block::ToolResult(_));
-        if !known || part.ext.fields_of(OWN).is_empty() {
-            for name in part.ext.names() {
-                let path = format!("{}[{}].content.{name}", self.origin.field(Field::Turns), item.place);
-                let severity = crate::neutral::Severity::of_field(name);
-                self.losses.add(path, "the provider's dialect has no such field", severity);
-            }
-        }
     }
 
     /// Empty text is refused, and says nothing.

@@ -117,6 +117,8 @@ impl Settings {
         }
         let effort = match self.thinking {
             Plan::Adaptive(effort) => effort,
+            // It is about more than thoughts.
+            _ if request.origin == OWN => request.reasoning.effort,
             _ => None,
         };
         let schema = match &request.format {

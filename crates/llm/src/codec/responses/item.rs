@@ -58,7 +58,7 @@ fn foreign(raw: &str) -> Part {
 /// Keeps the members of an item that are not `read`, nor `null`.
 fn keep(raw: &str, read: &[&str], part: &mut Part) {
     let _ = members::each(raw, |key, value| {
-        if !read.contains(&key) && value != "null" {
+        if !read.contains(&key) && members::is_said(value) {
             part.ext.keep(OWN, key, value);
         }
     });
@@ -86,6 +86,23 @@ pub(super) fn content(raw: &str) -> Vec<Part> {
     }
 }
 
+/// Members of a part that are read, or say nothing in what a caller sends.
+const PART: [&str; 13] = [
+    "type",
+    "text",
+    "refusal",
+    "annotations",
+    "logprobs",
+    "image_url",
+    "file_id",
+    "detail",
+    "input_audio",
+    "file_data",
+    "file_url",
+    "filename",
+    "cache_control",
+];
+
 fn part(raw: &str) -> Part {
     let kind = read::member_text(raw, "type").unwrap_or_default();
     let text = |name| read::member_text(raw, name);
@@ -107,6 +124,9 @@ fn part(raw: &str) -> Part {
     };
     if let Some(mark) = read::member(raw, "cache_control") {
         part.cache = read::cache_mark(mark);
+    }
+    if !matches!(part.block, Block::Foreign(_)) {
+        keep(raw, &PART, &mut part);
     }
     part
 }

@@ -79,8 +79,7 @@ fn reasoning(raw: &str, request: &mut Request) {
             wish.summary = read::text_if(value);
             wish.shown = Some(value != "\"none\"");
         }
-        // Whose thoughts the model sees again: all that the caller sends are passed.
-        "context" => {}
+        // Whose thoughts the model sees again: all that the caller sends are passed, as far as they can be.
         _ => wish.ext.keep(OWN, key, value),
     });
 }

@@ -6,7 +6,7 @@ use super::item_out::{self, Names};
 use super::{OWN, tools};
 use crate::codec::conversation::{self, identified};
 use crate::codec::ids::IdRule;
-use crate::codec::{Target, unsupported};
+use crate::codec::{Target, own, unsupported};
 use crate::json_writer::JsonWriter;
 use crate::neutral::{
     Block, Effort, Field, Format, Losses, Part, Reasoning, Request, Role, ToolCallKind, ToolResult, Turn,
@@ -84,7 +84,8 @@ impl Writer<'_> {
         for part in &turn.parts {
             match &part.block {
                 Block::ToolResult(result) if calls.contains(&&*result.call_id) => {
-                    self.result(json, result, turn.place);
+                    self.unmarked(part, turn.place);
+                    own::with(json, part, OWN, |json| self.result(json, result, turn.place));
                 }
                 _ => rest.push(part),
             }
@@ -109,19 +110,18 @@ impl Writer<'_> {
                 json.raw_member("content", &content.into_string());
             });
         }
-        turn.ext.write(OWN, &mut JsonWriter::new(), &self.path(turn.place), self.losses);
     }
 
     fn part(&mut self, json: &mut JsonWriter, part: &Part, place: usize) {
         self.unmarked(part, place);
         match &part.block {
-            Block::Text(text) => input_text(json, &text.text),
-            Block::Refusal(text) => input_text(json, text),
-            Block::Media(media) => {
+            Block::Text(text) => own::with(json, part, OWN, |json| input_text(json, &text.text)),
+            Block::Refusal(text) => own::with(json, part, OWN, |json| input_text(json, text)),
+            Block::Media(media) => own::with(json, part, OWN, |json| {
                 if !item_out::media(json, media) {
                     self.losses.meaning(self.path(place), "the provider takes no such medium");
                 }
-            }
+            }),
             Block::ToolResult(result) => {
                 let reason = "the result of a call that is not in the conversation is said by the user";
                 self.losses.advisory(self.path(place), reason);
@@ -139,9 +139,6 @@ impl Writer<'_> {
         let path = self.path(place);
         if part.cache.is_some() {
             self.losses.advisory(format_args!("{path}.cache_control"), "the provider caches by itself");
-        }
-        if part.ext.fields_of(OWN).is_empty() {
-            part.ext.write(OWN, &mut JsonWriter::new(), &path, self.losses);
         }
     }
 
@@ -185,7 +182,9 @@ impl Writer<'_> {
             }
             write_said(json, &mut said);
             match &part.block {
-                Block::ToolCall(call) => item_out::call(json, call, names, None),
+                Block::ToolCall(call) => {
+                    own::with(json, part, OWN, |json| item_out::call(json, call, names, None));
+                }
                 Block::Reasoning(thoughts) if is_own(thoughts) => item_out::reasoning(json, thoughts, None),
                 Block::Reasoning(_) => {
                     let reason = "thoughts go back only to who made them";
@@ -199,7 +198,6 @@ impl Writer<'_> {
         for part in &turn.parts {
             self.unmarked(part, turn.place);
         }
-        turn.ext.write(OWN, &mut JsonWriter::new(), &self.path(turn.place), self.losses);
     }
 
     fn settings(&mut self, json: &mut JsonWriter) {
@@ -214,7 +212,7 @@ impl Writer<'_> {
         json.text_member_if("prompt_cache_retention", request.cache.retention.as_deref());
         json.text_member_if("user", request.caller.as_deref());
         match request.tier.as_deref() {
-            Some("standard_only" | "default" | "STANDARD") => json.text_member("service_tier", "default"),
+            Some("standard_only" | "default" | "standard") => json.text_member("service_tier", "default"),
             Some(tier @ ("auto" | "flex" | "priority" | "scale")) => json.text_member("service_tier", tier),
             Some(_) => self.losses.advisory(origin.field(Field::Tier), "the provider has no such tier"),
             None => {}
