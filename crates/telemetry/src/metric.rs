@@ -113,6 +113,11 @@ impl Metrics {
         }
     }
 
+    /// Shows how many requests wait for a place at an account.
+    pub fn set_waiting(&self, requests: u32) {
+        self.families.queue_waiting.set(requests.into());
+    }
+
     /// Notes which configuration is in force since when.
     pub fn config_applied(&self, revision: u64, now_ms: EpochMs) {
         self.families.config_revision.set(gauge(revision));
@@ -148,6 +153,7 @@ mod tests {
     use super::*;
     use crate::digest::tests::record;
     use model::Code;
+    use model::record::Check;
 
     /// A `Metrics` in which everything has happened once.
     fn busy() -> Metrics {
@@ -155,10 +161,14 @@ mod tests {
         metrics.observe([&record()]);
         let mut refused = record();
         (refused.status, refused.code) = (429, Some(Code::RateLimitRpm));
+        let check = |name, limit, used| Check { name, passed: false, limit: Some(limit), used: Some(used) };
+        refused.checks =
+            vec![check("rpm", 60, 57), check("tpm", 0, 0), check("queue_wait_ms", 30_000, 1_250)];
         metrics.observe([&refused]);
         metrics.worker(0).connections.inc();
         metrics.worker(1).in_flight.inc();
         metrics.set_circuits([("openai:gpt-5", 2)]);
+        metrics.set_waiting(5);
         metrics.config_applied(7, 1_790_000_000_123);
         metrics.records_dropped(3);
         metrics.records_written(4);
@@ -201,6 +211,11 @@ mod tests {
             "gateway_request_total{surface=\"openai_chat\",status=\"200\",code=\"\"} 1",
             "gateway_request_total{surface=\"openai_chat\",status=\"429\",code=\"RATE_LIMIT_RPM\"} 1",
             "gateway_limit_rejected_total{dimension=\"rpm\"} 1",
+            "gateway_limit_used_ratio_sum{dimension=\"rpm\"} 0.95",
+            "gateway_limit_used_ratio_sum{dimension=\"tpm\"} 1.0",
+            "gateway_queue_waiting 5",
+            "gateway_queue_wait_seconds_sum 1.25",
+            "gateway_first_token_seconds_sum{surface=\"openai_chat\"} 0.212",
             "gateway_upstream_attempt_total{upstream=\"main\",class=\"ok\"} 2",
             "gateway_tokens_total{kind=\"output\"} 68",
             "gateway_cost_usd_total 0.00071",
@@ -213,6 +228,16 @@ mod tests {
         ] {
             assert!(text.lines().any(|shown| shown == line), "{line} in {text}");
         }
+    }
+
+    #[test]
+    fn how_long_requests_took_comes_with_the_trace_of_one() {
+        let text = busy().render();
+        let of =
+            |line: &&str| line.starts_with("gateway_request_seconds_bucket") && line.contains("le=\"1.0\"");
+        let line = text.lines().find(of).unwrap();
+        let trace = record().trace_id.to_string();
+        assert!(line.ends_with(&format!(" # {{trace_id=\"{trace}\"}} 0.903")), "{line}");
     }
 
     #[test]

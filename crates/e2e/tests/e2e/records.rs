@@ -2,14 +2,16 @@
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
+use testkit::admin::account;
 use testkit::canned;
 use testkit::gateway::{Gateway, Options};
 use testkit::http::Request;
+use testkit::script::Script;
 use testkit::surface::{ALL, CHAT, MESSAGES};
 use testkit::upstream::Upstream;
 use testkit::wait;
 
-use crate::stage::{Stage, ensure_complete};
+use crate::stage::{Stage, ensure_complete, with};
 
 #[tokio::test]
 async fn every_surface_leaves_one_record_with_its_story() -> Result<()> {
@@ -161,4 +163,27 @@ async fn metrics_count_what_happened() -> Result<()> {
         Ok((now - before >= 10.0).then_some(()))
     })
     .await
+}
+
+#[tokio::test]
+async fn metrics_show_who_waits_for_a_place() -> Result<()> {
+    let stage = Stage::start(Options::default()).await?;
+    let upstream = Upstream::always(Script::new().hold()).await?;
+    let small = account("small", &CHAT, &upstream.url(), &json!(["m"]));
+    stage.create(&with(small, "concurrency", json!(1))).await?;
+    let request = stage.request(&CHAT, &CHAT.request("m", false));
+    let (mut served, mut waiting) = (stage.gateway.connect().await?, stage.gateway.connect().await?);
+    served.send(&request).await?;
+    upstream.wait_for(1).await?;
+    waiting.send(&request).await?;
+    let mut waiting = Some(waiting);
+    for count in [1.0, 0.0] {
+        wait::until("the gauge", wait::PATIENCE, async || {
+            let now = stage.gateway.metrics().await?.sum("gateway_queue_waiting");
+            Ok((now == count).then_some(()))
+        })
+        .await?;
+        drop(waiting.take());
+    }
+    Ok(())
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::exemplar::HistogramWithExemplars;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
@@ -20,10 +21,14 @@ use crate::process::Process;
 /// `N` labels with their values.
 type Labels<const N: usize> = [(&'static str, Cow<'static, str>); N];
 type Histograms<const N: usize> = Family<Labels<N>, Histogram, fn() -> Histogram>;
+/// A histogram that names a request for each of its buckets.
+pub(super) type Exemplary = HistogramWithExemplars<[(&'static str, String); 1]>;
 
 /// Bounds for whole requests and calls: from a cache hit to the longest allowed stream (decisions.md: 3,600 s).
 const SECONDS: [f64; 15] =
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3_600.0];
+/// Bounds for how much of a limit is used.
+const RATIOS: [f64; 7] = [0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0];
 /// Bounds for the gateway's own time, which is counted in microseconds.
 const OWN_SECONDS: [f64; 11] =
     [0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.1, 1.0];
@@ -32,8 +37,9 @@ const OWN_SECONDS: [f64; 11] =
 #[derive(Clone, Debug)]
 pub(super) struct Families {
     pub requests: Family<Labels<3>, Counter>,
-    pub request_seconds: Histograms<1>,
+    pub request_seconds: Family<Labels<1>, Exemplary, fn() -> Exemplary>,
     pub first_byte_seconds: Histograms<1>,
+    pub first_token_seconds: Histograms<1>,
     pub own_seconds: Histogram,
     pub bytes: Family<Labels<1>, Counter>,
     pub model_requests: Family<Labels<1>, Counter>,
@@ -41,6 +47,9 @@ pub(super) struct Families {
     pub attempts: Family<Labels<2>, Counter>,
     pub tokens: Family<Labels<1>, Counter>,
     pub limit_rejected: Family<Labels<1>, Counter>,
+    pub limit_used: Histograms<1>,
+    pub queue_waiting: Gauge,
+    pub queue_wait_seconds: Histogram,
     pub in_flight: Gauge,
     pub connections: Family<Labels<1>, Gauge>,
     pub circuit_state: Family<Labels<1>, Gauge>,
@@ -60,8 +69,9 @@ impl Default for Families {
         let seconds: fn() -> Histogram = || Histogram::new(SECONDS);
         Self {
             requests: Family::default(),
-            request_seconds: Family::new_with_constructor(seconds),
+            request_seconds: Family::new_with_constructor(|| Exemplary::new(SECONDS.into_iter())),
             first_byte_seconds: Family::new_with_constructor(seconds),
+            first_token_seconds: Family::new_with_constructor(seconds),
             own_seconds: Histogram::new(OWN_SECONDS),
             bytes: Family::default(),
             model_requests: Family::default(),
@@ -69,6 +79,9 @@ impl Default for Families {
             attempts: Family::default(),
             tokens: Family::default(),
             limit_rejected: Family::default(),
+            limit_used: Family::new_with_constructor(|| Histogram::new(RATIOS)),
+            queue_waiting: Gauge::default(),
+            queue_wait_seconds: Histogram::new(SECONDS),
             in_flight: Gauge::default(),
             connections: Family::default(),
             circuit_state: Family::default(),
@@ -90,6 +103,7 @@ impl Families {
         add(registry, "gateway_request_total", self.requests.clone());
         add(registry, "gateway_request_seconds", self.request_seconds.clone());
         add(registry, "gateway_first_byte_seconds", self.first_byte_seconds.clone());
+        add(registry, "gateway_first_token_seconds", self.first_token_seconds.clone());
         add(registry, "gateway_own_seconds", self.own_seconds.clone());
         add(registry, "gateway_bytes_total", self.bytes.clone());
         add(registry, "gateway_model_request_total", self.model_requests.clone());
@@ -97,6 +111,9 @@ impl Families {
         add(registry, "gateway_upstream_attempt_total", self.attempts.clone());
         add(registry, "gateway_tokens_total", self.tokens.clone());
         add(registry, "gateway_limit_rejected_total", self.limit_rejected.clone());
+        add(registry, "gateway_limit_used_ratio", self.limit_used.clone());
+        add(registry, "gateway_queue_waiting", self.queue_waiting.clone());
+        add(registry, "gateway_queue_wait_seconds", self.queue_wait_seconds.clone());
         add(registry, "gateway_in_flight", self.in_flight.clone());
         add(registry, "gateway_connections", self.connections.clone());
         add(registry, "gateway_circuit_state", self.circuit_state.clone());

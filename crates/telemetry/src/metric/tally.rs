@@ -4,12 +4,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use model::Code;
-use model::record::{Attempt, RequestRecord};
+use model::record::{Attempt, Check, RequestRecord};
 use prometheus_client::metrics::histogram::Histogram;
 
 use super::Metrics;
+use super::families::Exemplary;
+
+/// What limits count, as checks in records are named.
+const DIMENSIONS: [&str; 6] = ["rpm", "tpm", "rpd", "tpd", "concurrent", "burst"];
+/// The check that says how long a request waited for an account, in milliseconds.
+const QUEUE_WAIT: &str = "queue_wait_ms";
 
 /// Counts per label value: few different ones, mostly the same as the time before.
 struct Counts<L>(Vec<(L, u64)>);
@@ -32,8 +39,9 @@ impl<L: PartialEq> Counts<L> {
 /// The histograms of a surface.
 struct SurfaceTimes {
     surface: &'static str,
-    whole: Histogram,
+    whole: Exemplary,
     first_byte: Histogram,
+    first_token: Histogram,
 }
 
 /// What a batch adds to the metrics.
@@ -41,6 +49,7 @@ pub(super) struct Tally<'m, 'r> {
     metrics: &'m Metrics,
     surfaces: Vec<SurfaceTimes>,
     upstreams: Vec<(&'r Arc<str>, Histogram)>,
+    limits: Vec<(&'static str, Histogram)>,
     requests: Counts<(&'static str, u16, Option<Code>)>,
     attempts: Counts<(&'r Arc<str>, &'static str)>,
     // Callers name models: there may be many.
@@ -56,6 +65,7 @@ impl<'m, 'r> Tally<'m, 'r> {
             metrics,
             surfaces: Vec::new(),
             upstreams: Vec::new(),
+            limits: Vec::new(),
             requests: Counts::default(),
             attempts: Counts::default(),
             models: HashMap::new(),
@@ -69,10 +79,15 @@ impl<'m, 'r> Tally<'m, 'r> {
     pub(super) fn add(&mut self, record: &'r RequestRecord) {
         self.requests.add((record.surface, record.status, record.code));
         let times = self.surface(record.surface);
-        times.whole.observe(seconds(record.latency_ms));
+        let named = [("trace_id", record.trace_id.to_string())];
+        times.whole.observe(seconds(record.latency_ms), Some(named), None);
         if let Some(ms) = record.first_byte_ms {
             times.first_byte.observe(seconds(ms));
+            if record.stream && record.status == 200 {
+                times.first_token.observe(seconds(ms));
+            }
         }
+        self.add_checks(&record.checks);
         self.metrics.families.own_seconds.observe(f64::from(record.own_us) / 1e6);
         for attempt in &record.attempts {
             self.add_attempt(attempt);
@@ -87,6 +102,30 @@ impl<'m, 'r> Tally<'m, 'r> {
         add_all(&mut self.tokens, kinds);
         let nanos = record.cost.map_or(0, |cost| u64::try_from(cost.0).unwrap_or(0));
         self.cost_nanos = self.cost_nanos.saturating_add(nanos);
+    }
+
+    /// What the checks of limits and queues saw.
+    fn add_checks(&mut self, checks: &[Check]) {
+        for check in checks {
+            let (Some(limit), Some(used)) = (check.limit, check.used) else { continue };
+            if check.name == QUEUE_WAIT {
+                let waited = Duration::from_millis(used).as_secs_f64();
+                self.metrics.families.queue_wait_seconds.observe(waited);
+            } else if let Some(dimension) = DIMENSIONS.into_iter().find(|name| *name == check.name) {
+                let ratio = if limit == 0 { 1.0 } else { ratio(used, limit) };
+                self.limit(dimension).observe(ratio);
+            }
+        }
+    }
+
+    fn limit(&mut self, dimension: &'static str) -> &Histogram {
+        let known = self.limits.iter().position(|(known, _)| *known == dimension);
+        let at = known.unwrap_or_else(|| {
+            let family = &self.metrics.families.limit_used;
+            self.limits.push((dimension, family.get_or_create_owned(&[("dimension", dimension.into())])));
+            self.limits.len() - 1
+        });
+        &self.limits[at].1
     }
 
     fn add_attempt(&mut self, attempt: &'r Attempt) {
@@ -115,6 +154,7 @@ impl<'m, 'r> Tally<'m, 'r> {
                 surface,
                 whole: families.request_seconds.get_or_create_owned(&label),
                 first_byte: families.first_byte_seconds.get_or_create_owned(&label),
+                first_token: families.first_token_seconds.get_or_create_owned(&label),
             });
             self.surfaces.len() - 1
         });
@@ -156,6 +196,12 @@ fn seconds(ms: u32) -> f64 {
     f64::from(ms) / 1e3
 }
 
+/// A share as a float, for showing only.
+#[allow(clippy::cast_precision_loss, reason = "a share of a limit needs no more than the first digits")]
+fn ratio(used: u64, limit: u64) -> f64 {
+    used as f64 / limit as f64
+}
+
 fn add_all<const N: usize>(sums: &mut [u64; N], values: [u64; N]) {
     for (sum, value) in sums.iter_mut().zip(values) {
         *sum = sum.saturating_add(value);
@@ -165,7 +211,5 @@ fn add_all<const N: usize>(sums: &mut [u64; N], values: [u64; N]) {
 /// The limit dimension that a refusal names (`RATE_LIMIT_RPM` → `rpm`); the upstream's limits are not ours.
 fn limited_dimension(code: &str) -> Option<&'static str> {
     let dimension = code.strip_prefix("RATE_LIMIT_")?;
-    ["rpm", "tpm", "rpd", "tpd", "concurrent", "burst"]
-        .into_iter()
-        .find(|name| name.eq_ignore_ascii_case(dimension))
+    DIMENSIONS.into_iter().find(|name| name.eq_ignore_ascii_case(dimension))
 }

@@ -21,6 +21,7 @@ use ledger::Ledger;
 use model::clock::EpochMs;
 use model::{Clock, Rejection, ResourceId, Secret};
 use proxy::{ControlBody, ControlPlane, HandedOver};
+use state::queue::Queues;
 use state::signatures::Signatures;
 use store::Store;
 use telemetry::log::LevelHandle;
@@ -202,6 +203,7 @@ impl Scrape {
             return response;
         }
         let circuits = self.memory.circuits.list(self.clock.now_ms());
+        self.metrics.set_waiting(Queues::new(&self.memory.in_flight).total());
         self.metrics.set_circuits(circuits.iter().map(|(name, state)| (name.as_str(), state.metric())));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(metric::CONTENT_TYPE));
         *response.body_mut() = self.metrics.render().into();

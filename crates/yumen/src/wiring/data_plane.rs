@@ -42,6 +42,8 @@ pub struct Memory {
     pub blocks: Arc<Blocks>,
     /// Which nonces were used, and which keys are frozen for whom.
     pub signatures: Arc<Signatures>,
+    /// Who runs at which account, and who waits for a place there.
+    pub in_flight: Arc<InFlight>,
     /// Which account keeps which response.
     pub homes: Arc<Homes>,
     /// At which account each session goes on.
@@ -52,7 +54,8 @@ impl Memory {
     /// Empty, but for what must survive a restart.
     pub fn new(signatures: Arc<Signatures>, homes: Arc<Homes>) -> Self {
         let (circuits, blocks, sessions) = (Arc::default(), Arc::default(), Arc::default());
-        Self { circuits, blocks, signatures, homes, sessions }
+        let in_flight = Arc::new(InFlight::new());
+        Self { circuits, blocks, signatures, in_flight, homes, sessions }
     }
 }
 
@@ -100,7 +103,7 @@ pub fn shared(settings: &Settings, parts: Parts<'_>, first: &Configuration) -> A
         circuits: parts.memory.circuits,
         blocks: parts.memory.blocks,
         limits: Arc::new(Limits::new()),
-        in_flight: Arc::new(InFlight::new()),
+        in_flight: parts.memory.in_flight,
         capacity,
         outputs: Outputs::new(),
         homes: parts.memory.homes,
