@@ -5,6 +5,7 @@
 
 mod content;
 mod part_out;
+mod pieces;
 mod reply;
 mod request;
 mod request_out;

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use super::pieces::Pieces;
 use super::reply::{citations, span, usage};
-use super::{content, member, member_text, stop_of};
+use super::{OWN, content, member, member_text, plain, stop_of};
 use crate::codec::sse::EventReader;
 use crate::codec::{Source, ids, read};
 use crate::failure::UpstreamFailure;
 use crate::members;
-use crate::neutral::{Block, Delta, Event, Part, PartKind, Stop};
+use crate::neutral::{Block, Delta, Event, Ext, Part, PartKind, Stop, ToolCall};
 use crate::provider::Quirks;
 
 /// Reads chunk after chunk.
@@ -29,6 +30,8 @@ pub(super) struct Reader {
 struct Candidate {
     open: Option<(u32, Kind)>,
     text: String,
+    /// A call whose arguments come in pieces.
+    pending: Option<(u32, Pieces)>,
     called: bool,
     finished: bool,
 }
@@ -110,24 +113,51 @@ impl Reader {
                     events.push(Event::Delta { part: open, delta: Delta::Opaque(opaque) });
                 }
             }
-            Block::ToolCall(mut call) => {
-                close(seen, events);
-                seen.called = true;
-                if call.id.is_empty() {
-                    call.id = ids::missing_in_reply(&self.reply, self.calls);
-                }
-                self.calls += 1;
-                let args = std::mem::take(&mut call.args);
-                let part = self.begin(choice, PartKind::ToolCall(call), events);
-                let args = if args.is_empty() { "{}".to_owned() } else { args };
-                events.push(Event::Delta { part, delta: Delta::Args(args) });
-                events.push(Event::PartStop { part });
-            }
+            Block::ToolCall(call) => self.call(choice, seen, (call, &part.ext), events),
             _ => {
                 close(seen, events);
                 let part = self.begin(choice, PartKind::Whole(Box::new(part)), events);
                 events.push(Event::PartStop { part });
             }
+        }
+    }
+
+    /// A call comes whole, or its name first and its arguments in pieces, each in a call without a name.
+    fn call(
+        &mut self,
+        choice: u32,
+        seen: &mut Candidate,
+        (mut call, ext): (ToolCall, &Ext),
+        events: &mut Vec<Event>,
+    ) {
+        let continued = call.name.is_empty();
+        if !continued {
+            close(seen, events);
+            seen.called = true;
+            if call.id.is_empty() {
+                call.id = ids::missing_in_reply(&self.reply, self.calls);
+            }
+            self.calls += 1;
+            let args = std::mem::take(&mut call.args);
+            let part = self.begin(choice, PartKind::ToolCall(call), events);
+            if !args.is_empty() {
+                events.push(Event::Delta { part, delta: Delta::Args(args) });
+                events.push(Event::PartStop { part });
+                return;
+            }
+            seen.pending = Some((part, Pieces::default()));
+        }
+        let Some((_, pieces)) = &mut seen.pending else { return };
+        let mut goes_on = false;
+        for (name, value) in ext.fields_of(OWN) {
+            match &*plain(name) {
+                "functioncall.partialargs" => pieces.add(value.text()),
+                "functioncall.willcontinue" => goes_on = value.text() == "true",
+                _ => {}
+            }
+        }
+        if !goes_on {
+            end_call(seen, events);
         }
     }
 
@@ -175,7 +205,16 @@ impl Reader {
     }
 }
 
+/// Ends a call whose arguments came in pieces.
+fn end_call(seen: &mut Candidate, events: &mut Vec<Event>) {
+    if let Some((part, pieces)) = seen.pending.take() {
+        events.push(Event::Delta { part, delta: Delta::Args(pieces.into_json()) });
+        events.push(Event::PartStop { part });
+    }
+}
+
 fn close(seen: &mut Candidate, events: &mut Vec<Event>) {
+    end_call(seen, events);
     if let Some((part, _)) = seen.open.take() {
         events.push(Event::PartStop { part });
     }

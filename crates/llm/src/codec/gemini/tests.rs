@@ -231,3 +231,34 @@ fn thoughts_of_other_makers_are_carried_as_bytes() {
     let Block::Reasoning(thoughts) = &again.turns[0].parts[0].block else { panic!("{again:?}") };
     assert_eq!(thoughts, &Reasoning { text: "hm".into(), opaque: vec![seal], ..Reasoning::default() });
 }
+
+/// Vertex, asked to stream arguments, tells a call's name first, then pieces of its arguments, then nothing.
+#[test]
+fn arguments_in_pieces_become_those_of_their_call() {
+    let chunk = |call: Value| json!({"candidates": [{"content": {"role": "model", "parts": [{"functionCall": call}]}}]});
+    let piece = |path: &str, text: &str| {
+        chunk(json!({"partialArgs": [{"jsonPath": path, "stringValue": text}], "willContinue": true}))
+    };
+    let events = read(&[
+        chunk(json!({"name": "theme"})),
+        chunk(json!({"name": "screen", "willContinue": true})),
+        piece("$.id", "A"),
+        piece("$.id", "B"),
+        chunk(json!({})),
+        chunk(json!({"name": "screen", "willContinue": true})),
+        piece("$.at.x", "C"),
+        json!({"candidates": [{"finishReason": "STOP"}]}),
+    ]);
+    let called: Vec<String> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::PartStart { kind: PartKind::ToolCall(call), .. } => Some(call.name.clone()),
+            Event::Delta { delta: Delta::Args(args), .. } => Some(args.clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(called, ["theme", "{}", "screen", r#"{"id":"AB"}"#, "screen", r#"{"at":{"x":"C"}}"#]);
+    let stops = events.iter().filter(|event| matches!(event, Event::PartStop { .. })).count();
+    assert_eq!(stops, 3);
+    assert!(matches!(&events[..], [.., Event::Finish { stop: Stop::ToolUse, .. }, Event::End]), "{events:?}");
+}
