@@ -47,8 +47,6 @@ pub struct Catalog {
 pub struct Key {
     /// As stored.
     pub key: Arc<ApiKey>,
-    /// Its tenant, shared with records.
-    pub tenant: Arc<str>,
     /// Networks it may be used from.
     pub networks: Box<[IpNet]>,
     /// The secrets that its requests may be signed with, newest first.
@@ -189,7 +187,6 @@ impl Catalog {
             previous.map_or_else(|| DEFAULT_TENANT.into(), |known| Arc::clone(&known.no_tenant));
         let mut directory = Directory::of(configuration, previous.map_or(&[], |previous| &previous.owners));
         let nobody = previous.map_or_else(Arc::default, |known| Arc::clone(&known.nobody));
-        let usual = Usual { tenant: &no_tenant, nobody: &nobody };
         let mut limits = previous.map_or_else(LimitsByTerms::new, Self::limits_by_terms);
         let mut keys = HashMap::with_capacity(configuration.keys.len());
         for key in &configuration.keys {
@@ -201,7 +198,7 @@ impl Catalog {
                 || {
                     let shared = limits.entry((key.kind, key.rate_limit));
                     let shared = shared.or_insert_with(|| Arc::new(KeyLimits::of(key, defaults)));
-                    Arc::new(compile_key(key, owners, Arc::clone(shared), &usual))
+                    Arc::new(compile_key(key, owners, Arc::clone(shared), &nobody))
                 },
                 Arc::clone,
             );
@@ -242,9 +239,8 @@ impl Catalog {
     pub(crate) fn visitor(&self, user: &ResourceId, tenant: &str, defaults: &DefaultLimits) -> Arc<Key> {
         let owners = self.people.owners(user, tenant, DEFAULT_GROUP);
         let key = visitor(user.clone(), Some(user.clone()), tenant);
-        let usual = Usual { tenant: &self.no_tenant, nobody: &self.nobody };
         let limits = Arc::new(KeyLimits::of(&key, defaults));
-        let mut key = compile_key(&Arc::new(key), Arc::new(owners), limits, &usual);
+        let mut key = compile_key(&Arc::new(key), Arc::new(owners), limits, &self.nobody);
         // Beside what is configured for the user, who has other keys: a window of its own.
         key.owner = LimitOwner { level: Level::User, id: format!("internal:{user}").into() };
         Arc::new(key)
@@ -253,9 +249,8 @@ impl Catalog {
     /// The key under which requests with the static administration token run on the internal channel.
     pub(crate) fn administrator(&self, defaults: &DefaultLimits) -> Arc<Key> {
         let key = visitor(ResourceId::mint(0, [0; 10]), None, DEFAULT_TENANT);
-        let usual = Usual { tenant: &self.no_tenant, nobody: &self.nobody };
         let limits = Arc::new(KeyLimits::of(&key, defaults));
-        Arc::new(compile_key(&Arc::new(key), Arc::default(), limits, &usual))
+        Arc::new(compile_key(&Arc::new(key), Arc::default(), limits, &self.nobody))
     }
 
     /// A model of a group; for own services, which see everything, of another group where theirs has none.
@@ -313,7 +308,7 @@ impl Catalog {
     pub fn models_of(&self, key: &ApiKey) -> Vec<&Arc<Model>> {
         let mut models: Vec<_> = self
             .groups
-            .get(&key.group_id)
+            .get(&*key.group_id)
             .into_iter()
             .flat_map(HashMap::values)
             .filter(|model| policy::authorize::check_model(key, &model.name).is_ok())
@@ -321,12 +316,6 @@ impl Catalog {
         models.sort_by(|a, b| a.name.cmp(&b.name));
         models
     }
-}
-
-/// What nearly all keys have, shared by them.
-struct Usual<'a> {
-    tenant: &'a Arc<str>,
-    nobody: &'a Arc<Payers>,
 }
 
 impl KeyLimits {
@@ -340,16 +329,12 @@ impl KeyLimits {
     }
 }
 
-fn compile_key(key: &Arc<ApiKey>, owners: Arc<Owners>, limits: Arc<KeyLimits>, usual: &Usual<'_>) -> Key {
+fn compile_key(key: &Arc<ApiKey>, owners: Arc<Owners>, limits: Arc<KeyLimits>, nobody: &Arc<Payers>) -> Key {
     let id = key.id.shared();
     Key {
-        tenant: match usual.tenant {
-            usual if key.tenant_id == **usual => Arc::clone(usual),
-            _ => key.tenant_id.as_str().into(),
-        },
         signers: key.access.secrets.iter().map(Signer::of).collect(),
         networks: key.allowed_ips.iter().filter_map(|text| network(text)).collect(),
-        payers: Payers::of_key(key, &id, &owners, usual.nobody),
+        payers: Payers::of_key(key, &id, &owners, nobody),
         owner: LimitOwner { level: Level::Key, id },
         limits,
         owners,
@@ -378,8 +363,8 @@ fn visitor(id: ResourceId, user_id: Option<ResourceId>, tenant: &str) -> ApiKey 
         kind: KeyKind::Internal,
         status: KeyStatus::Active,
         user_id,
-        tenant_id: tenant.to_owned(),
-        group_id: DEFAULT_GROUP.to_owned(),
+        tenant_id: tenant.into(),
+        group_id: DEFAULT_GROUP.into(),
         expires_at: None,
         models: Vec::new(),
         allowed_ips: Vec::new(),

@@ -72,7 +72,7 @@ fn facts(exchange: &Exchange, key: &Key, model: &Model) -> Facts {
         request: exchange.request_id(),
         key: exchange.record.key_id.clone(),
         user: key.key.user_id.clone(),
-        tenant: Arc::clone(&key.tenant),
+        tenant: Arc::clone(&key.key.tenant_id),
         model: Arc::clone(&model.name),
     }
 }

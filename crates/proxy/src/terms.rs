@@ -121,8 +121,8 @@ impl<'a> Directory<'a> {
     /// The owners of `key`.
     pub fn owners(&mut self, key: &'a ApiKey) -> Arc<Owners> {
         let user = key.user_id.as_ref().and_then(|id| self.users.get(id.as_str()));
-        let tenant = self.tenants.get(key.tenant_id.as_str());
-        let group = self.groups.get(key.group_id.as_str());
+        let tenant = self.tenants.get(&*key.tenant_id);
+        let group = self.groups.get(&*key.group_id);
         let ids = [
             user.map(|user| user.id.as_str()),
             tenant.map(|tenant| tenant.id.as_str()),

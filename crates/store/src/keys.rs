@@ -2,7 +2,8 @@
 //! checking a signature needs them in clear.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use model::clock::EpochMs;
 use model::resource::key::{ApiKey, KeyKind, KeyStatus, RateLimit};
@@ -279,12 +280,23 @@ pub(crate) async fn changed(
         let opened = open(keys, &tenant, &id, &sealed)?;
         secrets.insert(id, opened);
     }
+    let mut texts = HashSet::new();
     let mut complete = |mut key: ApiKey| {
         key.access.secrets = secrets.remove(key.id.as_str()).unwrap_or_default();
+        share(&mut key.tenant_id, &mut texts);
+        share(&mut key.group_id, &mut texts);
         key
     };
     let read = found.iter().flat_map(|lines| lines.lines()).map(parse);
     Ok(read.map(|key| key.map(&mut complete)).collect())
+}
+
+/// Lets `text` be the one of `known` that says the same; remembered there if none does.
+fn share(text: &mut Arc<str>, known: &mut HashSet<Arc<str>>) {
+    match known.get(text) {
+        Some(same) => *text = Arc::clone(same),
+        None => _ = known.insert(Arc::clone(text)),
+    }
 }
 
 async fn write(
@@ -344,7 +356,7 @@ fn detail(scope: &Scope, id: &ResourceId, key: &ApiKey) -> String {
         kind: key.kind,
         status: key.status,
         name: key.name.as_str().into(),
-        group_id: key.group_id.as_str().into(),
+        group_id: (&*key.group_id).into(),
         secret_hmac: hex(&key.secret_hmac).into(),
         hint: key.hint.as_str().into(),
         expires_at: key.expires_at,
@@ -371,13 +383,13 @@ fn parse(text: &str) -> Result<ApiKey, StoreError> {
     let id = |text: &str| ResourceId::parse(text).ok_or_else(unreadable);
     Ok(ApiKey {
         id: id(&detail.id)?,
-        tenant_id: detail.tenant_id.into_owned(),
+        tenant_id: (&*detail.tenant_id).into(),
         user_id: detail.user_id.as_deref().map(id).transpose()?,
         kind: detail.kind,
         status: detail.status,
         created_at: detail.created_at,
         name: detail.name.into_owned(),
-        group_id: detail.group_id.into_owned(),
+        group_id: (&*detail.group_id).into(),
         secret_hmac: unhex(&detail.secret_hmac).ok_or_else(unreadable)?,
         hint: detail.hint.into_owned(),
         expires_at: detail.expires_at,

@@ -4,6 +4,8 @@
 
 mod scratch;
 
+use std::sync::Arc;
+
 use model::NanoUsd;
 use model::resource::key::{KeyStatus, Limit};
 use model::resource::{PriceLines, PriceOverride, Role};
@@ -31,6 +33,21 @@ async fn a_key_reads_back_as_it_was_stored() {
     assert_eq!(format!("{read:?}"), format!("{stored:?}"));
     let again = store.insert_key(&scope, &stored).await.unwrap_err();
     assert!(matches!(again, StoreError::Conflict(_)), "{again}");
+}
+
+#[tokio::test]
+async fn keys_that_are_loaded_together_share_the_names_of_their_tenant_and_group() {
+    let (directory, scope) = (Scratch::new(), system());
+    let store = directory.open().await;
+    for n in 1..=3 {
+        let mut stored = key(n);
+        stored.group_id = if n == 3 { "other".into() } else { stored.group_id };
+        store.insert_key(&scope, &stored).await.unwrap();
+    }
+    let keys = store.configuration().await.unwrap().keys;
+    assert!(keys.iter().all(|key| Arc::ptr_eq(&key.tenant_id, &keys[0].tenant_id)));
+    let groups: Vec<bool> = keys.iter().map(|key| Arc::ptr_eq(&key.group_id, &keys[0].group_id)).collect();
+    assert_eq!(groups, [true, true, false]);
 }
 
 #[tokio::test]
@@ -65,14 +82,14 @@ async fn a_key_is_edited_in_place_but_keeps_what_is_fixed() {
         .update_key(&scope, &id(1), NOW + 90, |key| {
             key.name = "renamed".to_owned();
             key.id = id(9);
-            key.tenant_id = "other".to_owned();
+            key.tenant_id = "other".into();
             Ok(())
         })
         .await
         .unwrap()
         .unwrap();
     assert_eq!((edited.name.as_str(), edited.updated_at), ("renamed", NOW + 90));
-    assert_eq!((edited.id, edited.tenant_id.as_str()), (id(1), "default"));
+    assert_eq!((edited.id, &*edited.tenant_id), (id(1), "default"));
     let refused = store.update_key(&scope, &id(1), NOW, |_| Err(StoreError::Stale)).await;
     assert!(matches!(refused, Err(StoreError::Stale)));
     assert!(store.update_key(&scope, &id(8), NOW, |_| Ok(())).await.unwrap().is_none());

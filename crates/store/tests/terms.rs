@@ -162,7 +162,7 @@ async fn a_group_stays_while_a_key_or_an_account_is_in_it() {
         store.insert_party(&scope, PartyKind::Group, &party(name, 1)).await.unwrap();
     }
     let mut member = key(1);
-    member.group_id = "gold_1".to_owned();
+    member.group_id = "gold_1".into();
     // A name that reads like a group is none.
     member.name = "\"group_id\":\"free\"".to_owned();
     store.insert_key(&scope, &member).await.unwrap();

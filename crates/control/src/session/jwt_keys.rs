@@ -73,7 +73,7 @@ impl Claims {
         Self {
             iss: ISSUER.to_owned(),
             sub: key.id.to_string(),
-            tid: key.tenant_id.clone(),
+            tid: key.tenant_id.to_string(),
             sid: key.id.to_string(),
             iat,
             exp: ends.min(iat + super::ACCESS_TOKEN_SECONDS),

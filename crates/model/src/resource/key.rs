@@ -1,5 +1,7 @@
 //! A caller's API key, as the data plane knows it: never the secret, only its keyed hash.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::access::KeyAccess;
@@ -160,10 +162,10 @@ pub struct ApiKey {
     pub status: KeyStatus,
     /// The owner; none for a key that belongs to nobody.
     pub user_id: Option<ResourceId>,
-    /// The tenant.
-    pub tenant_id: String,
-    /// The group whose accounts it uses.
-    pub group_id: String,
+    /// The tenant; one text for all keys that were loaded together.
+    pub tenant_id: Arc<str>,
+    /// The group whose accounts it uses; likewise.
+    pub group_id: Arc<str>,
     /// When it stops working.
     pub expires_at: Option<EpochMs>,
     /// Public model names it may use; empty means all.

@@ -153,7 +153,7 @@ fn works(exchange: &mut Exchange, key: Arc<Key>, rules: &Rules) -> Result<Arc<Ke
 /// Notes whose request it is.
 pub(super) fn attribute(exchange: &mut Exchange, key: &Arc<Key>) {
     exchange.record.user_id = key.key.user_id.clone();
-    exchange.record.tenant_id = Arc::clone(&key.tenant);
+    exchange.record.tenant_id = Arc::clone(&key.key.tenant_id);
     exchange.key = Some(Arc::clone(key));
 }
 

@@ -15,7 +15,7 @@ use crate::api::standing::owner;
 /// `NOT_FOUND`; as [`reset`].
 pub async fn handler(context: Context, Id(id): Id, JsonBody(body): JsonBody<Body>) -> Answer<Json<View>> {
     let key = find(&context, &id).await?;
-    let whose = (owner(OwnerKind::Key, id.as_str()), key.tenant_id.as_str());
+    let whose = (owner(OwnerKind::Key, id.as_str()), &*key.tenant_id);
     let done = reset(&context, whose, &key.terms.quota, body).await?;
     Ok(ok(done))
 }

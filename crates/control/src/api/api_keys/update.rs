@@ -70,7 +70,7 @@ pub async fn handler(
     let mut begins_to_sign = false;
     let key = change(&context, &id, |key| {
         if let Some(group) = new_group {
-            key.group_id = group;
+            key.group_id = group.into();
         }
         if let Some(owner) = new_owner {
             key.user_id = owner;
