@@ -148,10 +148,10 @@ pub struct Reach {
     #[arg(long = "as", value_name = "EMAIL")]
     pub sign_in_as: Option<String>,
     /// A file with their password; - is standard input.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "sign_in_as")]
     pub password_file: Option<PathBuf>,
     /// A code of their authenticator app, or a recovery code, if they have a second factor.
-    #[arg(long, value_name = "CODE")]
+    #[arg(long, value_name = "CODE", requires = "sign_in_as")]
     pub totp_code: Option<String>,
 }
 
@@ -292,7 +292,14 @@ mod tests {
 
     #[test]
     fn bad_usage_exits_with_two() {
-        for arguments in [&["yumen"][..], &["yumen", "serve", "--role", "gateway"], &["yumen", "sing"]] {
+        for arguments in [
+            &["yumen"][..],
+            &["yumen", "serve", "--role", "gateway"],
+            &["yumen", "sing"],
+            // Whose password it is has to be said; `user create` takes the new user's by --password-from.
+            &["yumen", "key", "list", "--password-file", "pw"],
+            &["yumen", "key", "list", "--totp-code", "123456"],
+        ] {
             let error = Cli::try_parse_from(arguments).err().expect("bad usage");
             assert_eq!(error.exit_code(), 2, "{arguments:?}");
         }
