@@ -2,7 +2,7 @@
 //! names of its tools, its schemas, and the form of its answer where the model has none. What answers must know of it is in [`Asked`].
 
 use super::subset::{self, Fitted, Subset};
-use super::{Asked, Target, answer_tool, messages, names, schema, unsaid};
+use super::{Asked, Target, answer_tool, messages, names, retold, schema, unsaid};
 use crate::neutral::{Dialect, Field, Format, Losses, Raw, Request, Severity, Tool, ToolKind};
 
 /// Fits `request`, and notes in `asked` what its answer must be read with.
@@ -14,6 +14,7 @@ pub fn fit(
     losses: &mut Losses,
 ) {
     unsaid::note(request, dialect, losses);
+    retold::retell(request, dialect, target);
     asked.renamed_tools = names::fit(request, dialect);
     let taker = Taker::of(dialect, target);
     tools(request, taker, losses);

@@ -22,6 +22,7 @@ pub(crate) mod read;
 mod refused;
 mod responses;
 pub mod restore;
+mod retold;
 mod schema;
 mod search;
 pub mod sequence;

@@ -85,7 +85,11 @@ impl Plan<'_> {
             self.thinking = Some(r#""thinking":{"type":"adaptive"}"#.to_owned());
             self.effort = wish.effort.map(Effort::name);
         } else {
-            let most = self.most.unwrap_or(self.target.max_output).max(LEAST_BUDGET + 1);
+            let most = self.most.unwrap_or(self.target.max_output);
+            if most <= LEAST_BUDGET {
+                let path = self.request.origin.field(Field::Reasoning);
+                return losses.meaning(path, "the answer is too short to think for");
+            }
             let wished = wish.budget.unwrap_or_else(|| effort.budget(most - 1));
             let budget = wished.clamp(LEAST_BUDGET, most - 1);
             self.most = Some(most);
@@ -209,7 +213,7 @@ impl Plan<'_> {
                     json.raw_member("temperature", temperature.text());
                 }
             }
-            if let Some(top_p) = sampling.top_p.as_ref().filter(|_| !self.thinks_as_claude()) {
+            if let Some(top_p) = sampling.top_p.as_ref().filter(|_| self.takes_top_p()) {
                 json.raw_member("topP", top_p.text());
             }
             let stops: Vec<&String> = sampling.stop.iter().filter(|text| !text.trim().is_empty()).collect();
@@ -224,6 +228,12 @@ impl Plan<'_> {
         if inner.bytes().len() > 2 {
             json.raw_member("inferenceConfig", &inner.into_string());
         }
+    }
+
+    /// Newer models of Claude's take one of temperature and top_p, and none while they think.
+    fn takes_top_p(&self) -> bool {
+        let beside = self.request.sampling.temperature.is_some();
+        !self.thinks_as_claude() && !(beside && messages::takes_one_of_both(self.target.model))
     }
 
     /// What Bedrock hands on to the model unread.
@@ -280,7 +290,7 @@ impl Plan<'_> {
             (sampling.presence_penalty.is_some(), Field::PresencePenalty),
             (sampling.frequency_penalty.is_some(), Field::FrequencyPenalty),
             (request.verbosity.is_some(), Field::Verbosity),
-            (sampling.top_p.is_some() && self.thinks_as_claude(), Field::TopP),
+            (sampling.top_p.is_some() && !self.takes_top_p(), Field::TopP),
             (sampling.top_k.is_some() && self.thinks_as_claude(), Field::TopK),
         ] {
             if said {

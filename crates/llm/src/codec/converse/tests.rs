@@ -361,3 +361,24 @@ fn stop_reasons_are_those_of_the_reference() {
     let codec = codec(Dialect::BedrockConverse).unwrap();
     assert!(codec.decode_reply(r#"{"message":"no"}"#, &source).is_err());
 }
+
+#[test]
+fn what_claude_refuses_beside_other_settings_is_left_out() {
+    let mut request = hello();
+    request.sampling.temperature = Some(Raw::new("0.5"));
+    request.sampling.top_p = Some(Raw::new("0.9"));
+    let (body, lost) = write_for(&request, CLAUDE);
+    assert_eq!((&body["inferenceConfig"], lost), (&json!({"temperature": 0.5}), vec!["top_p".to_owned()]));
+    let (body, lost) = write_for(&request, "us.amazon.nova-pro-v1:0");
+    assert_eq!((&body["inferenceConfig"]["topP"], lost), (&json!(0.9), vec![]));
+    // No answer is made longer than it was asked for.
+    let mut request = hello();
+    request.reasoning.budget = Some(2_000);
+    request.max_output = Some(500);
+    let (body, lost) = write_for(&request, "us.anthropic.claude-sonnet-4-v1:0");
+    assert_eq!(
+        (&body["inferenceConfig"], &body["additionalModelRequestFields"]),
+        (&json!({"maxTokens": 500}), &Value::Null)
+    );
+    assert_eq!(lost, ["reasoning_effort"]);
+}

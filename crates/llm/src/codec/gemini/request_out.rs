@@ -195,8 +195,11 @@ impl Writer<'_> {
                 _ => None,
             })
             .collect();
-        let media: Vec<&Part> =
-            result.parts.iter().filter(|part| !matches!(part.block, Block::Text(_))).collect();
+        let is_media = |part: &&Part| matches!(part.block, Block::Media(_));
+        let media: Vec<&Part> = result.parts.iter().filter(is_media).collect();
+        if result.parts.len() > media.len() + texts.len() {
+            self.losses.meaning(self.path(place), "the provider's dialect has no such part");
+        }
         json.object(|json| {
             json.key("functionResponse").object(|json| {
                 json.text_member("id", &result.call_id);

@@ -10,7 +10,7 @@ mod stream;
 mod stream_out;
 mod tools;
 
-pub(super) use settings_out::{answers_in_form, thinks_adaptively};
+pub(super) use settings_out::{answers_in_form, takes_one_of_both, thinks_adaptively};
 
 use model::Rejection;
 

@@ -165,7 +165,7 @@ impl Settings {
         }
         if let Some(top_p) = &sampling.top_p {
             let number = top_p.text().parse::<f64>().unwrap_or(1.0);
-            if (thinks && number < 0.95) || (both && !thinks && takes_one_of_both(target)) {
+            if (thinks && number < 0.95) || (both && !thinks && takes_one_of_both(target.model)) {
                 losses.meaning(field(Field::TopP), "the provider does not take this beside the others");
             } else {
                 json.raw_member("top_p", top_p.text());
@@ -244,8 +244,8 @@ pub(in crate::codec) fn answers_in_form(model: &str) -> bool {
 }
 
 /// Whether a model refuses temperature beside top_p: Claude from 4.1 on.
-fn takes_one_of_both(target: &Target<'_>) -> bool {
-    claude_version(target.model).is_some_and(|version| version >= (4, 1))
+pub(in crate::codec) fn takes_one_of_both(model: &str) -> bool {
+    claude_version(model).is_some_and(|version| version >= (4, 1))
 }
 
 /// The version in names such as `claude-opus-4-6` and `anthropic.claude-sonnet-5-20260101-v1:0`.
