@@ -216,6 +216,15 @@ impl Scanner {
         }
     }
 
+    /// Why the first answer of a translation ended, in the provider's own word, once it has said so.
+    #[must_use]
+    pub fn native_finish_reason(&self) -> Option<&str> {
+        match &self.0 {
+            Mode::Translated(translation) => translation.native_finish_reason(),
+            _ => None,
+        }
+    }
+
     /// What the provider has sealed for itself and only this account can open (OpenAI's Responses), as far as it
     /// has passed since this was asked last: what each is known by.
     #[must_use]

@@ -18,12 +18,14 @@ mod stops {
 
     /// A table of one-line entries.
     #[rustfmt::skip]
-    const ROWS: [Row; 7] = [
+    const ROWS: [Row; 9] = [
         (&[(CHAT, "stop"), (MESSAGES, "end_turn"), (GEMINI, "STOP"), (CONVERSE, "end_turn")], ["stop", "completed", "end_turn", "STOP"]),
         (&[(CHAT, "length"), (RESPONSES, "max_output_tokens"), (MESSAGES, "max_tokens"), (GEMINI, "MAX_TOKENS"), (CONVERSE, "max_tokens")], ["length", "max_output_tokens", "max_tokens", "MAX_TOKENS"]),
         (&[(MESSAGES, "model_context_window_exceeded"), (CONVERSE, "model_context_window_exceeded")], ["length", "max_output_tokens", "model_context_window_exceeded", "MAX_TOKENS"]),
         (&[(CHAT, "tool_calls"), (MESSAGES, "tool_use"), (GEMINI, "STOP"), (CONVERSE, "tool_use")], ["tool_calls", "completed", "tool_use", "STOP"]),
         (&[(MESSAGES, "stop_sequence"), (CONVERSE, "stop_sequence")], ["stop", "completed", "stop_sequence", "STOP"]),
+        (&[(MESSAGES, "refusal"), (CONVERSE, "content_filtered")], ["stop", "completed", "refusal", "SAFETY"]),
+        (&[(MESSAGES, "pause_turn"), (GEMINI, "CONTINUATION")], ["stop", "in_progress", "pause_turn", "CONTINUATION"]),
         (&[(CHAT, "content_filter"), (RESPONSES, "content_filter"), (CONVERSE, "guardrail_intervened")], ["content_filter", "content_filter", "refusal", "SAFETY"]),
         (&[(GEMINI, "SAFETY"), (GEMINI, "RECITATION"), (GEMINI, "BLOCKLIST"), (GEMINI, "PROHIBITED_CONTENT"), (GEMINI, "SPII"), (GEMINI, "MODEL_ARMOR")], ["content_filter", "content_filter", "refusal", ""]),
     ];

@@ -84,6 +84,9 @@ pub struct Translation {
     pub dialect: &'static str,
     /// What was not carried over.
     pub losses: Vec<Lost>,
+    /// Why the answer ended, in the provider's own word, where it said one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub native_finish_reason: Option<Box<str>>,
 }
 
 /// Something that a translation could not carry over.

@@ -151,6 +151,7 @@ fn note(exchange: &mut Exchange, way: Way, losses: &Losses) {
     exchange.record.translation = Some(Box::new(record::Translation {
         dialect: way.provider.name(),
         losses: losses.list().iter().map(|loss| lost(loss, "")).collect(),
+        native_finish_reason: None,
     }));
 }
 
@@ -171,6 +172,9 @@ impl Belongings {
         if let Some(translation) = &mut self.record.translation {
             let room = MOST_LOST.saturating_sub(translation.losses.len());
             translation.losses.extend(losses.list().iter().take(room).map(|loss| lost(loss, "response.")));
+            if let Some(native) = scanner.native_finish_reason() {
+                translation.native_finish_reason = Some(native.into());
+            }
         }
     }
 }
@@ -277,7 +281,8 @@ mod tests {
     #[test]
     fn the_header_names_what_was_dropped() {
         let lost = |path: &str| Lost { path: path.into(), reason: "x", matters: true };
-        let of = |losses| summary(&record::Translation { dialect: "gemini", losses });
+        let of =
+            |losses| summary(&record::Translation { dialect: "gemini", losses, native_finish_reason: None });
         assert_eq!(of(vec![]), "exact");
         assert_eq!(
             of(vec![lost("logit_bias"), lost("tools[0].a,b\n")]),

@@ -63,6 +63,7 @@ fn answered(n: u64) -> RequestRecord {
         translation: Some(Box::new(Translation {
             dialect: "gemini",
             losses: vec![Lost { path: "logit_bias".into(), reason: "unknown", matters: true }],
+            native_finish_reason: Some("STOP".into()),
         })),
         signature: None,
     }

@@ -22,6 +22,9 @@ use crate::sealed::SealReader;
 /// included.
 const WHOLE_LIMIT: usize = 64 << 20;
 
+/// The longest reason to finish that is kept: the longest of any provider has 33 characters.
+const NATIVE_CHARS: usize = 64;
+
 /// Translates one answer.
 pub struct Translation {
     asked: Asked,
@@ -40,6 +43,7 @@ struct Found {
     failure: Option<UpstreamFailure>,
     usage: Option<Usage>,
     losses: Losses,
+    native: Option<String>,
 }
 
 /// How the answer comes.
@@ -177,6 +181,10 @@ impl Translation {
         self.seals.as_mut()
     }
 
+    pub(crate) fn native_finish_reason(&self) -> Option<&str> {
+        self.found.native.as_deref()
+    }
+
     pub(crate) fn usage(&self) -> Option<Usage> {
         self.found.usage
     }
@@ -240,6 +248,9 @@ impl Whole {
             return Bytes::new();
         };
         found.usage = reply.usage.as_ref().map(|used| used.counters);
+        if let Some(native) = reply.choices.first().and_then(|choice| choice.native.as_deref()) {
+            found.note_native(native);
+        }
         if reply.choices.iter().any(|choice| choice.stop == Stop::MalformedTool) {
             found.failure = Some(super::failed(
                 "The model wrote a tool call that cannot be read.",
@@ -307,7 +318,14 @@ fn stated_failure(body: &str) -> Option<UpstreamFailure> {
 }
 
 impl Found {
+    fn note_native(&mut self, native: &str) {
+        self.native = Some(native.chars().take(NATIVE_CHARS).collect());
+    }
+
     fn see(&mut self, event: &Event) {
+        if let Event::Finish { choice: 0, native: Some(native), .. } = event {
+            self.note_native(native);
+        }
         match event {
             Event::PartStart { kind, .. } => {
                 self.content_begun |= matches!(kind, PartKind::ToolCall(_) | PartKind::Whole(_));

@@ -180,7 +180,9 @@ fn what_an_answer_loses_is_in_the_record_and_in_the_header_while_there_is_one() 
             let told = "x-yumen-translation: lossy; dropped=response.content\r\n";
             assert_eq!(text.contains(told), !streams, "{text}");
             let record = stage.record().await;
-            let losses = record.translation.expect("it was translated").losses;
+            let translation = record.translation.expect("it was translated");
+            assert_eq!(translation.native_finish_reason.as_deref(), Some("end_turn"));
+            let losses = translation.losses;
             let paths: Vec<&str> = losses.iter().map(|lost| &*lost.path).collect();
             assert_eq!(paths, ["response.content"], "{text}");
             assert!(losses[0].matters);

@@ -79,6 +79,9 @@ pub(super) struct Detail {
 pub(super) struct Translation {
     pub dialect: String,
     pub losses: Vec<Lost>,
+    /// Missing from the lines of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub native_finish_reason: Option<String>,
 }
 
 /// See [`model::record::Lost`].

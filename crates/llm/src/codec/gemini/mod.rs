@@ -122,7 +122,8 @@ fn stop_name(stop: &Stop) -> &'static str {
         Stop::Length | Stop::ContextFull => "MAX_TOKENS",
         Stop::Filter | Stop::Refusal => "SAFETY",
         Stop::MalformedTool => "MALFORMED_FUNCTION_CALL",
-        Stop::End | Stop::ToolUse | Stop::Sequence(_) | Stop::Pause => "STOP",
+        Stop::Pause => "CONTINUATION",
+        Stop::End | Stop::ToolUse | Stop::Sequence(_) => "STOP",
     }
 }
 

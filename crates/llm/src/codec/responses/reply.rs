@@ -125,6 +125,7 @@ pub(super) fn response(
         (State::Begun, _) => "in_progress",
         (State::Failed(_), _) => "failed",
         (State::Ended(_), Some(_)) => "incomplete",
+        (State::Ended(end), None) if *end.stop == Stop::Pause => "in_progress",
         (State::Ended(_), None) => "completed",
     };
     json.object(|json| {
