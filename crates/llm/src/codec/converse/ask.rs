@@ -233,7 +233,8 @@ impl Plan<'_> {
     /// Newer models of Claude's take one of temperature and top_p, and none while they think.
     fn takes_top_p(&self) -> bool {
         let beside = self.request.sampling.temperature.is_some();
-        !self.thinks_as_claude() && !(beside && messages::takes_one_of_both(self.target.model))
+        let refused = beside && messages::takes_one_of_both(self.target.model);
+        !self.thinks_as_claude() && !refused
     }
 
     /// What Bedrock hands on to the model unread.
