@@ -43,8 +43,13 @@ impl Permit {
 pub(crate) fn find_model(exchange: &mut Exchange, call: &Call) -> Result<(), Rejection> {
     let key = exchange.key.clone().ok_or_else(|| Rejection::new(Code::InternalError))?;
     let catalog = Arc::clone(&exchange.catalog);
-    let allowed = match catalog.model_on(exchange.channel, &key.key.group_id, &call.model) {
+    let found = match &exchange.family {
+        Some(family) => catalog.model_in_family(family, &key.key, &call.model),
+        None => catalog.model_on(exchange.channel, &key.key.group_id, &call.model).cloned(),
+    };
+    let allowed = match found {
         Some(model) => authorize::check_model(&key.key, &call.model).map(|()| model),
+        None if exchange.family.is_some() => Err(not_in_family(exchange, call)),
         None if catalog.knows_model(&call.model) => Err(authorize::model_not_allowed(&call.model)),
         None => {
             let message = format!("The model `{}` is not configured here.", authorize::shown(&call.model));
@@ -55,7 +60,7 @@ pub(crate) fn find_model(exchange: &mut Exchange, call: &Call) -> Result<(), Rej
     match allowed {
         Ok(model) => {
             exchange.record.model = Arc::clone(&model.name);
-            exchange.model = Some(Arc::clone(model));
+            exchange.model = Some(model);
             Ok(())
         }
         Err(rejection) => {
@@ -63,6 +68,13 @@ pub(crate) fn find_model(exchange: &mut Exchange, call: &Call) -> Result<(), Rej
             Err(rejection)
         }
     }
+}
+
+fn not_in_family(exchange: &Exchange, call: &Call) -> Rejection {
+    let family = exchange.family.as_deref().unwrap_or_default();
+    let model = authorize::shown(&call.model);
+    let message = format!("No account of the family `{family}` offers the model `{model}`.");
+    Rejection::because(Code::ModelNotFound, message).at("model")
 }
 
 /// Leaves only the account's offer that the caller names, where one is named.

@@ -25,6 +25,8 @@ use crate::channel::Channel;
 use crate::settings::{ChannelLimits, DefaultLimits};
 use crate::terms::{self, Directory, Gateway, Limited, Owners, Payers, People};
 
+pub(crate) mod families;
+
 /// One compiled revision of the configuration.
 pub struct Catalog {
     /// The revision it was compiled from.
@@ -41,6 +43,8 @@ pub struct Catalog {
     keys: HashMap<ResourceId, Arc<Key>>,
     upstreams: Vec<Arc<Upstream>>,
     groups: HashMap<String, HashMap<Arc<str>, Arc<Model>>>,
+    /// Sorted.
+    families: Box<[Arc<str>]>,
 }
 
 /// A key, ready to be checked.
@@ -221,6 +225,7 @@ impl Catalog {
             keys,
             upstreams,
             groups,
+            families: families::labels(configuration),
         }
     }
 

@@ -50,6 +50,8 @@ pub(crate) struct Belongings {
     pub channel: Channel,
     /// How errors are dressed for this caller.
     pub envelope: Envelope,
+    /// The family of accounts that its path asks for.
+    pub family: Option<Arc<str>>,
     /// The endpoint, of calls to models.
     pub surface: Option<Surface>,
     /// When it was accepted.
@@ -147,6 +149,7 @@ impl Exchange {
             catalog,
             channel,
             envelope: channel.envelope(rest, headers),
+            family: None,
             surface: None,
             started: Instant::now(),
             key: None,

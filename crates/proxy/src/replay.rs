@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
+use crate::catalog::families::Asked;
 use crate::dispatch::Stopped;
 use crate::exchange::Exchange;
 use crate::request::Outbound;
@@ -155,7 +156,9 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<Box<str>>, Rejection> {
 fn hash(outbound: &Outbound<'_>) -> BodyHash {
     let mut context = digest::Context::new(&digest::SHA256);
     // The query may carry the key itself, in whatever place; it is the caller's to repeat it as it was.
-    for part in [outbound.call.surface.route(), outbound.head.uri.query().unwrap_or("")] {
+    let family = outbound.head.extensions.get::<Asked>().map(|Asked(uri)| uri.path());
+    let parts = [outbound.call.surface.route(), outbound.head.uri.query().unwrap_or("")];
+    for part in parts.into_iter().chain(family) {
         context.update(part.as_bytes());
         context.update(b"\0");
     }

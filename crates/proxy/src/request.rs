@@ -29,9 +29,12 @@ use crate::{admission, answer, calling, handover, hold, intake, linger, replay};
 /// Serves one request, whatever it is.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
     peer: IpAddr,
 ) -> Response<Outgoing> {
+    // Nearly every request, and told without looking at the configuration.
+    let is_plain = request.uri().path().starts_with("/v1/");
+    let family = if is_plain { None } else { worker.shared.catalog.load().take_family(&mut request) };
     let (_, route) = find_route(request.method(), request.uri().path());
     match route {
         Route::Probe => return answer::empty_ok(&worker),
@@ -40,6 +43,7 @@ pub(crate) async fn serve(
     }
     let client = worker.shared.settings.trusted_proxies.client(peer, request.headers());
     let mut exchange = Exchange::open(&worker, request.headers(), request.uri().path(), client);
+    exchange.family = family;
     if matches!(route, Route::Models | Route::Model(_)) && !exchange.tells_errors_itself() {
         exchange.envelope = models::shape(request.uri(), request.headers()).envelope();
     }

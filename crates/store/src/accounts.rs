@@ -18,14 +18,14 @@ const TABLE: &str = "account";
 
 const INSERT: &str = "INSERT INTO account (id, tenant_id, group_id, name, provider, base_url, api_version, \
      credential, models, priority, weight, concurrency, allow_private, enabled, created_at, updated_at, \
-     revision) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
+     family, revision) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
 const FIND: &str = "SELECT * FROM account WHERE tenant_id = $1 AND id = $2";
 const LIST: &str = "SELECT * FROM account WHERE tenant_id = $1 AND (created_at, id) < ($2, $3) \
      AND (CAST($4 AS TEXT) IS NULL OR provider = $4) AND (CAST($5 AS BOOLEAN) IS NULL OR enabled = $5) \
      ORDER BY created_at DESC, id DESC LIMIT $6";
 const UPDATE: &str = "UPDATE account SET group_id = $3, name = $4, provider = $5, base_url = $6, \
      api_version = $7, credential = $8, models = $9, priority = $10, weight = $11, concurrency = $12, \
-     allow_private = $13, enabled = $14, updated_at = $15, revision = $16 WHERE tenant_id = $1 AND id = $2";
+     allow_private = $13, enabled = $14, updated_at = $15, family = $16, revision = $17 WHERE tenant_id = $1 AND id = $2";
 const DELETE: &str = "DELETE FROM account WHERE tenant_id = $1 AND id = $2";
 
 /// Of all tenants, those that a revision after the given one made or changed.
@@ -83,6 +83,7 @@ impl Store {
             .bind(account.enabled)
             .bind(signed(account.created_at))
             .bind(signed(account.updated_at))
+            .bind(&account.family)
             .bind(change.revision())
             .execute(change.connection())
             .await
@@ -218,6 +219,7 @@ async fn write(
         .bind(account.allow_private)
         .bind(account.enabled)
         .bind(signed(account.updated_at))
+        .bind(&account.family)
         .bind(change.revision())
         .execute(change.connection())
         .await
@@ -247,6 +249,7 @@ pub(crate) fn read(keys: &KeyRing, row: &SqliteRow) -> Result<Account, StoreErro
         allow_private: columns.flag("allow_private")?,
         enabled: columns.flag("enabled")?,
         group_id: columns.text("group_id")?,
+        family: columns.optional_text("family")?,
         created_at: columns.time("created_at")?,
         updated_at: columns.time("updated_at")?,
         id,

@@ -53,6 +53,7 @@ pub fn migrations(database: Database) -> Migrator {
             (2, "ledger", include_str!("../migrations/main/0002_ledger.sql")),
             (3, "signing", include_str!("../migrations/main/0003_signing.sql")),
             (4, "audit", include_str!("../migrations/main/0004_audit.sql")),
+            (5, "family", include_str!("../migrations/main/0005_family.sql")),
         ],
         Database::Requests => &[
             (1, "first", include_str!("../migrations/requests/0001_first.sql")),

@@ -136,6 +136,7 @@ async fn an_account_reads_back_with_its_credential_opened() {
     assert_eq!(read.credential.as_ref().unwrap().expose(), "sk-upstream-credential");
     assert_eq!(credential_hint(&read).as_deref(), Some("tial"));
     assert_eq!((read.models, read.concurrency, read.allow_private), (stored.models, Some(4), true));
+    assert_eq!(read.family.as_deref(), Some("near"));
     let same_name = store_account_named(&store, "account 1").await.unwrap_err();
     assert!(matches!(same_name, StoreError::Conflict(_)), "{same_name}");
 }

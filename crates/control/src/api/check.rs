@@ -67,6 +67,19 @@ pub fn group(text: Option<String>) -> Result<String, Refusal> {
     Err(Refusal::invalid("group_id", message))
 }
 
+/// A label of accounts: it is the first segment of paths.
+///
+/// # Errors
+/// `INVALID_REQUEST` at `family`.
+pub fn family(text: String) -> Result<String, Refusal> {
+    if model::resource::account::can_be_family(&text) {
+        return Ok(text);
+    }
+    let message =
+        "`family` must have 1 to 32 lower-case letters, digits or `-`, and be no path of the gateway's own.";
+    Err(Refusal::invalid("family", message))
+}
+
 /// The id of a new tenant or group, which is its name in URLs, logs and configurations.
 ///
 /// # Errors

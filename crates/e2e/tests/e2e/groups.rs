@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use testkit::admin::account;
 use testkit::canned;
 use testkit::gateway::Options;
-use testkit::http::Answer;
+use testkit::http::{Answer, Request};
 use testkit::script::Script;
 use testkit::surface::{CHAT, MESSAGES, Surface};
 use testkit::upstream::Upstream;
@@ -139,4 +139,33 @@ async fn a_group_says_how_often_a_request_goes_on() -> Result<()> {
     let refused = stage.admin.try_send("PATCH", "tenants/default", Some(&tenant)).await?;
     ensure!(refused.status() == 400 && refused.text().contains("retry_executed"), "{}", refused.text());
     Ok(())
+}
+
+#[tokio::test]
+async fn a_path_asks_for_the_accounts_of_a_family_alone() -> Result<()> {
+    let stage = Stage::start(Options::default()).await?;
+    let upstream = Upstream::always(good(&CHAT)).await?;
+    let body = account("near", &CHAT, &upstream.url(), &json!(["m"]));
+    for name in ["v1", "console", "Near", "a/b", ""] {
+        let named = with(body.clone(), "family", json!(name));
+        let refused = stage.admin.try_send("POST", "accounts", Some(&named)).await?;
+        ensure!(refused.status() == 400 && refused.text().contains("family"), "{name}: {}", refused.text());
+    }
+    let id = stage.create(&with(body, "family", json!("near"))).await?;
+    stage.account("far", &CHAT, &upstream, "other").await?;
+    stage.gateway.offers(&stage.key, &["m".to_owned(), "other".to_owned()], IN_FORCE).await?;
+    let models = Request::get("/near/v1/models").bearer(&stage.key);
+    let listed = stage.gateway.call(&models).await?.json();
+    ensure!(listed["data"].as_array().map(Vec::len) == Some(1) && listed["data"][0]["id"] == "m", "{listed}");
+    let near = Surface { path: "/near/v1/chat/completions", ..CHAT };
+    for (model, status) in [("m", 200), ("other", 404)] {
+        let answer = stage.ask(&near, model, false).await?;
+        ensure!(answer.status() == status, "{model}: {} {}", answer.status(), answer.text());
+    }
+    let shown = stage.admin.send("PATCH", &format!("accounts/{id}"), Some(&json!({"family": null}))).await?;
+    ensure!(shown["family"].is_null(), "{shown}");
+    wait::until("the path to be gone", IN_FORCE, async || {
+        Ok((stage.gateway.call(&models).await?.status() == 404).then_some(()))
+    })
+    .await
 }

@@ -11,6 +11,41 @@ pub const DEFAULT_PRIORITY: u32 = 50;
 /// Weight of an account that names none.
 pub const DEFAULT_WEIGHT: u32 = 1;
 
+/// First segments of paths that mean something else, so that no family may have such a name (access contract, §1);
+/// the last four are prefixes of the gateway's own.
+const RESERVED_SEGMENTS: [&str; 18] = [
+    "v1",
+    "v1beta",
+    "api",
+    "admin",
+    "external",
+    "internal",
+    "passthrough",
+    "console",
+    "metrics",
+    "health",
+    "healthz",
+    "models",
+    "responses",
+    "chat",
+    "actuator",
+    "anthropic",
+    "codex",
+    "cursor",
+];
+/// The longest name of a family.
+const LONGEST_FAMILY: usize = 32;
+
+/// Whether a family may have this name: it is the first segment of paths.
+#[must_use]
+pub fn can_be_family(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=LONGEST_FAMILY).contains(&name.len())
+        && name.bytes().all(is_plain)
+        && !name.starts_with('-')
+        && !RESERVED_SEGMENTS.contains(&name)
+}
+
 /// A model that an account offers: the same name on both sides, or a public name mapped to the upstream's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(untagged)]
@@ -109,8 +144,27 @@ pub struct Account {
     pub tenant_id: String,
     /// The group that may use it.
     pub group_id: String,
+    /// The operator's label for accounts that belong together: `/{family}/v1/…` goes to them alone.
+    pub family: Option<String>,
     /// When it was created.
     pub created_at: EpochMs,
     /// When it was last changed.
     pub updated_at: EpochMs,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_family_is_a_segment_of_a_path_that_means_nothing_else() {
+        for name in ["antigravity", "eu-1", "0"] {
+            assert!(can_be_family(name), "{name}");
+        }
+        for name in
+            ["", "-a", "A", "a/b", "a.b", "ä", "a".repeat(33).as_str()].into_iter().chain(RESERVED_SEGMENTS)
+        {
+            assert!(!can_be_family(name), "{name}");
+        }
+    }
 }

@@ -56,14 +56,17 @@ pub(crate) async fn answer(
 }
 
 fn body(exchange: &Exchange, key: &Key, shape: Shape, route: &Route) -> Result<Vec<u8>, Rejection> {
-    let models = exchange.catalog.models_of(&key.key);
+    let models: Vec<Arc<Model>> = match &exchange.family {
+        Some(family) => exchange.catalog.models_in_family(family, &key.key),
+        None => exchange.catalog.models_of(&key.key).into_iter().cloned().collect(),
+    };
     let Route::Model(wanted) = route else {
-        let cards: Vec<ModelCard> = models.into_iter().map(|model| card(exchange, model)).collect();
+        let cards: Vec<ModelCard> = models.iter().map(|model| card(exchange, model)).collect();
         return Ok(shape.list(&cards));
     };
     // Gemini's clients name a model with its collection.
     let bare = wanted.strip_prefix("models/").filter(|_| shape == Shape::Gemini).unwrap_or(wanted);
-    let found = models.into_iter().find(|model| *model.name == *bare);
+    let found = models.iter().find(|model| *model.name == *bare);
     let card = found.map(|model| card(exchange, model)).ok_or_else(|| {
         let message =
             format!("The model `{}` is not available to this key.", policy::authorize::shown(wanted));

@@ -13,6 +13,7 @@ use state::signatures::{Frozen, Source, Spend, Told, nonces};
 
 use super::identify::{attribute, check_address, unknown, works_at_all};
 use crate::catalog::Key;
+use crate::catalog::families::Asked;
 use crate::exchange::Exchange;
 
 /// When to come back after nonces are full or could not be written down.
@@ -98,7 +99,13 @@ impl Unverified {
         let works = |until: Option<u64>| until.is_none_or(|end| end > now_ms);
         let secrets: Vec<&SigningKey> =
             self.key.signers.iter().filter(|own| works(own.until)).map(|own| &own.secret).collect();
-        let fits = match self.claim.verify(&secrets, head, body) {
+        // The signer knows nothing of how the path is read.
+        let asked = head.extensions.get::<Asked>().map(|Asked(uri)| {
+            let mut whole = head.clone();
+            whole.uri = uri.clone();
+            whole
+        });
+        let fits = match self.claim.verify(&secrets, asked.as_ref().unwrap_or(head), body) {
             Ok(fits) => fits,
             Err(differs) => return Err(self.refuse(exchange, differs)),
         };

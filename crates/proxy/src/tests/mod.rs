@@ -4,6 +4,7 @@ mod abroad;
 mod admitted;
 mod compiled;
 mod drain;
+mod families;
 mod late;
 mod money;
 mod queue;

@@ -429,6 +429,7 @@ fn account(name: &str, index: usize, concurrency: Option<u32>) -> Account {
         provider: "demo".into(),
         base_url: Some(format!("demo://{name}")),
         api_version: None,
+        family: None,
         credential: None,
         models: vec![ModelEntry::Same(MODEL.into())],
         priority: DEFAULT_PRIORITY + u32::from(number),

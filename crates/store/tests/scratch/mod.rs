@@ -87,6 +87,7 @@ pub fn account(n: u8, credential: &str) -> Account {
         provider: "openai".to_owned(),
         base_url: Some("https://example.test/v1".to_owned()),
         api_version: None,
+        family: Some("near".into()),
         credential: Some(Secret::new(credential.to_owned())),
         models: vec![
             ModelEntry::Same("gpt-x".to_owned()),

@@ -31,6 +31,8 @@ const SET: Argument = arg("set", "any other field, as FIELD=JSON; give it again 
 const LIMIT: Argument = arg("limit", "at most so many; all without it", Whole, Query("limit"));
 const TENANT: Argument = arg("tenant", "the tenant it belongs to", Text, Body("tenant_id"));
 const OF_TENANT: Argument = arg("tenant", "only of this tenant", Text, Query("tenant_id"));
+const FAMILY: Argument =
+    arg("family", "a label: /FAMILY/v1/… goes to accounts that have it alone", Text, Body("family"));
 const GROUP: Argument = arg("group", "the group it belongs to", Text, Body("group_id"));
 const QUOTA: Argument = arg(
     "quota",
@@ -207,12 +209,12 @@ pub static NOUNS: &[Noun] = &[
         columns: &["id", "name", "provider", "priority", "weight", "enabled", "group_id"], verbs: &[
         verb("create", "Add an account", "account create --name main --provider openai --api-key-file key.txt --model gpt-4.1", Call("POST", ""), &[
             NAME.required(), arg("provider", "the preset; `yumen provider list` shows them", Text, Body("provider")).required(), BASE_URL, API_KEY_FILE, API_VERSION,
-            OFFERED, PRIORITY, WEIGHT, IN_FLIGHT, PRIVATE, GROUP, SET]),
+            OFFERED, PRIORITY, WEIGHT, IN_FLIGHT, PRIVATE, GROUP, FAMILY, SET]),
         verb("list", "List the accounts, newest first", "account list --provider openai", ReadList, &[
             arg("provider", "only of this preset", Text, Query("provider")), arg("enabled", "only those that are, or are not", Truth, Query("enabled")), LIMIT]),
         verb("show", "Show an account", "account show main", Call("GET", "/{id}"), &[NAMED]),
         verb("update", "Change an account", "account update main --weight 3", Call("PATCH", "/{id}"), &[
-            NAMED, NAME, BASE_URL, API_KEY_FILE, API_VERSION, OFFERED, PRIORITY, WEIGHT, IN_FLIGHT, PRIVATE, GROUP, SET]),
+            NAMED, NAME, BASE_URL, API_KEY_FILE, API_VERSION, OFFERED, PRIORITY, WEIGHT, IN_FLIGHT, PRIVATE, GROUP, FAMILY, SET]),
         verb("enable", "Use an account again", "account enable main", Call("POST", "/{id}/enable"), &[NAMED]),
         verb("disable", "Stop using an account", "account disable main", Call("POST", "/{id}/disable"), &[NAMED]),
         verb("reset", "Forget an account's blocks and sessions, and close its circuits", "account reset main", Call("POST", "/{id}/reset"), &[NAMED]),

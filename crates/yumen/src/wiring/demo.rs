@@ -46,6 +46,7 @@ async fn account(store: &Store, now_ms: EpochMs) -> Result<(), StoreError> {
         provider: NAME.to_owned(),
         base_url: None,
         api_version: None,
+        family: None,
         credential: None,
         models: Vec::new(),
         priority: DEFAULT_PRIORITY,

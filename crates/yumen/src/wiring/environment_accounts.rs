@@ -84,6 +84,7 @@ fn account(key: &ProviderKey, name: String, credential: &Secret<String>, now_ms:
         provider: key.provider.to_owned(),
         base_url: key.base_url.clone(),
         api_version: None,
+        family: None,
         credential: Some(credential.clone()),
         models: Vec::new(),
         priority: DEFAULT_PRIORITY,

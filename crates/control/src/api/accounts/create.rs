@@ -30,6 +30,8 @@ pub struct Body {
     #[serde(default)]
     allow_private: bool,
     group_id: Option<String>,
+    /// A label by which `/{family}/v1/…` goes to such accounts alone.
+    family: Option<String>,
 }
 
 /// Creates the account.
@@ -53,6 +55,7 @@ pub async fn handler(context: Context, JsonBody(body): JsonBody<Body>) -> Answer
         enabled: true,
         tenant_id: DEFAULT_TENANT.to_owned(),
         group_id: check::group(body.group_id)?,
+        family: body.family.map(check::family).transpose()?,
         created_at: now_ms,
         updated_at: now_ms,
     };

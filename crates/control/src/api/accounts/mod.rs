@@ -40,6 +40,8 @@ pub struct View {
     enabled: bool,
     tenant_id: String,
     group_id: String,
+    /// The label by which a path asks for such accounts alone.
+    family: Option<String>,
     created_at: String,
     updated_at: String,
 }
@@ -62,6 +64,7 @@ impl From<Account> for View {
             enabled: account.enabled,
             tenant_id: account.tenant_id,
             group_id: account.group_id,
+            family: account.family,
             created_at: rfc3339(account.created_at),
             updated_at: rfc3339(account.updated_at),
         }

@@ -29,6 +29,9 @@ pub struct Body {
     concurrency: Option<Option<u32>>,
     allow_private: Option<bool>,
     group_id: Option<String>,
+    /// A label by which `/{family}/v1/…` goes to such accounts alone.
+    #[serde(default, deserialize_with = "check::present")]
+    family: Option<Option<String>>,
 }
 
 /// Changes the account.
@@ -74,6 +77,9 @@ fn merge(account: &mut Account, body: Body) -> Answer<()> {
     }
     if let Some(group) = body.group_id {
         account.group_id = check::group(Some(group))?;
+    }
+    if let Some(family) = body.family {
+        account.family = family.map(check::family).transpose()?;
     }
     account.priority = body.priority.unwrap_or(account.priority);
     account.weight = body.weight.unwrap_or(account.weight);

@@ -106,6 +106,11 @@ async fn rfc_9421_binds_everything_and_signs_the_answer() -> Result<()> {
     let chat = |nonce: &str| signer.signed_http("POST", "/v1/chat/completions?a=1", (&host, nonce), BODY);
     ensure_code(&stage.gateway.call(&chat("1")).await?, None, "right")?;
     ensure_code(&stage.gateway.call(&chat("1")).await?, Some("NONCE_REUSED"), "again")?;
+    // What is signed is the path as it was asked for.
+    let demo = stage.admin.get("accounts").await?["items"][0]["id"].as_str().unwrap_or_default().to_owned();
+    stage.admin.send("PATCH", &format!("accounts/{demo}"), Some(&json!({"family": "near"}))).await?;
+    let near = signer.signed_http("POST", "/near/v1/chat/completions?a=1", (&host, "4"), BODY);
+    ensure_code(&stage.gateway.call(&near).await?, None, "a family")?;
     let models = signer.signed_http("GET", "/v1/models", (&host, "2"), "");
     ensure_code(&stage.gateway.call(&models).await?, None, "without a body")?;
     let usage = signer.signed_http("GET", "/v1/usage", (&host, "3"), "");
