@@ -1,6 +1,10 @@
 //! About how many tokens a request has, before anybody counted them: text by its length, media that the
 //! request carries in base64 by what the family's providers say they take.
 //!
+//! Text is what stands in strings that are values; names and punctuation of JSON are none, and twice as many bytes in a
+//! short request. How much of a long one is text is seen at its beginning. No vocabulary is used: over the recorded
+//! exchanges what a provider adds of its own is far more than what a vocabulary could mend (ADR 17).
+//!
 //! Nothing is parsed but the first bytes of each medium: what it is, and how large.
 
 use base64::Engine as _;
@@ -20,11 +24,17 @@ const MOST_MEDIA: usize = 256;
 /// As much of a medium is decoded, in characters of base64: a JPEG may have a preview before its size.
 const HEAD: usize = 64 << 10;
 
+/// As much of a request is looked at to see how much of it is text.
+const SAMPLE: usize = 16 << 10;
+/// What a provider wraps a message in: its role and its ends (OpenAI's guide to counting tokens says 3).
+const WRAPPING: u64 = 3;
+
 /// Tokens that the body of a request is taken for.
 #[must_use]
 pub fn estimate_prompt(family: Family, body: &[u8]) -> u64 {
+    let share = Share::of(&body[..body.len().min(SAMPLE)]);
     if body.len() < LEAST_BODY || !has_long_word(body) {
-        return estimate_tokens(body.len() as u64);
+        return share.tokens(body.len() as u64);
     }
     let (mut text, mut media) = (body.len() as u64, 0);
     for base64 in carried(body) {
@@ -33,7 +43,39 @@ pub fn estimate_prompt(family: Family, body: &[u8]) -> u64 {
             media += medium.tokens(family);
         }
     }
-    estimate_tokens(text) + media
+    share.tokens(text) + media
+}
+
+/// How much of the bytes that were looked at is text.
+struct Share {
+    text: u64,
+    looked: u64,
+}
+
+impl Share {
+    /// Looks at `sample`, the beginning of a body.
+    fn of(sample: &[u8]) -> Self {
+        let (mut text, mut opaque, mut at) = (0, 0, 0);
+        while let Some(quote) = sample.get(at..).and_then(|rest| memchr::memchr(b'"', rest)) {
+            let begin = at + quote + 1;
+            let end = string_end(sample, begin);
+            at = end + 1;
+            let string = &sample[begin..end];
+            let next = sample.get(at..).and_then(|rest| rest.iter().find(|byte| !byte.is_ascii_whitespace()));
+            if string.len() >= LEAST_MEDIUM && has_long_word(string) {
+                opaque += string.len() as u64;
+            } else if next != Some(&b':') {
+                text += string.len() as u64;
+            }
+        }
+        Self { text, looked: (sample.len() as u64).saturating_sub(opaque) }
+    }
+
+    /// Tokens of so many bytes of which as large a part is text.
+    fn tokens(&self, bytes: u64) -> u64 {
+        let text = u128::from(bytes) * u128::from(self.text) / u128::from(self.looked.max(1));
+        estimate_tokens(u64::try_from(text).unwrap_or(u64::MAX)) + WRAPPING
+    }
 }
 
 /// Whether anything in `body` is long enough for a medium and has no blank: a look at its words costs a tenth
@@ -279,9 +321,28 @@ mod tests {
     #[test]
     fn everything_else_is_text() {
         let long = format!(r#"{{"data":"{}","bytes":12,"data":{{}}}}"#, "word ".repeat(2_000));
-        assert_eq!(estimate_prompt(Family::OpenAi, long.as_bytes()), long.len() as u64 / 4);
-        assert_eq!(estimate_prompt(Family::OpenAi, b"{}"), 1);
+        assert_eq!(estimate_prompt(Family::OpenAi, long.as_bytes()), 2_500 + WRAPPING);
+        assert_eq!(estimate_prompt(Family::OpenAi, b"{}"), WRAPPING);
         let cut = format!(r#"{}"data""#, " ".repeat(5_000));
-        assert_eq!(estimate_prompt(Family::OpenAi, cut.as_bytes()), 1_251);
+        assert_eq!(estimate_prompt(Family::OpenAi, cut.as_bytes()), 1 + WRAPPING);
+    }
+
+    #[test]
+    fn names_and_punctuation_are_no_text_however_they_are_spaced() {
+        let close = r#"{"model":"m-1","messages":[{"role":"user","content":"How many \"words\" is this?"}]}"#;
+        let wide = close.replace(':', " : ").replace(',', " ,\n");
+        for body in [close, &wide] {
+            // `m-1`, `user` and the 27 bytes of the question.
+            assert_eq!(estimate_prompt(Family::OpenAi, body.as_bytes()), 34 / 4 + WRAPPING, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_a_provider_sealed_is_no_text_and_a_long_request_is_judged_by_its_beginning() {
+        let sealed = format!(r#"{{"text":"four","signature":"{}"}}"#, "Ab9+".repeat(2_000));
+        assert!(estimate_prompt(Family::Anthropic, sealed.as_bytes()) < 800);
+        let turn = r#"{"role":"user","content":"twenty bytes of text"},"#;
+        let tokens = estimate_prompt(Family::OpenAi, turn.repeat(4_000).as_bytes());
+        assert!((23_500..24_500).contains(&tokens), "{tokens}");
     }
 }

@@ -313,4 +313,49 @@ mod recorded {
         println!("skipped, no endpoint of ours: {}", skipped.join(", "));
         assert!(streams > 0 && unary > 0);
     }
+
+    /// With these a provider counts what the request does not have: instructions for tools, media, what it keeps,
+    /// what it found by itself.
+    const ADDED_TO: [&str; 9] =
+        ["tools", "functions", "schema", "json", "data:", "url", "_id", "safeguards", "encrypted"];
+
+    /// Estimates of prompts and a quarter of their bytes, both in hundredths of what the provider counted, sorted.
+    fn estimates(folder: &Path) -> [Vec<u64>; 2] {
+        let (mut estimates, mut quarters) = (Vec::new(), Vec::new());
+        for recording in recordings(folder).iter().filter(|recording| recording.status < 400) {
+            let Ok(surface) = recording.surface() else { continue };
+            let body = recording.request["body"].to_string();
+            let counted = expected_usage(&recording.answer(surface)).map_or(0, |used| used[..3].iter().sum());
+            if counted == 0
+                || !recording.request["body"].is_object()
+                || ADDED_TO.iter().any(|word| body.contains(word))
+            {
+                continue;
+            }
+            estimates.push(llm::estimate_prompt(surface.family(), body.as_bytes()) * 100 / counted);
+            quarters.push(body.len() as u64 / 4 * 100 / counted);
+        }
+        estimates.sort_unstable();
+        quarters.sort_unstable();
+        [estimates, quarters]
+    }
+
+    #[test]
+    fn prompts_are_estimated_near_what_their_providers_counted() {
+        let Some(folder) = folder() else {
+            println!("skipped: no corpus");
+            return;
+        };
+        let [estimates, quarters] = estimates(&folder);
+        let at = |sorted: &[u64], part: usize| sorted[sorted.len() * part / 4];
+        let [low, middle, high] = [1, 2, 3].map(|part| at(&estimates, part));
+        println!(
+            "{} prompts: half are estimated at {low} to {high} % of what was counted, the middle at {middle} %; \
+             a quarter of the bytes would be {} %",
+            estimates.len(),
+            at(&quarters, 2)
+        );
+        assert!(estimates.len() >= 20, "{}", estimates.len());
+        assert!((80..=125).contains(&middle) && low >= 60 && high <= 160, "{low} {middle} {high}");
+    }
 }
