@@ -50,7 +50,7 @@ pub use mixed::{peek_mixed, read_mixed, takes_mixed};
 pub use peek::{Call, Framing, Kept, Spans, peek, peek_at};
 pub use program::{Program, Told};
 pub use provider::Quirks;
-pub use scanner::{Scanner, estimate_tokens};
+pub use scanner::Scanner;
 pub use sealed::{mark_of, seals_from_last};
 pub use session::{cache_key, prefix, session_of_user};
 pub use splice::{Edits, splice};

@@ -259,7 +259,7 @@ impl Scanner {
 /// Tokens that `bytes` of text are taken for where nothing better is known: a quarter, and at least
 /// one where there is text.
 #[must_use]
-pub fn estimate_tokens(bytes: u64) -> u64 {
+pub(crate) fn estimate_tokens(bytes: u64) -> u64 {
     match bytes {
         0 => 0,
         _ => (bytes / 4).max(1),
