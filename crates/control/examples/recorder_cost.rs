@@ -125,6 +125,7 @@ impl Shared {
             program: None,
             translation: None,
             signature: None,
+            stated_usage: None,
         }
     }
 }

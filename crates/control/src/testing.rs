@@ -310,5 +310,6 @@ pub(crate) fn record(n: usize) -> RequestRecord {
         program: None,
         translation: None,
         signature: None,
+        stated_usage: None,
     }
 }

@@ -160,6 +160,18 @@ impl Scanner {
         }
     }
 
+    /// The usage that the answer stated, in the provider's own words; a list where it stated some in the beginning and
+    /// more in the end.
+    #[must_use]
+    pub fn stated_usage(&self) -> Option<Box<str>> {
+        match &self.0 {
+            Mode::Stream(stream) => stream.stated_usage(),
+            Mode::Array(array) => array.findings().stated.json(),
+            Mode::Unary(unary) => unary.stated_usage(),
+            Mode::Translated(translation) => translation.stated_usage(),
+        }
+    }
+
     /// Bytes of what was generated: text within a stream's deltas; of an unary answer, its whole body.
     #[must_use]
     pub fn content_bytes(&self) -> u64 {

@@ -64,6 +64,36 @@ pub(crate) struct Counts {
     tool_prompt: Option<u64>,
 }
 
+/// The usage objects of an answer as its provider wrote them, for whoever must check the counters: the first and
+/// the last, because streams state running totals.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stated {
+    first: Option<Box<str>>,
+    last: Option<Box<str>>,
+}
+
+/// A longer object is nobody's usage (the longest seen has some 700 bytes), and is not kept.
+const STATED_BYTES: usize = 2_048;
+
+impl Stated {
+    /// Keeps one raw usage object.
+    pub(crate) fn note(&mut self, raw: &str) {
+        if !raw.starts_with('{') || raw.len() > STATED_BYTES {
+            return;
+        }
+        let place = if self.first.is_none() { &mut self.first } else { &mut self.last };
+        *place = Some(raw.into());
+    }
+
+    /// The object, or the list of both; `None` where none was stated.
+    pub(crate) fn json(&self) -> Option<Box<str>> {
+        match (&self.first, &self.last) {
+            (Some(first), Some(last)) if first != last => Some(format!("[{first},{last}]").into()),
+            (first, _) => first.clone(),
+        }
+    }
+}
+
 impl Counts {
     /// Reads one raw usage object, of any dialect. Anything else states nothing.
     pub(crate) fn read(&mut self, raw: &str) {
@@ -402,5 +432,18 @@ mod tests {
         assert_eq!(counts.usage(Conventions::default()).map(|u| u.total()), Some(0));
         counts.read_rerank_meta(r#"{"billed_units":{"input_tokens":12}}"#);
         assert_eq!(counts.usage(Conventions::default()).map(|u| u.input), Some(12));
+    }
+
+    #[test]
+    fn the_first_and_the_last_usage_are_kept_as_they_were_written() {
+        let mut stated = Stated::default();
+        assert_eq!(stated.json(), None);
+        stated.note("null");
+        stated.note(r#"{"input_tokens": 9}"#);
+        assert_eq!(stated.json().as_deref(), Some(r#"{"input_tokens": 9}"#));
+        stated.note(r#"{"output_tokens":1}"#);
+        stated.note(r#"{"output_tokens":2}"#);
+        stated.note(&format!(r#"{{"long":"{}"}}"#, "x".repeat(STATED_BYTES)));
+        assert_eq!(stated.json().as_deref(), Some(r#"[{"input_tokens": 9},{"output_tokens":2}]"#));
     }
 }

@@ -55,6 +55,9 @@ pub struct RequestRecord {
     pub attempts: Vec<Attempt>,
     /// What was used, and how that is known.
     pub usage: Usage,
+    /// The same as the provider wrote it, JSON: one object, or the first and the last of a stream; `None` where it
+    /// stated none.
+    pub stated_usage: Option<Box<str>>,
     /// What it costs the caller; `None` when the model has no price.
     pub cost: Option<NanoUsd>,
     /// Bytes of the request's body.

@@ -371,5 +371,6 @@ fn blank_record(
         program: None,
         translation: None,
         signature: None,
+        stated_usage: None,
     }
 }

@@ -12,6 +12,7 @@ use crate::charge::Charge;
 use crate::exchange::{Belongings, Ending};
 use crate::failure::Class;
 use crate::price::cost_to_us;
+use crate::withhold::withheld;
 
 impl Belongings {
     /// Settles everything and hands the record over.
@@ -20,6 +21,7 @@ impl Belongings {
         let (ended, now_ms) = (Instant::now(), self.now_ms());
         self.note_ending(ending, ended, now_ms);
         self.record.usage = self.usage();
+        self.note_stated_usage();
         self.note_kept();
         self.note_answer_losses();
         self.record.cost = self.cost();
@@ -35,6 +37,13 @@ impl Belongings {
         self.worker.gauges.in_flight.dec();
         let Self { record, worker, .. } = *self;
         worker.records.send(record);
+    }
+
+    /// Keeps the usage in the provider's words, for whoever checks the counters that were made of it.
+    fn note_stated_usage(&mut self) {
+        let Some(stated) = self.scanner.as_ref().and_then(llm::Scanner::stated_usage) else { return };
+        let credential = self.last_offer().and_then(|offer| offer.upstream.account.credential.as_ref());
+        self.record.stated_usage = Some(withheld(stated.into(), credential).into());
     }
 
     fn note_ending(&mut self, ending: &Ending<'_>, ended: Instant, now_ms: u64) {

@@ -101,6 +101,7 @@ fn sample(n: u64, keys: u64) -> RequestRecord {
         program: None,
         translation: None,
         signature: None,
+        stated_usage: None,
     }
 }
 

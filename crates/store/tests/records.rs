@@ -66,6 +66,7 @@ fn answered(n: u64) -> RequestRecord {
             native_finish_reason: Some("STOP".into()),
         })),
         signature: None,
+        stated_usage: Some(r#"{"prompt_tokens": 11}"#.into()),
     }
 }
 
@@ -136,6 +137,7 @@ async fn a_record_reads_back_whole() {
     assert_eq!(detail["checks"][0]["limit"], 60);
     assert_eq!(detail["program"]["session"], "s-1");
     assert_eq!(detail["translation"]["losses"][0]["path"], "logit_bias");
+    assert_eq!(detail["stated_usage"]["prompt_tokens"], 11);
     assert_eq!((&detail["client_ip"], &detail["revision"]), (&"192.0.2.1".into(), &4.into()));
     assert_eq!((newer.trace_id.as_str(), newer.status), (TRACE, 429));
     assert_eq!((newer.code.as_deref(), newer.cost), (Some("RATE_LIMIT_RPM"), None));

@@ -290,6 +290,7 @@ pub(crate) mod tests {
             program: None,
             translation: None,
             signature: None,
+            stated_usage: None,
         }
     }
 

@@ -17,6 +17,7 @@ use crate::members;
 use crate::neutral::{Block, Choice, Delta, Dialect, Event, Losses, Part, PartKind, Reply, Stop, Used};
 use crate::scanner::estimate_tokens;
 use crate::sealed::SealReader;
+use crate::usage::Stated;
 
 /// A whole answer is read up to here: more than any answer has been seen to have, generated images
 /// included.
@@ -44,6 +45,7 @@ struct Found {
     usage: Option<Usage>,
     losses: Losses,
     native: Option<String>,
+    stated: Stated,
 }
 
 /// How the answer comes.
@@ -181,6 +183,10 @@ impl Translation {
         self.seals.as_mut()
     }
 
+    pub(crate) fn stated_usage(&self) -> Option<Box<str>> {
+        self.found.stated.json()
+    }
+
     pub(crate) fn native_finish_reason(&self) -> Option<&str> {
         self.found.native.as_deref()
     }
@@ -247,7 +253,9 @@ impl Whole {
         let Ok(mut reply) = self.from.decode_reply(text, &source) else {
             return Bytes::new();
         };
-        found.usage = reply.usage.as_ref().map(|used| used.counters);
+        if let Some(used) = &reply.usage {
+            found.note_usage(used);
+        }
         if let Some(native) = reply.choices.first().and_then(|choice| choice.native.as_deref()) {
             found.note_native(native);
         }
@@ -318,6 +326,11 @@ fn stated_failure(body: &str) -> Option<UpstreamFailure> {
 }
 
 impl Found {
+    fn note_usage(&mut self, used: &Used) {
+        self.usage = Some(used.counters);
+        self.stated.note(&used.ext.json());
+    }
+
     fn note_native(&mut self, native: &str) {
         self.native = Some(native.chars().take(NATIVE_CHARS).collect());
     }
@@ -346,7 +359,7 @@ impl Found {
                 self.failure.get_or_insert_with(|| super::failed(message, "malformed_tool_call"));
             }
             Event::Finish { .. } => self.content_begun = true,
-            Event::Usage(used) => self.usage = Some(used.counters),
+            Event::Usage(used) => self.note_usage(used),
             Event::Error(failure) => {
                 self.failure.get_or_insert_with(|| failure.clone());
             }

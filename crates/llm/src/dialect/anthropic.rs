@@ -74,14 +74,14 @@ fn read(name: &[u8], text: &str, findings: &mut Findings) {
         _ => {}
     }
     if let Some(usage) = parts.usage {
-        findings.counts.read(usage);
+        findings.read_usage(usage);
     }
 }
 
 fn read_message(message: Option<&str>, findings: &mut Findings) {
     let _ = members::each(message.unwrap_or("{}"), |key, value| {
         if key == "usage" {
-            findings.counts.read(value);
+            findings.read_usage(value);
         }
     });
 }

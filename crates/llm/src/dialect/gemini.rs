@@ -34,7 +34,7 @@ impl Reader {
         let (mut candidates, mut blocked) = (None, false);
         let read = members::each(text, |key, value| match key {
             "candidates" => candidates = Some(value),
-            "usageMetadata" => findings.counts.read(value),
+            "usageMetadata" => findings.read_usage(value),
             "promptFeedback" => blocked |= is_block(value),
             "error" if members::is_said(value) => {
                 findings.failure.get_or_insert_with(|| UpstreamFailure::of_error(value));

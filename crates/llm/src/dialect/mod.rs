@@ -13,7 +13,7 @@ pub(crate) use openai_responses::with_status;
 use crate::failure::UpstreamFailure;
 use crate::scanner::estimate_tokens;
 use crate::surface::{Family, Surface};
-use crate::usage::Counts;
+use crate::usage::{Counts, Stated};
 
 /// What an answer has said so far, in any dialect.
 #[derive(Clone, Debug, Default)]
@@ -26,12 +26,22 @@ pub(crate) struct Findings {
     pub failure: Option<UpstreamFailure>,
     /// The usage stated.
     pub counts: Counts,
+    /// The usage as it was written.
+    pub stated: Stated,
     /// How much was generated.
     pub content: Content,
     /// The id under which the provider keeps the answer (OpenAI's Responses).
     pub response_id: Option<Box<str>>,
     /// The number of the last event, where events are numbered (OpenAI's Responses).
     pub sequence: u64,
+}
+
+impl Findings {
+    /// Reads one raw usage object.
+    pub fn read_usage(&mut self, raw: &str) {
+        self.counts.read(raw);
+        self.stated.note(raw);
+    }
 }
 
 /// How much text was generated, for estimates.

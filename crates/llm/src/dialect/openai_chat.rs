@@ -117,7 +117,7 @@ impl Reader {
             "finish_reason" => finished = members::is_said(value),
             "delta" => generated |= is_generated(value),
             // Moonshot.
-            "usage" => findings.counts.read(value),
+            "usage" => findings.read_usage(value),
             _ => generated |= GENERATED.contains(&key) && members::is_said(value),
         });
         mark(&mut self.seen, index);
@@ -141,7 +141,7 @@ impl<'a> Chunk<'a> {
         let read = members::each(text, |key, value| match key {
             "choices" => chunk.choices = Some(value),
             "usage" => {
-                findings.counts.read(value);
+                findings.read_usage(value);
                 chunk.usage = Some(value);
             }
             "error" if members::is_said(value) => chunk.failure = Some(UpstreamFailure::of_error(value)),
@@ -161,7 +161,7 @@ impl<'a> Chunk<'a> {
 /// Groq's own member: usage in the last chunk, an error in place of it.
 fn read_groq(raw: &str, findings: &mut Findings, failure: &mut Option<UpstreamFailure>) {
     let _ = members::each(raw, |key, value| match key {
-        "usage" => findings.counts.read(value),
+        "usage" => findings.read_usage(value),
         "error" if members::is_said(value) => *failure = Some(UpstreamFailure::of_error(value)),
         _ => {}
     });

@@ -110,7 +110,7 @@ fn read_end(response: &str, findings: &mut Findings) {
     read_id(response, findings);
     let _ = members::each(response, |key, value| {
         if key == "usage" {
-            findings.counts.read(value);
+            findings.read_usage(value);
         }
     });
 }

@@ -71,6 +71,17 @@ impl Ext {
         self.fields.iter().map(|(name, _)| &**name)
     }
 
+    /// All members, as the object that they are; empty where there are none.
+    pub(crate) fn json(&self) -> String {
+        let mut json = JsonWriter::new();
+        if !self.is_empty() {
+            json.object(|json| {
+                self.fields.iter().for_each(|(name, value)| json.raw_member(name, value.text()));
+            });
+        }
+        json.into_string()
+    }
+
     /// Writes the members into the object that `json` is in, where they are of `dialect`; elsewhere each
     /// is a loss below `path` (empty for the top level). `null` says nothing and is never a loss.
     pub(crate) fn write(&self, dialect: Dialect, json: &mut JsonWriter, path: &str, losses: &mut Losses) {

@@ -80,6 +80,10 @@ impl Stream {
         }
     }
 
+    pub(super) fn stated_usage(&self) -> Option<Box<str>> {
+        self.findings.stated.json()
+    }
+
     pub(super) fn seals(&mut self) -> Option<&mut SealReader> {
         self.seals.as_mut()
     }

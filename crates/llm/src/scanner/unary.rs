@@ -8,7 +8,7 @@ use crate::outline::{Outline, Wanted};
 use crate::provider::Quirks;
 use crate::sealed::SealReader;
 use crate::surface::Surface;
-use crate::usage::{Conventions, Counts};
+use crate::usage::{Conventions, Counts, Stated};
 
 /// Reads one unary answer.
 #[derive(Clone, Debug)]
@@ -88,6 +88,16 @@ impl Unary {
 
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    pub(super) fn stated_usage(&self) -> Option<Box<str>> {
+        if self.surface.is_free() {
+            return None;
+        }
+        let mut stated = Stated::default();
+        let all = [Wanted::Usage, Wanted::UsageMetadata].into_iter();
+        all.filter_map(|wanted| self.outline.member(wanted)).for_each(|raw| stated.note(raw));
+        stated.json()
     }
 
     pub(super) fn usage(&self) -> Option<Usage> {

@@ -185,6 +185,11 @@ fn what_an_answer_loses_is_in_the_record_and_in_the_header_while_there_is_one() 
             let record = stage.record().await;
             let translation = record.translation.expect("it was translated");
             assert_eq!(translation.native_finish_reason.as_deref(), Some("end_turn"));
+            let stated = match streams {
+                true => r#"[{"input_tokens":3},{"output_tokens":2}]"#,
+                false => r#"{"input_tokens":3,"output_tokens":2}"#,
+            };
+            assert_eq!(record.stated_usage.as_deref(), Some(stated));
             let losses = translation.losses;
             let paths: Vec<&str> = losses.iter().map(|lost| &*lost.path).collect();
             assert_eq!(paths, ["response.content"], "{text}");

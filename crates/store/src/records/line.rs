@@ -72,6 +72,9 @@ pub(super) struct Detail {
     /// Missing from the lines of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<serde_json::Value>,
+    /// Missing from the lines of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stated_usage: Option<serde_json::Value>,
 }
 
 /// See [`model::record::Translation`].

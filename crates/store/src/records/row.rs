@@ -47,6 +47,7 @@ pub(super) fn write<'r>(sheet: &mut Sheet<'r>, record: &'r RequestRecord) {
     sheet.optional(record.program.as_deref(), Sheet::json);
     sheet.optional(record.translation.as_deref(), Sheet::json);
     sheet.optional(record.signature.as_deref(), Sheet::json);
+    sheet.optional(record.stated_usage.as_deref(), Sheet::own_text);
     sheet.end();
 }
 
@@ -148,6 +149,8 @@ fn read_detail(cells: &mut Cells<'_, '_>) -> Option<Detail> {
         program: cells.optional(Cells::json)?,
         translation: cells.optional(Cells::json)?,
         signature: cells.optional(Cells::json)?,
+        // Rows of earlier versions end before.
+        stated_usage: cells.optional(|cells| serde_json::from_str(cells.text()?).ok())?,
     })
 }
 
