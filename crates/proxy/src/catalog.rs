@@ -20,6 +20,7 @@ use model::resource::{
 };
 use policy::identify::SigningKey;
 use state::limits::{Level, LimitOwner, ResolvedLimits};
+use telemetry::stream::CONFIGURATION;
 
 use crate::channel::Channel;
 use crate::settings::{ChannelLimits, DefaultLimits};
@@ -394,7 +395,7 @@ fn collect_models(configuration: &Configuration) -> (ModelsByGroup, Vec<Arc<Upst
         let upstream = match compile_upstream(account) {
             Ok(upstream) => Arc::new(upstream),
             Err(cause) => {
-                tracing::error!(account = account.name, cause, "account left out of the configuration");
+                tracing::error!(target: CONFIGURATION, account = account.name, cause, "account left out of the configuration");
                 continue;
             }
         };

@@ -75,6 +75,7 @@ use state::signatures::Signatures;
 use state::trials::Trials;
 use telemetry::metric::Metrics;
 use telemetry::queue::RecordSender;
+use telemetry::stream::CONFIGURATION;
 use tokio::sync::watch;
 
 pub use body::Outgoing;
@@ -145,6 +146,6 @@ pub async fn follow(shared: Arc<Shared>, mut configurations: sync::Subscriber, a
         shared.catalog.store(Arc::new(catalog));
         shared.metrics.config_applied(revision, shared.clock.now_ms());
         applied.send_replace(revision);
-        tracing::debug!(revision, "configuration applied");
+        tracing::info!(target: CONFIGURATION, revision, "configuration applied");
     }
 }

@@ -57,7 +57,7 @@ pub fn line(format: Format, record: &RequestRecord) -> String {
 }
 
 /// Appends the digest line of a request, with its line feed, to `out`; hand a batch of them to
-/// [`crate::log::write_lines`].
+/// [`crate::stream::write`].
 pub fn write(out: &mut Vec<u8>, format: Format, record: &RequestRecord) {
     let mut line = Line { out, format };
     line.begin(record);

@@ -13,3 +13,4 @@ pub mod metric;
 pub mod panic;
 mod process;
 pub mod queue;
+pub mod stream;

@@ -1,5 +1,5 @@
 //! The log: one event is one line, JSON or text, on standard error (standard output belongs to the
-//! ready line and the banner).
+//! ready line and the banner) or wherever its [stream](crate::stream) goes.
 //!
 //! The level can be changed while the process runs. Every value is escaped, so that nothing a caller
 //! sends can forge a line. Writing takes a process-wide lock: log events where they are handled, never
@@ -19,6 +19,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::{Registry, reload};
 
 use crate::escape;
+use crate::stream::{self, Stream};
 
 /// How a line is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,7 +86,7 @@ impl LevelHandle {
 /// [`LogError`] when the level is unknown or the log was started before.
 pub fn init(format: Format, level: &str, clock: Arc<dyn Clock>) -> Result<LevelHandle, LogError> {
     let (filter, handle) = reload::Layer::new(parse_level(level)?);
-    let lines = LineLayer { format, clock, write: |line| write_lines(line.as_bytes()) };
+    let lines = LineLayer { format, clock, write: |stream, line| stream::write(stream, line.as_bytes()) };
     let subscriber = Registry::default().with(filter).with(lines);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::AlreadyStarted)?;
     Ok(LevelHandle(handle))
@@ -97,9 +98,9 @@ static HELD: Mutex<Option<Vec<u8>>> = Mutex::new(None);
 /// More bytes than these are not held back.
 const MOST_HELD: usize = 64 << 10;
 
-/// Writes finished lines, each ending in a line feed, to where the log goes; one lock and one write for
+/// Writes finished lines, each ending in a line feed, to standard error; one lock and one write for
 /// all of them. A log that cannot be written is not worth failing for: errors are ignored.
-pub fn write_lines(lines: &[u8]) {
+pub(crate) fn write_lines(lines: &[u8]) {
     let mut held = HELD.lock();
     match held.as_mut() {
         Some(kept) if kept.len() + lines.len() <= MOST_HELD => kept.extend_from_slice(lines),
@@ -152,7 +153,7 @@ fn parse_level(name: &str) -> Result<LevelFilter, LogError> {
 struct LineLayer {
     format: Format,
     clock: Arc<dyn Clock>,
-    write: fn(&str),
+    write: fn(Stream, &str),
 }
 
 impl<S: Subscriber> Layer<S> for LineLayer {
@@ -162,7 +163,7 @@ impl<S: Subscriber> Layer<S> for LineLayer {
         line.clear(self.format);
         event.record(&mut *line);
         line.finish(event, self.clock.now_ms());
-        (self.write)(&line.whole);
+        (self.write)(Stream::of(event.metadata()), &line.whole);
         if *event.metadata().level() <= Level::WARN {
             bring_out();
         }
@@ -290,7 +291,7 @@ mod tests {
     /// What `log` writes, at level info, in `format`.
     fn written(format: Format, log: impl FnOnce(&LevelHandle)) -> String {
         let (filter, handle) = reload::Layer::new(LevelFilter::INFO);
-        let write = |lines: &str| WRITTEN.with_borrow_mut(|all| all.push_str(lines));
+        let write = |_, lines: &str| WRITTEN.with_borrow_mut(|all| all.push_str(lines));
         let clock = Arc::new(ManualClock::at(1_790_000_000_123));
         let subscriber = Registry::default().with(filter).with(LineLayer { format, clock, write });
         tracing::subscriber::with_default(subscriber, || log(&LevelHandle(handle)));

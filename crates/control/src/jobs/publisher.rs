@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use model::resource::Configuration;
 use store::Store;
+use telemetry::stream::CONFIGURATION;
 use tokio::sync::watch;
 
 /// Takes the newest configuration, such as `sync::Publisher::publish`.
@@ -53,11 +54,11 @@ async fn load(store: &Store, published: &Configuration) -> Arc<Configuration> {
     loop {
         match store.configuration_after(published).await {
             Ok(configuration) => {
-                tracing::debug!(revision = configuration.revision, "configuration loaded");
+                tracing::debug!(target: CONFIGURATION, revision = configuration.revision, "configuration loaded");
                 return Arc::new(configuration);
             }
             Err(error) => {
-                tracing::error!(cause = %error, "the configuration could not be loaded; trying again");
+                tracing::error!(target: CONFIGURATION, cause = %error, "the configuration could not be loaded; trying again");
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }

@@ -11,9 +11,10 @@ use std::time::Duration;
 use model::record::RequestRecord;
 use store::{RecordBatch, Store};
 use telemetry::digest;
-use telemetry::log::{Format, write_lines};
+use telemetry::log::Format;
 use telemetry::metric::Metrics;
 use telemetry::queue::RecordReceiver;
+use telemetry::stream::{self, Stream};
 
 /// Records per batch.
 const BATCH: usize = 2_048;
@@ -49,7 +50,7 @@ pub trait Sink: Send + Sync + 'static {
 
 impl Sink for Arc<Store> {
     fn log(lines: &[u8]) {
-        write_lines(lines);
+        stream::write(Stream::Digest, lines);
     }
 
     async fn append(&self, batch: &RecordBatch) -> Result<(), String> {

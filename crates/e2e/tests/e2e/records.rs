@@ -187,3 +187,25 @@ async fn metrics_show_who_waits_for_a_place() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn each_stream_of_the_log_goes_to_a_file_of_its_own() -> Result<()> {
+    let files = ["digest", "audit", "configuration"];
+    let options = files.iter().fold(Options::demo().env("LOG_FORMAT", "json"), |options, stream| {
+        options.env(&format!("YUMEN_LOG__{}", stream.to_uppercase()), &format!("{stream}.log"))
+    });
+    let stage = Stage::start(options).await?;
+    let answer = stage.ask(&CHAT, "demo-chat", false).await?;
+    let (id, _) = stage.admin.create_key(&json!({"name": "k"})).await?;
+    let marks =
+        [answer.request_id()?.to_owned(), format!("\"object\":\"{id}\""), "configuration applied".into()];
+    for (stream, mark) in files.iter().zip(&marks) {
+        let path = stage.gateway.data().join(format!("{stream}.log"));
+        wait::until(stream, wait::PATIENCE, async || {
+            Ok(std::fs::read_to_string(&path)?.contains(mark.as_str()).then_some(()))
+        })
+        .await?;
+        ensure!(!stage.gateway.log().contains(mark.as_str()), "{mark} is on standard error too");
+    }
+    Ok(())
+}

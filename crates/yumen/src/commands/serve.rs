@@ -68,7 +68,7 @@ pub fn run(loaded: Loaded, options: Options) -> Result<(), Problem> {
 
 async fn serve(loaded: Loaded, options: Options, clock: Arc<dyn Clock>) -> Result<(), Problem> {
     let settings = loaded.settings;
-    let log = keys::start_log(&settings, &clock);
+    let log = keys::start_log(&settings, &clock)?;
     telemetry::panic::log_from_now_on();
     // Who starts it by hand reads the banner first.
     let held_back = (!options.ready_json).then(telemetry::log::hold_back);

@@ -42,6 +42,8 @@ pub struct Settings {
     pub jwt: control::KeySource,
     /// The log.
     pub log: Log,
+    /// Where the streams of the log go.
+    pub streams: telemetry::stream::Plan,
     /// How long things may take.
     pub timers: Timers,
     /// How large things may be.
@@ -147,6 +149,7 @@ impl Default for Settings {
             encryption_key: None,
             jwt: control::KeySource::default(),
             log: Log { level: "info", format: LogFormat::Text },
+            streams: telemetry::stream::Plan::default(),
             timers: Timers::default(),
             sizes: Sizes {
                 body_bytes: 32 << 20,

@@ -9,6 +9,7 @@ use super::settings::Settings;
 use super::value::{self, Refusal};
 use crate::problem::{Problem, Reason};
 use model::Secret;
+use telemetry::stream::Stream;
 
 /// One setting.
 pub struct Setting {
@@ -61,6 +62,10 @@ const fn secret(
 fn put<T>(place: &mut T, value: Result<T, Refusal>) -> Result<(), Refusal> {
     *place = value?;
     Ok(())
+}
+
+fn stream(settings: &mut Settings, stream: Stream, text: &str) -> Result<(), Refusal> {
+    put(&mut settings.streams.destinations[stream as usize], value::destination(text))
 }
 
 /// Every setting.
@@ -145,6 +150,27 @@ pub static SETTINGS: &[Setting] = &[
         put(&mut s.log.level, value::log_level(v))
     }),
     open("log.format", &["LOG_FORMAT"], "text or json", |s, v| put(&mut s.log.format, value::log_format(v))),
+    open("log.process", &[], "where the log of the process goes: stderr, stdout or a file", |s, v| {
+        stream(s, Stream::Process, v)
+    }),
+    open("log.error", &[], "where warnings and errors go: stderr, stdout or a file", |s, v| {
+        stream(s, Stream::Error, v)
+    }),
+    open("log.digest", &[], "where the lines of requests go: stderr, stdout or a file", |s, v| {
+        stream(s, Stream::Digest, v)
+    }),
+    open("log.audit", &[], "where the lines of who did what go: stderr, stdout or a file", |s, v| {
+        stream(s, Stream::Audit, v)
+    }),
+    open("log.configuration", &[], "where changes of configuration go: stderr, stdout or a file", |s, v| {
+        stream(s, Stream::Configuration, v)
+    }),
+    open("log.file_bytes", &[], "how large a file of the log grows before it is rotated", |s, v| {
+        put(&mut s.streams.most_bytes, value::log_bytes(v))
+    }),
+    open("log.files_kept", &[], "how many rotated files of the log are kept", |s, v| {
+        put(&mut s.streams.kept, value::count(v, 0, 1_000).map(|n| u32::try_from(n).unwrap_or(u32::MAX)))
+    }),
     open("timers.connect_seconds", &[], "opening an upstream connection", |s, v| {
         put(&mut s.timers.connect, value::seconds(v))
     }),

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use telemetry::stream::Destination;
+
 use super::{Inputs, Layer, Loaded, LogFormat};
 use crate::problem::Problem;
 
@@ -152,6 +154,25 @@ fn a_flag_for_the_data_wins_over_the_database_and_says_so() {
 }
 
 #[test]
+fn each_stream_of_the_log_goes_where_it_is_sent() {
+    let given = environment(&[
+        ("YUMEN_LOG__DIGEST", "logs/digest.log"),
+        ("YUMEN_LOG__AUDIT", "STDOUT"),
+        ("YUMEN_LOG__FILE_BYTES", "1MiB"),
+        ("YUMEN_LOG__FILES_KEPT", "3"),
+    ]);
+    let plan = accepted(&given).settings.streams;
+    let expected = [
+        Destination::Stderr,
+        Destination::Stderr,
+        Destination::File("logs/digest.log".into()),
+        Destination::Stdout,
+        Destination::Stderr,
+    ];
+    assert_eq!((plan.destinations, plan.most_bytes, plan.kept), (expected, 1 << 20, 3));
+}
+
+#[test]
 fn refuses_what_cannot_be_meant_and_says_what_to_write() {
     for (name, value, fragment) in [
         ("PORT", "99999", "0 to 65535"),
@@ -163,6 +184,8 @@ fn refuses_what_cannot_be_meant_and_says_what_to_write() {
         ("YUMEN_SIZES__BODY_BYTES", "4GiB", "32MiB"),
         ("YUMEN_TRUSTED_PROXIES", "10.0.0.0/33", "10.0.0.0/8"),
         ("LOG_LEVEL", "loud", "trace, debug"),
+        ("YUMEN_LOG__ERROR", "logs/", "the path of a file"),
+        ("YUMEN_LOG__FILES_KEPT", "-1", "0 to 1000"),
         ("ADMIN_TOKEN", "short", "has 5 characters"),
         ("ENCRYPTION_KEY", "abcd", "is 3 bytes, not 32"),
         ("ENCRYPTION_KEY", "not base64 at all!", "openssl rand"),

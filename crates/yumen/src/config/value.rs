@@ -11,6 +11,7 @@ use http::uri::Authority;
 use ipnet::IpNet;
 use ledger::journal::Durability;
 use model::Secret;
+use telemetry::stream::Destination;
 
 use super::settings::LogFormat;
 
@@ -123,6 +124,24 @@ pub fn body_bytes(text: &str) -> Result<usize, Refusal> {
 /// The largest header in bytes: at least what one real client needs, at most what one connection may hold.
 pub fn header_bytes(text: &str) -> Result<usize, Refusal> {
     bytes(text, 8 << 10, 1 << 20)
+}
+
+/// The size of a log's file, in bytes.
+pub fn log_bytes(text: &str) -> Result<u64, Refusal> {
+    bytes(text, 64 << 10, 1 << 40).map(|size| size as u64)
+}
+
+/// Where a stream of the log goes.
+pub fn destination(text: &str) -> Result<Destination, Refusal> {
+    match text.to_ascii_lowercase().as_str() {
+        "stderr" => Ok(Destination::Stderr),
+        "stdout" => Ok(Destination::Stdout),
+        "" => refuse("it is empty", "write stderr, stdout, or the path of a file"),
+        _ if text.ends_with('/') || text.chars().any(char::is_control) => {
+            refuse("it is no name of a file", "write stderr, stdout, or the path of a file")
+        }
+        _ => Ok(Destination::File(PathBuf::from(text))),
+    }
 }
 
 /// Bytes as a plain number or with `KiB` or `MiB`.

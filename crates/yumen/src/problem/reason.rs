@@ -33,6 +33,7 @@ reasons! {
     Clock "clock" "The clock is wrong."
     AdministrationExposed "administration-exposed" "Administration would be reachable from other machines without TLS."
     OperatorsExposed "operators-exposed" "The operators' paths would be reachable from other machines."
+    LogFile "log-file" "A file of the log cannot be opened."
     DataDirectory "data-directory" "The data directory cannot be made or written to."
     DataInUse "data-in-use" "Another process works on the same data."
     AddressInUse "address-in-use" "Another process listens on the address."

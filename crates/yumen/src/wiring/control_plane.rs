@@ -26,6 +26,7 @@ use state::signatures::Signatures;
 use store::Store;
 use telemetry::log::LevelHandle;
 use telemetry::metric::{self, Metrics};
+use telemetry::stream::CONFIGURATION;
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 use tower::ServiceExt;
@@ -147,7 +148,7 @@ impl Bridge {
         let waited =
             tokio::time::timeout(APPLY_PATIENCE, applied.wait_for(|revision| *revision >= committed)).await;
         if waited.is_err() {
-            tracing::warn!(revision = committed, "a change is committed but not yet applied");
+            tracing::warn!(target: CONFIGURATION, revision = committed, "a change is committed but not yet applied");
         }
     }
 }

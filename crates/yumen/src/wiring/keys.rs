@@ -15,9 +15,20 @@ use crate::entropy;
 use crate::problem::{Problem, Reason};
 use crate::startup;
 
-/// Starts the log.
-pub fn start_log(settings: &Settings, clock: &Arc<dyn Clock>) -> LevelHandle {
-    start_log_at(settings.log.level, settings, clock)
+/// Starts the log, each stream to where it is to go.
+///
+/// # Errors
+/// A file of it cannot be opened.
+pub fn start_log(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<LevelHandle, Problem> {
+    telemetry::stream::direct(&settings.streams).map_err(|(path, error)| {
+        Problem::refusal(
+            Reason::LogFile,
+            format!("cannot write the log to {}", path.display()),
+            error.to_string(),
+            "make its directory, writable for this user, or name another file",
+        )
+    })?;
+    Ok(start_log_at(settings.log.level, settings, clock))
 }
 
 /// Starts the log of a command, which says by itself what it has done: only what went wrong beside it is logged.

@@ -157,6 +157,10 @@ async fn starts(reason: Reason, ground: &mut Ground) -> Result<Vec<Start>> {
                 &["operators"],
             )]
         }
+        Reason::LogFile => {
+            let nowhere = Options::default().env("YUMEN_LOG__AUDIT", "/dev/null/audit.log");
+            vec![Start::new("a file of the log", nowhere, &["/dev/null/audit.log"])]
+        }
         Reason::DataDirectory => vec![ground.file_in_the_way()?],
         Reason::DataInUse => vec![ground.second_process()],
         Reason::AddressInUse => vec![ground.address_in_use().await?],
