@@ -193,6 +193,32 @@ async fn records_of_another_tenant_are_not_found() {
 }
 
 #[tokio::test]
+async fn a_search_for_what_is_rare_goes_on_page_by_page_and_misses_nothing() {
+    let directory = Scratch::new();
+    let store = directory.open().await;
+    // Each batch is a block of its own; three of them begin within one second.
+    for n in 0..200 {
+        store
+            .append_records(&[if n % 90 == 5 { refused(n * 400) } else { answered(n * 400) }])
+            .await
+            .unwrap();
+    }
+    let filter = RecordFilter { status: Some(429), ..RecordFilter::default() };
+    let (mut request, mut seen, mut pages) = (PageRequest::first(70), Vec::new(), 0);
+    loop {
+        let page = store.search_records(&Scope::system(), &filter, &request).await.unwrap();
+        seen.extend(page.items.into_iter().map(|record| record.request_id));
+        pages += 1;
+        request.after = page.next.and_then(|next| Cursor::parse(&next.to_string()));
+        if request.after.is_none() {
+            break;
+        }
+    }
+    let expected = [185, 95, 5].map(|n| refused(n * 400).request_id.to_string());
+    assert_eq!((seen, pages), (expected.to_vec(), 2));
+}
+
+#[tokio::test]
 async fn many_records_are_written_in_one_batch_and_read_in_pages() {
     let directory = Scratch::new();
     let store = directory.open().await;

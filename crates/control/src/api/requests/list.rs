@@ -85,7 +85,8 @@ impl From<StoredRecord> for View {
     }
 }
 
-/// Searches the records.
+/// Searches the records. Of what is rare a page may have few items or none and a `next_cursor` all the same: one page looks
+/// through some 30,000 records and no more.
 ///
 /// # Errors
 /// `INVALID_REQUEST` names the filter that is not one.
