@@ -1,9 +1,9 @@
 //! What every translator must hold for whatever bytes it is given: it never panics, what it writes can be
 //! read by its own dialect, text survives, and where a stream is cut changes nothing.
 
-use llm::codec::{Addressed, Asked, Codec, Source, Target, fit};
+use llm::codec::{Addressed, Asked, Codec, Source, Target, fit, server_tools};
 use llm::neutral::{Block, Delta, Dialect, Event, Losses, Part, PartKind, Request, Severity};
-use llm::{Quirks, codec, provider};
+use llm::{Program, Quirks, codec, provider};
 use serde_json::value::RawValue;
 
 /// Providers with deviations of their own, each with a model that something is known of. The length of the
@@ -46,6 +46,9 @@ fn request(own: &dyn Codec, text: &str, ((provider, model), quirks): ((&str, &st
     for dialect in Dialect::ALL {
         let target = Target { provider, model, quirks, clamp: None, max_output: 4096 };
         let (mut request, mut losses) = (read.clone(), Losses::default());
+        if server_tools(&mut request, (dialect, &target), Program::Codex, &mut losses).is_err() {
+            continue;
+        }
         fit(&mut request, dialect, &target, &mut Asked::of(&read), &mut losses);
         let Ok(written) = known(dialect).encode_request(&request, &target, &mut losses) else { continue };
         let written = std::str::from_utf8(&written).expect("what is written is text");
@@ -135,6 +138,8 @@ fn said(events: &[Event]) -> Option<Vec<&str>> {
     for event in events {
         match event {
             Event::PartStart { part, kind: PartKind::Text, .. } => parts.push(*part),
+            // Some dialects have no other word for a refusal than text.
+            Event::PartStart { kind: PartKind::Refusal, .. } => return None,
             Event::Delta { part, delta: Delta::Text(text) } => {
                 assert!(!finished, "text behind the end of the answer");
                 if !parts.contains(part) {

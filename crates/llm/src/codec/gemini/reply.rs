@@ -66,14 +66,14 @@ fn candidate(raw: &str, place: usize, reply: &str) -> Choice {
         native: None,
         ext: Ext::default(),
     };
-    let mut grounding = None;
+    let mut found = Vec::new();
     let _ = each(raw, |key, name, value| match key {
         _ if value == "null" => {}
         "index" => choice.index = value.parse().unwrap_or(choice.index),
         "content" => choice.parts = content::parts(member(value, "parts").unwrap_or("[]")),
         "finishreason" => choice.native = read::text_if(value),
-        "groundingmetadata" => {
-            grounding = Some(value);
+        "groundingmetadata" | "citationmetadata" => {
+            found.extend(citations(value));
             choice.ext.keep(OWN, name, value);
         }
         _ => choice.ext.keep(OWN, name, value),
@@ -89,20 +89,17 @@ fn candidate(raw: &str, place: usize, reply: &str) -> Choice {
     }
     let stop = stop_of(choice.native.as_deref().unwrap_or_default());
     choice.stop = if stop == Stop::End && calls > 0 { Stop::ToolUse } else { stop };
-    if let Some(raw) = grounding {
-        cite(&mut choice.parts, raw);
-    }
+    cite(&mut choice.parts, &found);
     choice
 }
 
 /// Puts what an answer rests on where it rests on it: places are bytes of all its text, one after the other.
-fn cite(parts: &mut [Part], grounding: &str) {
-    let citations = citations(grounding);
+fn cite(parts: &mut [Part], citations: &[(Citation, (usize, usize))]) {
     let mut before = 0;
     for part in parts {
         let Block::Text(text) = &mut part.block else { continue };
         let end = before + text.text.len();
-        for (citation, bytes) in &citations {
+        for (citation, bytes) in citations {
             if bytes.0 >= before && bytes.1 <= end {
                 let mut citation = citation.clone();
                 citation.span = span(&text.text, (bytes.0 - before, bytes.1 - before));
@@ -119,8 +116,23 @@ pub(super) fn span(text: &str, (start, end): (usize, usize)) -> Option<(u64, u64
     points(start).zip(points(end))
 }
 
-/// The pages that an answer rests on, each with the bytes of the answer that do.
-pub(super) fn citations(grounding: &str) -> Vec<(Citation, (usize, usize))> {
+/// The pages that an answer rests on, each with the bytes of the answer that do: those that a search found, and
+/// those that the model repeats.
+pub(super) fn citations(raw: &str) -> Vec<(Citation, (usize, usize))> {
+    let mut found = searched(raw);
+    // Vertex has another name for the list.
+    let repeated = member(raw, "citationsources").or(member(raw, "citations")).unwrap_or("[]");
+    for source in members::elements(repeated) {
+        let at = |name| member(source, name).and_then(|raw| raw.parse::<usize>().ok()).unwrap_or(0);
+        if let Some(uri) = member_text(source, "uri") {
+            let page = read::page(Some(uri), member_text(source, "title"));
+            found.push((page, (at("startindex"), at("endindex"))));
+        }
+    }
+    found
+}
+
+fn searched(grounding: &str) -> Vec<(Citation, (usize, usize))> {
     let pages: Vec<Citation> = members::elements(member(grounding, "groundingchunks").unwrap_or("[]"))
         .into_iter()
         .map(|chunk| {
@@ -177,8 +189,8 @@ fn write_choice(json: &mut JsonWriter, choice: &Choice, asked: &Asked, losses: &
     let native = choice.native.as_deref().filter(|name| super::STOPS.iter().any(|(own, _)| own == name));
     json.text_member("finishReason", native.unwrap_or(stop_name(&choice.stop)));
     json.plain_member("index", choice.index);
-    choice.ext.write(OWN, json, "", &mut Losses::default());
-    if choice.ext.get(OWN, "groundingMetadata").is_none() {
+    choice.ext.write(OWN, json, "choices", losses);
+    if choice.ext.get(OWN, "groundingMetadata").or(choice.ext.get(OWN, "citationMetadata")).is_none() {
         let text = choice.parts.iter().filter_map(|part| match &part.block {
             Block::Text(text) => Some(text),
             _ => None,

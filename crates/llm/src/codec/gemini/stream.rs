@@ -76,8 +76,10 @@ impl Reader {
         for part in content::parts(parts) {
             self.part(choice, &mut seen, part, events);
         }
-        if let Some(raw) = member(raw, "groundingmetadata") {
-            self.cite(choice, &mut seen, raw, events);
+        for name in ["groundingmetadata", "citationmetadata"] {
+            if let Some(raw) = member(raw, name) {
+                self.cite(choice, &mut seen, raw, events);
+            }
         }
         if let Some(native) = member_text(raw, "finishreason") {
             close(&mut seen, events);

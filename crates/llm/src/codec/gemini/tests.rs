@@ -262,3 +262,22 @@ fn arguments_in_pieces_become_those_of_their_call() {
     assert_eq!(stops, 3);
     assert!(matches!(&events[..], [.., Event::Finish { stop: Stop::ToolUse, .. }, Event::End]), "{events:?}");
 }
+
+#[test]
+fn what_an_answer_repeats_is_cited_where_it_stands_whole_and_in_streams() {
+    for list in ["citationSources", "citations"] {
+        let told = json!({"candidates": [{"content": {"role": "model", "parts": [{"text": "é by A"}]}, "finishReason": "STOP",
+            "citationMetadata": {list: [{"startIndex": 6, "endIndex": 7, "uri": "https://a"}, {"license": "mit"}]}}]});
+        let source = Source { quirks: &Quirks::default(), choices: 1 };
+        let reply = codec(Dialect::Gemini).unwrap().decode_reply(&told.to_string(), &source).unwrap();
+        let Block::Text(text) = &reply.choices[0].parts[0].block else { panic!("{reply:?}") };
+        let found = (text.citations[0].url.as_deref(), text.citations[0].span, text.citations.len());
+        assert_eq!(found, (Some("https://a"), Some((5, 6)), 1));
+        let events = read(&[told]);
+        let cited = events.iter().find_map(|event| match event {
+            Event::Delta { delta: Delta::Citation(citation), .. } => Some(citation.span),
+            _ => None,
+        });
+        assert_eq!(cited, Some(Some((5, 6))), "{events:?}");
+    }
+}

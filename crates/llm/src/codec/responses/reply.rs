@@ -74,6 +74,9 @@ pub(super) fn encode(reply: &Reply, asked: &Asked, losses: &mut Losses) -> Vec<u
     let mut output = Output { items: Vec::new(), base: bare(&id).to_owned(), asked, losses };
     output.write(parts);
     let items = output.items;
+    if let Some(choice) = choice {
+        choice.ext.write(OWN, &mut JsonWriter::new(), "choices", losses);
+    }
     let seen = Head { id: &id, model: &reply.model, created: reply.created.unwrap_or(asked.created) };
     let mut json = JsonWriter::with_capacity(1024);
     let ended = State::Ended(End {
