@@ -39,6 +39,7 @@ async fn a_caller_who_leaves_while_waiting_frees_the_upstream() -> Result<()> {
         let name = format!("waiting-{}", surface.name);
         let record = leave(&stage, &surface, &name, Script::new().hold(), false).await?;
         ensure!(record["status"] == 499 && record["code"] == "CLIENT_CLOSED", "{record}");
+        ensure!(record["cancelled_by"] == "caller", "{record}");
         ensure!(record["attempts"][0]["class"] == "cancelled", "{record}");
         ensure!(record["usage"]["source"] == "estimated", "{record}");
     }

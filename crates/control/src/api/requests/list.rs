@@ -39,6 +39,8 @@ pub struct View {
     at: String,
     status: u16,
     code: Option<String>,
+    /// Who ended it early: `caller`, who closed the connection, or `cancel`, a request to cancel it.
+    cancelled_by: Option<&'static str>,
     model: String,
     upstream: Option<String>,
     key_id: Option<ResourceId>,
@@ -63,7 +65,9 @@ impl From<StoredRecord> for View {
         };
         let mut list = |name| rest.remove(name).unwrap_or_else(|| Value::Array(Vec::new()));
         let (attempts, candidates, checks) = (list("attempts"), list("candidates"), list("checks"));
+        let cancelled_by = cancelled_by(record.code.as_deref(), rest.contains_key("cause"));
         Self {
+            cancelled_by,
             request_id: record.request_id,
             trace_id: record.trace_id,
             at: rfc3339(record.at),
@@ -83,6 +87,12 @@ impl From<StoredRecord> for View {
             rest,
         }
     }
+}
+
+/// A caller who leaves says nothing; whoever cancels a request has it told so.
+fn cancelled_by(code: Option<&str>, is_told: bool) -> Option<&'static str> {
+    let is_cancelled = code == Some(Code::ClientClosed.name());
+    is_cancelled.then_some(if is_told { "cancel" } else { "caller" })
 }
 
 /// Searches the records. Of what is rare a page may have few items or none and a `next_cursor` all the same: one page looks

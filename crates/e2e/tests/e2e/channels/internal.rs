@@ -208,7 +208,11 @@ async fn a_request_is_cancelled_by_its_id_and_by_its_owner_alone() -> Result<()>
         "{rest}"
     );
     upstream.wait_abandoned(1, LEFT).await?;
-    ensure_native(&cancel(&channels.internal, &id).await?, 404, "NOT_FOUND")
+    ensure_native(&cancel(&channels.internal, &id).await?, 404, "NOT_FOUND")?;
+    let stage = &channels.stage;
+    let record = stage.gateway.records(&stage.admin, &format!("request_id={id}"), 1).await?.remove(0);
+    ensure!(record["status"] == 200 && record["cancelled_by"] == "cancel", "{record}");
+    Ok(())
 }
 
 #[tokio::test]
