@@ -77,4 +77,23 @@ mod seals {
             }
         }
     }
+
+    /// Claude Code gives instructions within the conversation; what is written anew has them where they were.
+    #[test]
+    fn instructions_within_the_conversation_stay_at_home() {
+        let body = json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"},
+            {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "f", "input": {}}]},
+            {"role": "system", "content": "be brief"},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": "ok"}]}]});
+        let read = codec(MESSAGES).unwrap().decode_request(&body.to_string(), &Addressed::default()).unwrap();
+        let target = Target { provider: "x", model: "m", quirks: &Quirks::NONE, clamp: None, max_output: 9 };
+        let mut losses = Losses::default();
+        let sent = codec(MESSAGES).unwrap().encode_request(&read, &target, &mut losses).unwrap();
+        let sent: Value = serde_json::from_slice(&sent).unwrap();
+        let roles: Vec<&Value> =
+            sent["messages"].as_array().unwrap().iter().map(|one| &one["role"]).collect();
+        assert_eq!(roles, ["user", "assistant", "system", "user"], "{sent}");
+        assert_eq!(sent["messages"][3]["content"][0]["type"], "tool_result", "{sent}");
+        assert!(losses.is_empty(), "{losses:?}");
+    }
 }

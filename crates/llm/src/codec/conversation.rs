@@ -81,6 +81,8 @@ pub(crate) struct Item<'a> {
 pub(crate) struct Joined<'a> {
     /// Whether the model speaks.
     pub assistant: bool,
+    /// Whether it is an instruction, at a provider that takes one here.
+    pub instructs: bool,
     /// What is said.
     pub items: Vec<Item<'a>>,
 }
@@ -89,25 +91,48 @@ pub(crate) struct Joined<'a> {
 /// conversation become the user's at the same place (moving them would change their meaning and the
 /// cached prefix), and the results of a round of tools come first in the turn behind it.
 pub(crate) fn alternating<'a>(turns: &'a [Turn], losses: &mut Losses, origin: Dialect) -> Vec<Joined<'a>> {
+    joined(turns, losses, (origin, false))
+}
+
+/// The same for a provider of the dialect `origin` itself, whose callers know that it takes instructions
+/// within the conversation: they stay what they are.
+pub(crate) fn alternating_at_home<'a>(
+    turns: &'a [Turn],
+    losses: &mut Losses,
+    origin: Dialect,
+) -> Vec<Joined<'a>> {
+    joined(turns, losses, (origin, true))
+}
+
+fn joined<'a>(turns: &'a [Turn], losses: &mut Losses, (origin, at_home): (Dialect, bool)) -> Vec<Joined<'a>> {
     let mut joined: Vec<Joined<'a>> = Vec::with_capacity(turns.len());
     for turn in turns {
         let assistant = turn.role == Role::Assistant;
         let instructs = matches!(turn.role, Role::System | Role::Developer);
+        if instructs && at_home {
+            let item = |part: &'a Part| Item { part, place: turn.place, instructs: false, orphan: false };
+            let items = turn.parts.iter().map(item).collect();
+            joined.push(Joined { assistant: false, instructs: true, items });
+            continue;
+        }
         if instructs {
             let list = origin.field(crate::neutral::Field::Turns);
             let reason = "an instruction within the conversation is said by the user";
             losses.advisory(format_args!("{list}[{}].role", turn.place), reason);
         }
         let item = |part: &'a Part| Item { part, place: turn.place, instructs, orphan: false };
-        match joined.last_mut().filter(|last| last.assistant == assistant) {
+        match joined.last_mut().filter(|last| last.assistant == assistant && !last.instructs) {
             Some(last) => last.items.extend(turn.parts.iter().map(item)),
-            None => joined.push(Joined { assistant, items: turn.parts.iter().map(item).collect() }),
+            None => {
+                let items = turn.parts.iter().map(item).collect();
+                joined.push(Joined { assistant, instructs: false, items });
+            }
         }
     }
     for at in 0..joined.len() {
         let (before, rest) = joined.split_at_mut(at);
         if !rest[0].assistant {
-            results_first(before.last(), &mut rest[0]);
+            results_first(before.iter().rfind(|turn| !turn.instructs), &mut rest[0]);
         }
     }
     joined
@@ -130,7 +155,8 @@ fn results_first(calls: Option<&Joined<'_>>, turn: &mut Joined<'_>) {
 /// Whether the conversation is within a round of tools whose calls come without sealed thoughts: Claude
 /// refuses to think on in such a round.
 pub(crate) fn has_unsealed_round(joined: &[Joined<'_>], own: Dialect) -> bool {
-    let [.., calls, results] = joined else {
+    let mut said = joined.iter().rev().filter(|turn| !turn.instructs);
+    let (Some(results), Some(calls)) = (said.next(), said.next()) else {
         return false;
     };
     let has = |turn: &Joined<'_>, wanted: &dyn Fn(&Block) -> bool| {

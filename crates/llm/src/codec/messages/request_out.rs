@@ -28,7 +28,10 @@ pub(super) fn encode(
         return Err(unsupported("The provider of this model gives one answer at a time.", field));
     }
     let turns = conversation::identified(&request.turns);
-    let joined = conversation::alternating(&turns, losses, request.origin);
+    let joined = match request.origin {
+        OWN => conversation::alternating_at_home(&turns, losses, OWN),
+        origin => conversation::alternating(&turns, losses, origin),
+    };
     let settings = settings_out::Settings::of(request, target, &joined, losses);
     let mut json = JsonWriter::with_capacity(request.room());
     json.object(|json| {
@@ -96,30 +99,38 @@ fn messages(json: &mut JsonWriter, request: &Request, joined: &[Joined<'_>], los
         let last = at + 1 == joined.len();
         let mut blocks = Blocks::new(request.origin, losses);
         turn.items.iter().for_each(|item| blocks.item(item, turn.assistant));
-        written.push((turn.assistant, blocks.finish(last && turn.assistant)));
+        written.push((role(turn), blocks.finish(last && turn.assistant)));
     }
     // A turn of which nothing could be carried over leaves its neighbours side by side.
-    let mut messages: Vec<(bool, Vec<JsonWriter>)> = Vec::with_capacity(written.len());
-    for (assistant, blocks) in written {
+    let mut messages: Vec<(&str, Vec<JsonWriter>)> = Vec::with_capacity(written.len());
+    for (role, blocks) in written {
         match messages.last_mut() {
             _ if blocks.is_empty() => {}
-            Some((before, list)) if *before == assistant => list.extend(blocks),
-            _ => messages.push((assistant, blocks)),
+            Some((before, list)) if *before == role => list.extend(blocks),
+            _ => messages.push((role, blocks)),
         }
     }
-    if messages.first().is_some_and(|(assistant, _)| *assistant) {
-        message(json, false, |json| json.text(PLACEHOLDER));
+    if messages.first().is_some_and(|(role, _)| *role == "assistant") {
+        message(json, "user", |json| json.text(PLACEHOLDER));
     }
-    for (assistant, blocks) in &messages {
-        message(json, *assistant, |json| {
+    for (role, blocks) in &messages {
+        message(json, role, |json| {
             json.array(|json| blocks.iter().for_each(|block| json.append(block)));
         });
     }
 }
 
-fn message(json: &mut JsonWriter, assistant: bool, content: impl FnOnce(&mut JsonWriter)) {
+fn role(turn: &Joined<'_>) -> &'static str {
+    match (turn.assistant, turn.instructs) {
+        (true, _) => "assistant",
+        (false, true) => "system",
+        (false, false) => "user",
+    }
+}
+
+fn message(json: &mut JsonWriter, role: &str, content: impl FnOnce(&mut JsonWriter)) {
     json.object(|json| {
-        json.text_member("role", if assistant { "assistant" } else { "user" });
+        json.text_member("role", role);
         content(json.key("content"));
     });
 }
