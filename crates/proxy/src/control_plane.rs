@@ -44,6 +44,19 @@ pub enum Holder {
     Administrator,
 }
 
+/// A use of the static administration token outside administration.
+#[derive(Clone, Debug)]
+pub struct AdministratorUse {
+    /// The request's id.
+    pub request_id: RequestId,
+    /// The caller's address.
+    pub client: Option<IpAddr>,
+    /// Method and path, as records name them.
+    pub route: &'static str,
+    /// When.
+    pub at: EpochMs,
+}
+
 /// Serves the control plane's paths on a runtime of its own.
 pub trait ControlPlane: Send + Sync {
     /// Whom an access token was given to. Waits for nothing: whether the holder still works is what the
@@ -52,6 +65,9 @@ pub trait ControlPlane: Send + Sync {
     /// # Errors
     /// `TOKEN_INVALID` or `TOKEN_EXPIRED`.
     fn holder(&self, token: &str, now_ms: EpochMs) -> Result<Holder, Rejection>;
+
+    /// Has a use of the administration token written into the audit log. Waits for nothing.
+    fn note(&self, used: AdministratorUse);
 
     /// Begins to serve a request; the answer arrives at the receiver.
     fn serve(

@@ -80,7 +80,7 @@ use tokio::sync::watch;
 
 pub use body::Outgoing;
 pub use catalog::Catalog;
-pub use control_plane::{ControlBody, ControlPlane, HandedOver, Holder};
+pub use control_plane::{AdministratorUse, ControlBody, ControlPlane, HandedOver, Holder};
 pub use listen::{Listening, start};
 pub use replay::{AnswerName, AnswerShelf, KeptAnswer};
 pub use route::listed_routes;

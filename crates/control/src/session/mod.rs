@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows a route; the endpoints are in `api/auth`.
 
+pub mod administrator;
 pub mod holder;
 pub mod jwt_keys;
 pub(crate) mod key_files;

@@ -14,7 +14,7 @@ use policy::{authorize, identify};
 use super::signed::{self, Unverified};
 use crate::catalog::Key;
 use crate::channel::{Channel, Rules};
-use crate::control_plane::Holder;
+use crate::control_plane::{AdministratorUse, Holder};
 use crate::exchange::Exchange;
 
 /// Finds the caller by whatever the request carries, and notes whose it is in the exchange. A signature is
@@ -135,7 +135,15 @@ fn holder(exchange: &mut Exchange, token: &str) -> Result<Arc<Key>, Rejection> {
             }
             Ok(visitor)
         }
-        Holder::Administrator => Ok(exchange.catalog.administrator(&worker.shared.settings.default_limits)),
+        Holder::Administrator => {
+            worker.shared.control.note(AdministratorUse {
+                request_id: exchange.record.request_id,
+                client: exchange.record.client_ip,
+                route: exchange.record.route,
+                at: exchange.record.at,
+            });
+            Ok(exchange.catalog.administrator(&worker.shared.settings.default_limits))
+        }
     }
 }
 

@@ -38,7 +38,7 @@ use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep};
 
-use crate::control_plane::{ControlBody, ControlPlane, HandedOver, Holder};
+use crate::control_plane::{AdministratorUse, ControlBody, ControlPlane, HandedOver, Holder};
 use crate::replay::{AnswerName, AnswerShelf, KeptAnswer};
 use crate::settings::{ClientTimers, DefaultLimits, Settings, Sizes};
 use crate::worker::Worker;
@@ -198,6 +198,8 @@ impl ControlPlane for NoControl {
     fn serve(&self, _: Request<Incoming>, _: HandedOver) -> oneshot::Receiver<Response<ControlBody>> {
         oneshot::channel().1
     }
+
+    fn note(&self, _: AdministratorUse) {}
 
     fn holder(&self, _: &str, _: u64) -> Result<Holder, Rejection> {
         Err(Rejection::new(Code::TokenInvalid))

@@ -7,6 +7,7 @@ use std::time::Duration;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::Router;
 use axum::body::Body;
+use control::session::administrator::note_use;
 use control::{
     AccountControl, CallerKey, Circuit, ControlState, FreezeControl, Freezes, Holder, LoginThrottle,
     Passwords, Readiness,
@@ -20,7 +21,7 @@ use hyper::body::Incoming;
 use ledger::Ledger;
 use model::clock::EpochMs;
 use model::{Clock, Rejection, ResourceId, Secret};
-use proxy::{ControlBody, ControlPlane, HandedOver};
+use proxy::{AdministratorUse, ControlBody, ControlPlane, HandedOver};
 use state::queue::Queues;
 use state::signatures::Signatures;
 use store::Store;
@@ -174,6 +175,14 @@ impl ControlPlane for Bridge {
             let _ = sender.send(bridge.answer(request, known).await);
         });
         receiver
+    }
+
+    fn note(&self, used: AdministratorUse) {
+        let state = Arc::clone(&self.state);
+        self.runtime.spawn(async move {
+            let AdministratorUse { request_id, client, route, at } = used;
+            note_use(&state, (request_id, client), route, at).await;
+        });
     }
 
     fn holder(&self, token: &str, now_ms: EpochMs) -> Result<proxy::Holder, Rejection> {

@@ -246,3 +246,29 @@ async fn a_request_that_waits_for_its_answer_is_cancelled_too() -> Result<()> {
     upstream.wait_abandoned(3, LEFT).await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn uses_of_the_administration_token_are_in_the_audit_log_here_too() -> Result<()> {
+    let channels = Channels::start().await?;
+    let stage = &channels.stage;
+    let asked = channels.chat(super::ADMIN_TOKEN, &demo_chat(false)).await?;
+    let listed = stage.gateway.call(&Request::get("/internal/v1/models").bearer(super::ADMIN_TOKEN)).await?;
+    for (answer, object) in
+        [(asked, "POST /internal/v1/chat/completions"), (listed, "GET /internal/v1/models")]
+    {
+        ensure!(answer.status() == 200, "{} {}", answer.status(), answer.text());
+        let id = answer.request_id()?;
+        testkit::wait::until("the entry", testkit::wait::PATIENCE, async || {
+            let log = stage.admin.get("audit-log?limit=20").await?;
+            let mut entries = log["items"].as_array().into_iter().flatten();
+            Ok(entries.find(|entry| entry["request_id"] == id && entry["object"] == object).map(|entry| {
+                assert_eq!(
+                    (&entry["verb"], &entry["actor"]),
+                    (&json!("admin-token.use"), &json!("admin-token"))
+                );
+            }))
+        })
+        .await?;
+    }
+    Ok(())
+}
