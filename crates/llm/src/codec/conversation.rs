@@ -134,6 +134,11 @@ fn joined<'a>(turns: &'a [Turn], losses: &mut Losses, (origin, at_home): (Dialec
         if !rest[0].assistant {
             results_first(before.iter().rfind(|turn| !turn.instructs), &mut rest[0]);
         }
+        for item in rest[0].items.iter().filter(|item| item.orphan) {
+            let list = origin.field(crate::neutral::Field::Turns);
+            let reason = "the result of a call that is not in the conversation is said by the user";
+            losses.advisory(format_args!("{list}[{}]", item.place), reason);
+        }
     }
     joined
 }
@@ -236,6 +241,7 @@ mod tests {
         let seen: Vec<(usize, bool, bool)> =
             joined[1].items.iter().map(|item| (item.place, item.instructs, item.orphan)).collect();
         assert_eq!(seen, [(1, false, false), (3, false, false), (2, true, false), (3, false, true)]);
-        assert_eq!(losses.list()[0].path.as_ref(), "messages[2].role");
+        let lost: Vec<&str> = losses.list().iter().map(|loss| &*loss.path).collect();
+        assert_eq!(lost, ["messages[2].role", "messages[3]"]);
     }
 }

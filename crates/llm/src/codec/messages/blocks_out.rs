@@ -124,8 +124,6 @@ impl<'a, 'p> Blocks<'a, 'p> {
 
     fn result(&mut self, result: &'p ToolResult, part: &Part, item: &Item<'p>) {
         if item.orphan {
-            let path = format!("{}[{}]", self.origin.field(Field::Turns), item.place);
-            self.losses.advisory(path, "the result of a call that is not there is said by the user");
             self.blocks.push(text_block(&conversation::orphan_note(&result.call_id), None));
             let inner = |part| Item { part, place: item.place, instructs: false, orphan: false };
             return result.parts.iter().for_each(|part| self.item(&inner(part), false));
