@@ -90,12 +90,7 @@ const LIMITS: &str = "
 what was lost on the way back is paid for, marked as estimated.
 - That an estimate equals what a provider would have stated; estimates are marked as such.
 - That nothing is lost when the power fails with `durability = process`: up to 10 ms of the journal may be.
-
-## What is missed today
-
-- T66, and with it R20: two clean builds of profile `dev` were equal byte for byte, but the whole of \
-`cargo xtask release` was not run with the profile that is shipped yet.
-- Lines of the nightly tier are of the commit that they name, not of the newest one.
+- That every line is of the newest commit: each names its own.
 ";
 
 /// One line of a test.
