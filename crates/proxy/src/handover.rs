@@ -6,8 +6,18 @@ use model::{Code, Rejection, ResourceId};
 
 use crate::answer;
 use crate::body::Outgoing;
+use crate::channel::Channel;
 use crate::control_plane::HandedOver;
 use crate::exchange::Exchange;
+
+/// Where Prometheus looks: no administration, though it is below no version.
+const METRICS: &str = "/metrics";
+
+/// Whether a request is one that moves with `admin_listen`. Health and metrics stay: whoever sends traffic here, and
+/// whoever watches, asks here.
+fn is_administration(exchange: &Exchange, request: &Request<Incoming>) -> bool {
+    exchange.channel == Channel::Admin && !request.uri().path().starts_with(METRICS)
+}
 
 /// Lets the control plane answer; `key` is the caller's key where the data plane has checked one.
 pub(crate) async fn to_control(
@@ -16,7 +26,7 @@ pub(crate) async fn to_control(
     key: Option<ResourceId>,
 ) -> Response<Outgoing> {
     let shared = std::sync::Arc::clone(&exchange.worker.shared);
-    if !shared.settings.serve_control && key.is_none() {
+    if !shared.settings.serve_control && is_administration(&exchange, &request) {
         return crate::linger::refuse(exchange, &Rejection::new(Code::NotFound), request);
     }
     let known = HandedOver {

@@ -23,7 +23,7 @@ pub struct Settings {
     /// The names under which this gateway is called; signatures that bind a host must be for one of them.
     /// Empty allows any.
     pub public_hosts: Vec<String>,
-    /// Whether the control plane's paths are answered on the public socket.
+    /// Whether administration is answered on the public socket.
     pub serve_control: bool,
 }
 

@@ -179,7 +179,7 @@ pub fn routes() -> Vec<Route> {
         get("/api/v1/admin/jwt-keys", Read, ("jwt-key.list", "Lists the keys of access tokens."), jwt_keys::list::handler),
         post("/api/v1/admin/jwt-keys/rotate", Administer, ("jwt-key.rotate", "Makes a new key, which signs access tokens from now on."), jwt_keys::rotate::handler),
         delete("/api/v1/admin/jwt-keys/{id}", Administer, ("jwt-key.delete", "Ends an old key, and the tokens of it."), jwt_keys::remove::handler),
-        get("/api/v1/admin/secrets", Administer, ("secrets.list", "Lists the keys that credentials are sealed under."), secrets::list::handler),
+        get("/api/v1/admin/secrets", Read, ("secrets.list", "Lists the keys that credentials are sealed under."), secrets::list::handler),
         post("/api/v1/admin/secrets/rotate", Administer, ("secrets.rotate", "Makes a new key and wraps every credential with it."), secrets::rotate::handler),
     ]
 }

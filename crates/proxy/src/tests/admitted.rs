@@ -143,3 +143,26 @@ fn a_body_that_trickles_is_given_up() {
         assert_eq!(upstream.requests(), 0);
     });
 }
+
+#[test]
+fn administration_that_has_moved_is_not_found_and_health_and_metrics_are_where_they_were() {
+    run(async {
+        let upstream = Upstream::always(vec![answer()]);
+        // Nobody answers in this control plane: what comes to it ends with 500.
+        let stage = stage(KeyTerms::default(), &upstream, |_, settings| settings.serve_control = false);
+        for (path, status) in [
+            ("/api/v1/admin/api-keys", 404),
+            ("/api/v1/auth/login", 404),
+            ("/admin/keys", 404),
+            ("/console", 404),
+            ("/health", 500),
+            ("/health/ready", 500),
+            ("/actuator/readiness", 500),
+            ("/metrics", 500),
+        ] {
+            let mut caller = stage.post(path, "", "").await;
+            caller.end().await;
+            assert!(caller.text().starts_with(&format!("HTTP/1.1 {status}")), "{path}: {}", caller.text());
+        }
+    });
+}
