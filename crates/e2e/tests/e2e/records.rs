@@ -209,3 +209,21 @@ async fn each_stream_of_the_log_goes_to_a_file_of_its_own() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn metrics_need_their_token_where_a_proxy_speaks_for_somebody() -> Result<()> {
+    let token = "a-metrics-token-of-this-test";
+    let gateway = Gateway::start(Options::default().env("METRICS_TOKEN", token)).await?;
+    let metrics = || Request::get("/metrics");
+    for (what, request, status) in [
+        ("loopback", metrics(), 200),
+        ("a proxy", metrics().header("x-forwarded-for", "192.0.2.7"), 401),
+        ("another name of it", metrics().header("forwarded", "for=192.0.2.7"), 401),
+        ("the token", metrics().header("x-forwarded-for", "192.0.2.7").bearer(token), 200),
+        ("another token", metrics().header("x-forwarded-for", "192.0.2.7").bearer("another"), 401),
+    ] {
+        let answer = gateway.call(&request).await?;
+        ensure!(answer.status() == status, "{what}: {}", answer.status());
+    }
+    Ok(())
+}

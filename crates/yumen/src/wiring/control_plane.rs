@@ -206,7 +206,10 @@ impl Scrape {
             let expected = format!("Bearer {}", token.expose());
             sent.is_some_and(|sent| verify_slices_are_equal(sent, expected.as_bytes()).is_ok())
         };
-        let allowed = client.is_loopback() || self.token.as_ref().is_some_and(named);
+        // Whom a proxy on this machine speaks for is somewhere else, whether or not that proxy is trusted.
+        let is_forwarded =
+            ["x-forwarded-for", "forwarded"].iter().any(|name| request.headers().contains_key(*name));
+        let allowed = client.is_loopback() && !is_forwarded || self.token.as_ref().is_some_and(named);
         let mut response = Response::new(http_body_util::Full::default());
         if !allowed {
             *response.status_mut() = StatusCode::UNAUTHORIZED;
