@@ -85,6 +85,11 @@ async fn quotas_are_replaced_by_an_object_or_a_list_everywhere() {
         let limited = fixture.put(&at(path, made, "/rate-limit"), &json!({"rpm": 5, "tpm": null})).await.json;
         assert_eq!(limited["rate_limit"], json!({"rpm": 5, "tpm": null}), "{path}");
         assert_eq!(limited["quota"].as_array().unwrap().len(), 1, "{path}");
+        let merged = json!({"rate_limit": {"rpm": null, "burst": 2}});
+        let merged = fixture.patch(&at(path, made, ""), &merged).await.json;
+        assert_eq!(merged["rate_limit"], json!({"rpm": null, "tpm": null, "burst": 2}), "{path}");
+        let replaced = fixture.put(&at(path, made, "/rate-limit"), &json!({"rpm": 1})).await.json;
+        assert_eq!(replaced["rate_limit"], json!({"rpm": 1}), "{path}");
     }
 }
 

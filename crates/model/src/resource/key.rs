@@ -114,6 +114,22 @@ pub struct RateLimit {
     pub burst: Limit,
 }
 
+impl RateLimit {
+    /// These limits with those that `change` configures in their place; the others stay.
+    #[must_use]
+    pub fn merged(self, change: Self) -> Self {
+        let one = |own: Limit, new: Limit| if new.is_default() { own } else { new };
+        Self {
+            rpm: one(self.rpm, change.rpm),
+            tpm: one(self.tpm, change.tpm),
+            rpd: one(self.rpd, change.rpd),
+            tpd: one(self.tpd, change.tpd),
+            concurrent: one(self.concurrent, change.concurrent),
+            burst: one(self.burst, change.burst),
+        }
+    }
+}
+
 /// Whether a key works.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -156,7 +156,7 @@ pub static NOUNS: &[Noun] = &[
             arg("status", "active, disabled or revoked", Text, Query("status")), arg("kind", "standard, trial or internal", Text, Query("kind")),
             arg("user", "only of this user", User, Query("user_id")), OF_TENANT, LIMIT]),
         verb("show", "Show a key and what is left of its quotas", "key show laptop", Call("GET", "/{id}"), &[NAMED]),
-        verb("update", "Change a key; limits are replaced as a whole", "key update laptop --rpm 120", Call("PATCH", "/{id}"), &[
+        verb("update", "Change a key; its quotas are replaced as a whole", "key update laptop --rpm 120", Call("PATCH", "/{id}"), &[
             NAMED, NAME, arg("user", "whose money it spends", User, Body("user_id")), GROUP, EXPIRES, MODEL, ALLOW_IP,
             RPM, TPM, RPD, TPD, CONCURRENT, BURST, QUOTA, SIGNING, BEARER, FREEZE_SCOPE, SET]),
         verb("unfreeze", "End what bad signatures have frozen of a key", "key unfreeze laptop", Call("POST", "/{id}/unfreeze"), &[NAMED]),
@@ -175,7 +175,7 @@ pub static NOUNS: &[Noun] = &[
             PASSWORD, TENANT, RPM, TPM, RPD, TPD, CONCURRENT, BURST, QUOTA, arg("balance", "US dollars in a new wallet", Text, Body("balance")), SET]),
         verb("list", "List the users, newest first", "user list", ReadList, &[OF_TENANT, LIMIT]),
         verb("show", "Show a user, their wallet and their quotas", "user show ann@example.org", Call("GET", "/{id}"), &[NAMED]),
-        verb("update", "Change a user; limits are replaced as a whole", "user update ann@example.org --role operator", Call("PATCH", "/{id}"), &[
+        verb("update", "Change a user; its quotas are replaced as a whole", "user update ann@example.org --role operator", Call("PATCH", "/{id}"), &[
             NAMED, arg("new-email", "another sign-in name", Text, Body("email")), NAME, arg("role", "owner, admin, operator, billing, viewer or user", Text, Body("role")),
             PASSWORD, RPM, TPM, RPD, TPD, CONCURRENT, BURST, QUOTA, SET]),
         verb("enable", "Let a user in again", "user enable ann@example.org", Call("POST", "/{id}/enable"), &[NAMED]),
@@ -195,14 +195,14 @@ pub static NOUNS: &[Noun] = &[
         verb("create", "Add a tenant", "tenant create --id acme --rpm 600", Call("POST", ""), NEW_PARTY),
         verb("list", "List the tenants", "tenant list", ReadList, &[LIMIT]),
         verb("show", "Show a tenant and what is left of its quotas", "tenant show acme", Call("GET", "/{id}"), &[ID]),
-        verb("update", "Change a tenant; limits are replaced as a whole", "tenant update acme --quota cost:monthly:500", Call("PATCH", "/{id}"), CHANGED_PARTY),
+        verb("update", "Change a tenant; its quotas are replaced as a whole", "tenant update acme --quota cost:monthly:500", Call("PATCH", "/{id}"), CHANGED_PARTY),
         verb("delete", "Remove a tenant that nothing belongs to", "tenant delete acme", Call("DELETE", "/{id}"), &[ID]),
     ] },
     Noun { name: "group", about: "Groups: which keys use which accounts", path: "groups", columns: &["id", "name", "created_at"], verbs: &[
         verb("create", "Add a group", "group create --id gold", Call("POST", ""), NEW_GROUP),
         verb("list", "List the groups", "group list", ReadList, &[LIMIT]),
         verb("show", "Show a group and what is left of its quotas", "group show gold", Call("GET", "/{id}"), &[ID]),
-        verb("update", "Change a group; limits are replaced as a whole", "group update gold --rpm 1200", Call("PATCH", "/{id}"), CHANGED_GROUP),
+        verb("update", "Change a group; its quotas are replaced as a whole", "group update gold --rpm 1200", Call("PATCH", "/{id}"), CHANGED_GROUP),
         verb("delete", "Remove a group that nothing belongs to", "group delete gold", Call("DELETE", "/{id}"), &[ID]),
     ] },
     Noun { name: "account", about: "Accounts at model providers", path: "accounts",

@@ -128,7 +128,7 @@ fn edit(key: &mut ApiKey, body: Body) -> Answer<()> {
         key.allowed_ips = check::networks("allowed_ips", &networks)?;
     }
     if let Some(limits) = body.rate_limit {
-        key.rate_limit = limits;
+        key.rate_limit = key.rate_limit.merged(limits);
     }
     let terms = TermsChange {
         quota: body.quota,

@@ -70,7 +70,7 @@ async fn update(
             party.name = check::name("name", &name)?;
         }
         if let Some(limits) = body.rate_limit {
-            party.terms.rate_limit = limits;
+            party.terms.rate_limit = party.terms.rate_limit.merged(limits);
         }
         if let Some(quotas) = body.quota {
             party.terms.quota = terms::quotas(quotas)?;

@@ -51,7 +51,7 @@ pub async fn handler(context: Context, Id(id): Id, JsonBody(body): JsonBody<Body
         user.email = email.unwrap_or_else(|| std::mem::take(&mut user.email));
         user.name = name.unwrap_or_else(|| std::mem::take(&mut user.name));
         user.role = body.role.unwrap_or(user.role);
-        user.terms.rate_limit = body.rate_limit.unwrap_or(user.terms.rate_limit);
+        user.terms.rate_limit = user.terms.rate_limit.merged(body.rate_limit.unwrap_or_default());
         user.terms.quota = quota.unwrap_or_else(|| std::mem::take(&mut user.terms.quota));
     })
     .await?;
