@@ -104,6 +104,7 @@ mod recorded {
                         parts: own,
                         stop: stop.clone(),
                         native: native.clone(),
+                        logprobs: None,
                         ext: Ext::default(),
                     });
                 }

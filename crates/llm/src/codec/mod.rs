@@ -13,6 +13,7 @@ pub mod custom;
 mod fit;
 mod gemini;
 pub mod ids;
+mod likely;
 pub mod media;
 mod messages;
 pub mod names;

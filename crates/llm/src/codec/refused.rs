@@ -94,8 +94,14 @@ mod tests {
 
     #[test]
     fn the_text_of_a_refusal_is_its_words() {
-        let choice =
-            |parts| Choice { index: 0, parts, stop: Stop::Refusal, native: None, ext: Ext::default() };
+        let choice = |parts| Choice {
+            index: 0,
+            parts,
+            stop: Stop::Refusal,
+            native: None,
+            logprobs: None,
+            ext: Ext::default(),
+        };
         let mut reply =
             Reply { choices: vec![choice(vec![Part::text("No.")]), choice(vec![])], ..Reply::default() };
         tell(&mut reply, Dialect::OpenAiResponses);

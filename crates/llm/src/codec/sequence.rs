@@ -101,6 +101,7 @@ fn size(delta: &Delta) -> usize {
         | Delta::Args(text)
         | Delta::Refusal(text) => text.len(),
         Delta::Opaque(opaque) => opaque.data.len(),
+        Delta::Logprobs(raw) => raw.text().len(),
         Delta::Citation(_) => 64,
     }
 }

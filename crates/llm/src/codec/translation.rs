@@ -285,6 +285,7 @@ fn weigh(to: &dyn Codec, part: &Part, asked: &Asked, losses: &mut Losses) {
         parts: vec![part.clone()],
         stop: Stop::End,
         native: None,
+        logprobs: None,
         ext: crate::neutral::Ext::default(),
     };
     to.encode_reply(&Reply { choices: vec![choice], ..Reply::default() }, asked, losses);
@@ -351,7 +352,7 @@ impl Found {
                     | Delta::Summary(_, text)
                     | Delta::Args(text)
                     | Delta::Refusal(text) => text.len() as u64,
-                    Delta::Citation(_) | Delta::Opaque(_) => 0,
+                    Delta::Citation(_) | Delta::Opaque(_) | Delta::Logprobs(_) => 0,
                 });
             }
             Event::Finish { stop: Stop::MalformedTool, .. } => {

@@ -101,11 +101,13 @@ pub enum Field {
     Caller,
     /// How long-winded the answer is.
     Verbosity,
+    /// How likely tokens were.
+    Logprobs,
 }
 
 impl Field {
     /// Every field.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Instructions,
         Self::Turns,
         Self::Tools,
@@ -126,6 +128,7 @@ impl Field {
         Self::Tier,
         Self::Caller,
         Self::Verbosity,
+        Self::Logprobs,
     ];
 
     /// The names, in the order of [`Dialect::ALL`]. A table of one-line entries.
@@ -151,6 +154,7 @@ impl Field {
             Self::Cache => ["cache_control", "prompt_cache_key", "cache_control", "cachedContent", "cachePoint"],
             Self::Tier => ["service_tier", "service_tier", "service_tier", "serviceTier", "serviceTier"],
             Self::Caller => ["user", "user", "metadata.user_id", "labels", "requestMetadata"],
+            Self::Logprobs => ["logprobs", "include", "logprobs", "generationConfig.responseLogprobs", "logprobs"],
             Self::Verbosity => ["verbosity", "text.verbosity", "verbosity", "verbosity", "verbosity"],
         }
     }

@@ -6,7 +6,7 @@
 //! overlap: a dialect that cannot have that puts them in a row, see [`crate::codec::sequence`]. `Ping`
 //! may come anywhere. Behind `Error` or `End` nothing comes.
 
-use super::{Citation, Opaque, Part, Stop, ToolCall, Used};
+use super::{Citation, Opaque, Part, Raw, Stop, ToolCall, Used};
 use crate::failure::UpstreamFailure;
 
 /// One event.
@@ -86,7 +86,7 @@ impl Delta {
             | Self::Summary(_, text)
             | Self::Args(text)
             | Self::Refusal(text) => text.len(),
-            Self::Citation(_) | Self::Opaque(_) => 0,
+            Self::Citation(_) | Self::Opaque(_) | Self::Logprobs(_) => 0,
         };
         u64::try_from(text).unwrap_or(u64::MAX)
     }
@@ -109,4 +109,6 @@ pub enum Delta {
     Args(String),
     /// Words of a refusal.
     Refusal(String),
+    /// How likely the tokens of a text part were: a list as OpenAI has it.
+    Logprobs(Raw),
 }

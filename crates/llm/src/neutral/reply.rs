@@ -2,7 +2,7 @@
 
 use model::Usage;
 
-use super::{Ext, Part};
+use super::{Ext, Part, Raw};
 
 /// An answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct Choice {
     pub stop: Stop,
     /// The same in the provider's own words.
     pub native: Option<String>,
+    /// How likely the tokens of its text were: a list as OpenAI has it.
+    pub logprobs: Option<Raw>,
     /// What only its own dialect knows.
     pub ext: Ext,
 }

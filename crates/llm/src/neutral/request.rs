@@ -206,6 +206,8 @@ pub struct Sampling {
     pub frequency_penalty: Option<Raw>,
     /// Texts that end the answer.
     pub stop: Vec<String>,
+    /// Whether to say how likely each token was, and of how many others at its place too.
+    pub logprobs: Option<u64>,
 }
 
 /// The form of the answer.

@@ -3,11 +3,12 @@
 use model::{Rejection, Usage};
 
 use super::{OWN, inline, message, reasoning, stop_name, stop_of, tools};
-use crate::codec::{Asked, Source, ids, read, unreadable};
+use crate::codec::{Asked, Source, ids, likely, read, unreadable};
 use crate::json_writer::JsonWriter;
 use crate::members;
 use crate::neutral::{
-    Block, Choice, Citation, Losses, MediaSource, Part, Reasoning, Reply, Stop, Text, ToolCall, Turn, Used,
+    Block, Choice, Citation, Losses, MediaSource, Part, Raw, Reasoning, Reply, Stop, Text, ToolCall, Turn,
+    Used,
 };
 use crate::usage::Counts;
 
@@ -68,6 +69,7 @@ fn decode_choice(raw: &str, place: usize, reply: &str) -> Result<Choice, Rejecti
         parts: Vec::new(),
         stop: Stop::End,
         native: None,
+        logprobs: None,
         ext: crate::neutral::Ext::default(),
     };
     let mut turn = None;
@@ -76,6 +78,7 @@ fn decode_choice(raw: &str, place: usize, reply: &str) -> Result<Choice, Rejecti
         "message" => turn = Some(message::decode(value, place)),
         "finish_reason" => choice.native = read::text_if(value),
         _ if value == "null" => {}
+        "logprobs" => choice.logprobs = read::member(value, "content").and_then(likely::list),
         _ => choice.ext.keep(OWN, key, value),
     });
     read.map_err(|_| unreadable("a choice is not an object"))?;
@@ -147,12 +150,21 @@ fn encode_choice(json: &mut JsonWriter, choice: &Choice, losses: &mut Losses) {
     json.object(|json| {
         json.plain_member("index", choice.index);
         json.key("message").object(|json| encode_message(json, choice, losses));
-        if choice.ext.get(OWN, "logprobs").is_none() {
-            json.raw_member("logprobs", "null");
-        }
+        write_logprobs(json, choice.logprobs.as_ref());
         json.text_member("finish_reason", stop_name(&choice.stop));
         choice.ext.write(OWN, json, "choices", losses);
     });
+}
+
+/// Writes how likely the tokens were, where that is known.
+pub(super) fn write_logprobs(json: &mut JsonWriter, entries: Option<&Raw>) {
+    match entries {
+        Some(entries) => json.key("logprobs").object(|json| {
+            json.raw_member("content", entries.text());
+            json.raw_member("refusal", "null");
+        }),
+        None => json.raw_member("logprobs", "null"),
+    }
 }
 
 fn encode_message(json: &mut JsonWriter, choice: &Choice, losses: &mut Losses) {

@@ -31,6 +31,8 @@ pub(super) fn decode(body: &str) -> Result<Request, Rejection> {
             "function_call" => function_call = Some(value),
             "safety_identifier" => names.safety = read::text_if(value),
             "max_tokens" => names.older_most = read::count(value),
+            "logprobs" => names.likely = read::flag(value).unwrap_or_default(),
+            "top_logprobs" if value != "null" => names.top = Some(value.to_owned()),
             _ if wish(&mut request.reasoning, key, value) => {}
             _ => field(&mut request, key, value),
         }
@@ -56,11 +58,20 @@ pub(super) fn decode(body: &str) -> Result<Request, Rejection> {
 struct Names {
     safety: Option<String>,
     older_most: Option<u64>,
+    likely: bool,
+    top: Option<String>,
 }
 
 impl Names {
     fn settle(self, request: &mut Request) {
         request.max_output = request.max_output.or(self.older_most);
+        match (self.likely, self.top) {
+            (true, top) => {
+                request.sampling.logprobs = Some(top.and_then(|top| read::count(&top)).unwrap_or(0));
+            }
+            (false, Some(top)) => request.ext.keep(OWN, "top_logprobs", &top),
+            (false, None) => {}
+        }
         match (&request.caller, self.safety) {
             (None, safety) => request.caller = safety,
             (Some(user), Some(safety)) if *user != safety => {

@@ -84,6 +84,19 @@ impl Writer<'_> {
                 json.raw_member(name, value.text());
             }
         }
+        match sampling.logprobs {
+            Some(_) if fixed => {
+                let path = request.origin.field(Field::Logprobs);
+                self.losses.meaning(path, "reasoning models do not say how likely tokens were");
+            }
+            Some(top) => {
+                json.plain_member("logprobs", true);
+                if top > 0 {
+                    json.plain_member("top_logprobs", top);
+                }
+            }
+            None => {}
+        }
         if sampling.stop.is_empty() {
             return;
         }

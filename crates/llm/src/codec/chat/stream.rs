@@ -1,10 +1,14 @@
 //! Reads a stream, with the deviations of compatible vendors (dialects reference §1.7).
 
+mod delta;
+
+use delta::Said;
+
 use super::inline::{Inline, Told};
 use super::{OWN, message, reasoning, stop_of, tools};
 use crate::codec::balance::Balance;
 use crate::codec::sse::EventReader;
-use crate::codec::{Source, ids, read};
+use crate::codec::{Source, ids, likely, read};
 use crate::failure::UpstreamFailure;
 use crate::members;
 use crate::neutral::{
@@ -176,6 +180,7 @@ impl Reader {
 
     fn choice(&mut self, place: usize, raw: &str, events: &mut Vec<Event>) {
         let (mut index, mut delta, mut reason, mut usage, mut failed) = (place, None, None, None, None);
+        let mut logprobs = None;
         let _ = members::each(raw, |key, value| match key {
             "index" => index = value.parse().unwrap_or(place),
             // Some vendors send the whole message in the end.
@@ -183,6 +188,9 @@ impl Reader {
             "finish_reason" => reason = read::text_if(value).filter(|reason| !reason.is_empty()),
             "usage" if value.starts_with('{') => usage = Some(value),
             "error" if members::is_said(value) => failed = Some(UpstreamFailure::of_error(value)),
+            "logprobs" if value.starts_with('{') => {
+                logprobs = read::member(value, "content").and_then(likely::list);
+            }
             _ => {}
         });
         if index >= CHOICE_LIMIT {
@@ -196,6 +204,9 @@ impl Reader {
         }
         if let Some(delta) = delta {
             self.delta(index, delta, events);
+        }
+        if let (Some(entries), Some((Kind::Text, part))) = (logprobs, self.choices[index].open) {
+            events.push(Event::Delta { part, delta: Delta::Logprobs(entries) });
         }
         if let Some(raw) = usage {
             self.usage(raw, events);
@@ -458,35 +469,6 @@ impl Reader {
             if !self.choices[index].finished {
                 self.finish_choice(index, None, events);
             }
-        }
-    }
-}
-
-/// The members of a delta.
-#[derive(Default)]
-struct Said<'a> {
-    content: Option<&'a str>,
-    refusal: Option<String>,
-    thoughts: Option<String>,
-    details: Option<&'a str>,
-    calls: Option<&'a str>,
-    older_call: Option<&'a str>,
-    annotations: Option<&'a str>,
-}
-
-impl<'a> Said<'a> {
-    fn read(&mut self, key: &str, value: &'a str) {
-        match key {
-            "content" if value != "null" => self.content = Some(value),
-            "refusal" => self.refusal = read::text_if(value),
-            "reasoning_content" | "reasoning" => {
-                self.thoughts = read::text_if(value).filter(|text| !text.is_empty()).or(self.thoughts.take());
-            }
-            "reasoning_details" if value.starts_with('[') => self.details = Some(value),
-            "tool_calls" if value.starts_with('[') => self.calls = Some(value),
-            "function_call" if value.starts_with('{') => self.older_call = Some(value),
-            "annotations" if value.starts_with('[') => self.annotations = Some(value),
-            _ => {}
         }
     }
 }

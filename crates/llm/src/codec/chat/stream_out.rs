@@ -6,7 +6,7 @@ use crate::codec::{Asked, StreamEncoder, failed};
 use crate::failure::UpstreamFailure;
 use crate::json_writer::JsonWriter;
 use crate::neutral::{
-    Block, Delta, Event, Opaque, OpaqueKind, Part, PartKind, Stop, ToolCall, ToolCallKind, Used,
+    Block, Delta, Event, Opaque, OpaqueKind, Part, PartKind, Raw, Stop, ToolCall, ToolCallKind, Used,
 };
 
 /// Writes chunk after chunk.
@@ -75,14 +75,14 @@ impl Encoder {
         }
         if !std::mem::replace(&mut self.choices[choice].begun, true) {
             self.write(out, |json| {
-                one_choice(json, choice, None, |json| {
+                one_choice(json, choice, (None, None), |json| {
                     json.text_member("role", "assistant");
                     json.text_member("content", "");
                     json.raw_member("refusal", "null");
                 });
             });
         }
-        self.write(out, |json| one_choice(json, choice, finish, delta));
+        self.write(out, |json| one_choice(json, choice, (finish, None), delta));
     }
 
     /// Writes a chunk with what all chunks have and what `choices` writes.
@@ -199,6 +199,9 @@ impl Encoder {
                 self.chunk(choice, None, out, |json| more_args(json, number, kind, args));
             }
             Delta::Opaque(opaque) => self.seal(choice, number, opaque, out),
+            Delta::Logprobs(entries) => {
+                self.write(out, |json| one_choice(json, choice, (None, Some(entries)), |_| {}));
+            }
             Delta::Citation(citation) => {
                 self.chunk(choice, None, out, |json| {
                     json.key("annotations").array(|json| reply::write_citation(json, citation, from));
@@ -306,13 +309,13 @@ impl StreamEncoder for Encoder {
 fn one_choice(
     json: &mut JsonWriter,
     choice: usize,
-    finish: Option<&str>,
+    (finish, logprobs): (Option<&str>, Option<&Raw>),
     delta: impl FnOnce(&mut JsonWriter),
 ) {
     json.object(|json| {
         json.plain_member("index", choice);
         json.key("delta").object(delta);
-        json.raw_member("logprobs", "null");
+        reply::write_logprobs(json, logprobs);
         match finish {
             Some(reason) => json.text_member("finish_reason", reason),
             None => json.raw_member("finish_reason", "null"),

@@ -288,6 +288,7 @@ impl Plan<'_> {
         let sampling = &request.sampling;
         for (said, field) in [
             (sampling.seed.is_some(), Field::Seed),
+            (sampling.logprobs.is_some(), Field::Logprobs),
             (sampling.presence_penalty.is_some(), Field::PresencePenalty),
             (sampling.frequency_penalty.is_some(), Field::FrequencyPenalty),
             (request.verbosity.is_some(), Field::Verbosity),

@@ -17,6 +17,7 @@ pub(super) fn read(body: &str, conventions: Conventions) -> Result<Reply, Reject
         parts: Vec::new(),
         stop: Stop::End,
         native: None,
+        logprobs: None,
         ext: crate::neutral::Ext::default(),
     };
     let (mut answered, mut sequence) = (false, None);

@@ -108,7 +108,7 @@ impl Writer {
                     self.add(out, |json| json.raw_member("citation", own.text()));
                 }
             }
-            Delta::Opaque(_) => {}
+            Delta::Opaque(_) | Delta::Logprobs(_) => {}
         }
     }
 

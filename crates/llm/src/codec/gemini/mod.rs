@@ -79,7 +79,7 @@ fn each<'a>(raw: &'a str, mut each: impl FnMut(&str, &str, &'a str)) -> Result<(
 }
 
 /// The member `name` (in its plain spelling) of the object `raw`.
-fn member<'a>(raw: &'a str, name: &str) -> Option<&'a str> {
+pub(super) fn member<'a>(raw: &'a str, name: &str) -> Option<&'a str> {
     let mut found = None;
     let _ = each(raw, |key, _, value| {
         if key == name {

@@ -3,7 +3,7 @@
 use model::Rejection;
 
 use super::{OWN, content, each, member, member_text, part_out, stop_name, stop_of};
-use crate::codec::{Asked, Source, ids, read, unreadable};
+use crate::codec::{Asked, Source, ids, likely, read, unreadable};
 use crate::json_writer::JsonWriter;
 use crate::members;
 use crate::neutral::{
@@ -44,6 +44,7 @@ pub(super) fn decode(body: &str, source: &Source<'_>) -> Result<Reply, Rejection
             parts: Vec::new(),
             stop: Stop::Filter,
             native: Some(native),
+            logprobs: None,
             ext: Ext::default(),
         };
         reply.choices.push(choice);
@@ -64,6 +65,7 @@ fn candidate(raw: &str, place: usize, reply: &str) -> Choice {
         parts: Vec::new(),
         stop: Stop::End,
         native: None,
+        logprobs: None,
         ext: Ext::default(),
     };
     let mut found = Vec::new();
@@ -72,6 +74,7 @@ fn candidate(raw: &str, place: usize, reply: &str) -> Choice {
         "index" => choice.index = value.parse().unwrap_or(choice.index),
         "content" => choice.parts = content::parts(member(value, "parts").unwrap_or("[]")),
         "finishreason" => choice.native = read::text_if(value),
+        "logprobsresult" => choice.logprobs = likely::of_gemini(value),
         "groundingmetadata" | "citationmetadata" => {
             found.extend(citations(value));
             choice.ext.keep(OWN, name, value);
@@ -189,6 +192,9 @@ fn write_choice(json: &mut JsonWriter, choice: &Choice, asked: &Asked, losses: &
     let native = choice.native.as_deref().filter(|name| super::STOPS.iter().any(|(own, _)| own == name));
     json.text_member("finishReason", native.unwrap_or(stop_name(&choice.stop)));
     json.plain_member("index", choice.index);
+    if let Some(entries) = &choice.logprobs {
+        likely::write_gemini(json, entries);
+    }
     choice.ext.write(OWN, json, "choices", losses);
     if choice.ext.get(OWN, "groundingMetadata").or(choice.ext.get(OWN, "citationMetadata")).is_none() {
         let text = choice.parts.iter().filter_map(|part| match &part.block {

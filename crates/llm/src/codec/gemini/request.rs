@@ -138,7 +138,7 @@ fn tool_config(raw: &str, request: &mut Request) {
 }
 
 fn config(raw: &str, request: &mut Request) {
-    let (mut mime, mut schema) = (None, None);
+    let (mut mime, mut schema, mut likely, mut top) = (None, None, false, None);
     let _ = each(raw, |key, name, value| match key {
         _ if value == "null" => {}
         "maxoutputtokens" => request.max_output = read::count(value),
@@ -152,12 +152,19 @@ fn config(raw: &str, request: &mut Request) {
         "candidatecount" => {
             request.choices = read::count(value).and_then(|n| u32::try_from(n).ok()).unwrap_or(1).max(1);
         }
+        "responselogprobs" => likely = value == "true",
+        "logprobs" => top = Some(value),
         "responsemimetype" => mime = read::text_if(value),
         "responsejsonschema" => schema = Some(Raw::new(value)),
         "responseschema" => schema = schema.take().or_else(|| Some(Raw::new(schema_in::json_schema(value)))),
         "thinkingconfig" => thinking(value, request),
         _ => request.ext.keep(OWN, &format!("generationConfig.{name}"), value),
     });
+    match (likely, top) {
+        (true, top) => request.sampling.logprobs = Some(top.and_then(read::count).unwrap_or(0)),
+        (false, Some(top)) => request.ext.keep(OWN, "generationConfig.logprobs", top),
+        (false, None) => {}
+    }
     request.format = match (mime.as_deref(), schema) {
         (_, Some(schema)) => Format::Schema { name: None, description: None, schema, strict: None },
         (Some("application/json"), None) => Format::Json,

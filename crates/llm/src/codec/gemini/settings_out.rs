@@ -75,6 +75,12 @@ fn sampling(json: &mut JsonWriter, request: &Request, losses: &mut Losses) {
     if request.choices > 1 {
         json.plain_member("candidateCount", request.choices);
     }
+    if let Some(top) = sampling.logprobs {
+        json.plain_member("responseLogprobs", true);
+        if top > 0 {
+            json.plain_member("logprobs", top);
+        }
+    }
 }
 
 fn format(json: &mut JsonWriter, request: &Request) {

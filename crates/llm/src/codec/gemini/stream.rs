@@ -7,7 +7,7 @@ use super::pieces::Pieces;
 use super::reply::{citations, span, usage};
 use super::{OWN, content, member, member_text, plain, stop_of};
 use crate::codec::sse::EventReader;
-use crate::codec::{Source, ids, read};
+use crate::codec::{Source, ids, likely, read};
 use crate::failure::UpstreamFailure;
 use crate::members;
 use crate::neutral::{Block, Delta, Event, Ext, Part, PartKind, Stop, ToolCall};
@@ -80,6 +80,10 @@ impl Reader {
             if let Some(raw) = member(raw, name) {
                 self.cite(choice, &mut seen, raw, events);
             }
+        }
+        let entries = member(raw, "logprobsresult").and_then(likely::of_gemini);
+        if let (Some(entries), Some((part, Kind::Text))) = (entries, seen.open) {
+            events.push(Event::Delta { part, delta: Delta::Logprobs(entries) });
         }
         if let Some(native) = member_text(raw, "finishreason") {
             close(&mut seen, events);

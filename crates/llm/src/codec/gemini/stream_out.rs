@@ -4,7 +4,7 @@
 use super::reply::{write_thoughts, write_usage};
 use super::{carried, part_out, stop_name};
 use crate::codec::sequence::Sequencer;
-use crate::codec::{Asked, StreamEncoder};
+use crate::codec::{Asked, StreamEncoder, likely};
 use crate::failure::UpstreamFailure;
 use crate::json_writer::JsonWriter;
 use crate::neutral::{
@@ -110,6 +110,17 @@ impl Writer {
 
     /// Writes a chunk with one part.
     fn part(&mut self, choice: u32, out: &mut Vec<u8>, write: impl FnOnce(&mut JsonWriter)) {
+        self.candidate(choice, out, |_| {}, write);
+    }
+
+    /// Writes a chunk with these parts, and what else is said of the candidate.
+    fn candidate(
+        &mut self,
+        choice: u32,
+        out: &mut Vec<u8>,
+        more: impl FnOnce(&mut JsonWriter),
+        write: impl FnOnce(&mut JsonWriter),
+    ) {
         let mut json = JsonWriter::with_capacity(256);
         json.object(|json| {
             json.key("candidates").array(|json| {
@@ -119,6 +130,7 @@ impl Writer {
                         json.text_member("role", "model");
                     });
                     json.plain_member("index", choice);
+                    more(json);
                 });
             });
             json.text_member("modelVersion", &self.model);
@@ -166,6 +178,10 @@ impl Writer {
                     self.text.push_str(&text);
                 }
                 self.part(choice, out, |json| part_out::text(json, &text, seal.as_deref()));
+            }
+            (Some(Open::Text(choice)), Delta::Logprobs(entries)) => {
+                let choice = *choice;
+                self.candidate(choice, out, |json| likely::write_gemini(json, &entries), |_| {});
             }
             (Some(Open::Text(0)), Delta::Citation(citation)) => self.citations.push(*citation),
             (Some(Open::Thoughts(choice, _)), Delta::Thought(text) | Delta::Summary(_, text)) => {

@@ -42,6 +42,7 @@ pub(super) fn decode(body: &str, source: &Source<'_>) -> Result<Reply, Rejection
         parts,
         stop: stop_of(reason.as_deref().unwrap_or_default(), sequence),
         native: reason,
+        logprobs: None,
         ext: Ext::default(),
     });
     Ok(reply)

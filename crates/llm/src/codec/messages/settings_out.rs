@@ -171,6 +171,9 @@ impl Settings {
                 json.raw_member("top_p", top_p.text());
             }
         }
+        if sampling.logprobs.is_some() {
+            losses.meaning(field(Field::Logprobs), "the provider does not say how likely tokens were");
+        }
         if let Some(top_k) = &sampling.top_k {
             if thinks {
                 losses.meaning(field(Field::TopK), "a model that thinks does not take this");

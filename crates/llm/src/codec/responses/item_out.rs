@@ -5,7 +5,7 @@ use crate::codec::ids::IdRule;
 use crate::codec::read;
 use crate::json_writer::JsonWriter;
 use crate::neutral::{
-    Citation, Media, MediaKind, MediaSource, Namespaced, Opaque, OpaqueKind, Reasoning, Text, ToolCall,
+    Citation, Media, MediaKind, MediaSource, Namespaced, Opaque, OpaqueKind, Raw, Reasoning, Text, ToolCall,
     ToolCallKind,
 };
 
@@ -106,12 +106,12 @@ pub(super) fn seal(opaque: Option<&Opaque>, text: &str) -> Option<String> {
 }
 
 /// Writes a part of text that the model said.
-pub(super) fn output_text(json: &mut JsonWriter, text: &Text) {
+pub(super) fn output_text(json: &mut JsonWriter, text: &Text, logprobs: Option<&Raw>) {
     json.object(|json| {
         json.text_member("type", "output_text");
         json.text_member("text", &text.text);
         json.key("annotations").array(|json| text.citations.iter().for_each(|one| citation(json, one)));
-        json.raw_member("logprobs", "[]");
+        json.raw_member("logprobs", logprobs.map_or("[]", Raw::text));
     });
 }
 

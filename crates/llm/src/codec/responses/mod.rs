@@ -27,6 +27,11 @@ pub(super) use echo::echo;
 /// The dialect that everything in this folder is about.
 const OWN: Dialect = Dialect::OpenAiResponses;
 
+/// What asks for sealed thoughts, among what is included in answers.
+const SEALED: &str = "reasoning.encrypted_content";
+/// The same for how likely tokens were.
+const LOGPROBS: &str = "message.output_text.logprobs";
+
 /// The codec of Responses.
 pub(super) struct Responses;
 

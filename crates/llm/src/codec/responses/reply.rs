@@ -5,11 +5,12 @@ use model::{Code, Rejection};
 use super::item::{self, Item};
 use super::item_out::{self, Names};
 use super::{OWN, incomplete, stop_of};
+use crate::codec::likely;
 use crate::codec::{Asked, Source, ids, read, unreadable};
 use crate::failure::UpstreamFailure;
 use crate::json_writer::JsonWriter;
 use crate::members;
-use crate::neutral::{Block, Choice, Losses, MediaSource, Part, Reply, Stop, ToolCall, Used};
+use crate::neutral::{Block, Choice, Losses, MediaSource, Part, Raw, Reply, Stop, ToolCall, Used};
 use crate::usage::Counts;
 
 /// Reads an answer.
@@ -35,8 +36,13 @@ pub(super) fn decode(body: &str, source: &Source<'_>) -> Result<Reply, Rejection
         return Err(Rejection::because(Code::UpstreamError, message));
     }
     let output = output.ok_or_else(|| unreadable("the answer has no output"))?;
-    let mut parts = Vec::new();
+    let (mut parts, mut logprobs) = (Vec::new(), None);
     for raw in members::elements(output) {
+        for text in members::elements(read::member(raw, "content").unwrap_or("[]")) {
+            if let Some(more) = read::member(text, "logprobs").and_then(likely::list) {
+                logprobs = Some(likely::joined(logprobs, &more));
+            }
+        }
         match item::read(raw) {
             Item::Message(_, more) => parts.extend(more),
             Item::Said(part) | Item::Result(part) => parts.push(part),
@@ -45,7 +51,7 @@ pub(super) fn decode(body: &str, source: &Source<'_>) -> Result<Reply, Rejection
     }
     let stop = settled(reason.as_deref().map_or(Stop::End, stop_of), &parts);
     let ext = crate::neutral::Ext::default();
-    reply.choices.push(Choice { index: 0, parts, stop, native: reason, ext });
+    reply.choices.push(Choice { index: 0, parts, stop, native: reason, logprobs, ext });
     Ok(reply)
 }
 
@@ -71,7 +77,8 @@ pub(super) fn encode(reply: &Reply, asked: &Asked, losses: &mut Losses) -> Vec<u
     let choice = reply.choices.first();
     let parts = choice.map_or(&[][..], |choice| &choice.parts);
     let id = asked.reply_id("resp_", &reply.id);
-    let mut output = Output { items: Vec::new(), base: bare(&id).to_owned(), asked, losses };
+    let logprobs = choice.and_then(|choice| choice.logprobs.as_ref());
+    let mut output = Output { items: Vec::new(), base: bare(&id).to_owned(), asked, losses, logprobs };
     output.write(parts);
     let items = output.items;
     if let Some(choice) = choice {
@@ -225,6 +232,8 @@ struct Output<'a> {
     base: String,
     asked: &'a Asked,
     losses: &'a mut Losses,
+    /// How likely the tokens of all its text were: told with the first.
+    logprobs: Option<&'a Raw>,
 }
 
 impl Output<'_> {
@@ -253,7 +262,7 @@ impl Output<'_> {
         content.array(|json| {
             for part in said.drain(..) {
                 match &part.block {
-                    Block::Text(text) => item_out::output_text(json, text),
+                    Block::Text(text) => item_out::output_text(json, text, self.logprobs.take()),
                     Block::Refusal(text) => item_out::refusal(json, text),
                     _ => {}
                 }

@@ -3,7 +3,7 @@
 use model::Rejection;
 
 use super::item::{self, Item};
-use super::{OWN, tools};
+use super::{LOGPROBS, OWN, SEALED, tools};
 use crate::codec::{invalid, read, unsupported};
 use crate::members;
 use crate::neutral::{Block, Format, Part, Raw, Request, Role, Turn};
@@ -37,6 +37,12 @@ pub(super) fn decode(body: &str) -> Result<Request, Rejection> {
         let parts = item::content(raw);
         request.instructions.push(Turn::new(Role::System, parts, 0));
     }
+    if let Some(top) = request.ext.get(OWN, "top_logprobs").and_then(|raw| read::count(raw.text()))
+        && request.sampling.logprobs.is_some()
+    {
+        request.sampling.logprobs = Some(top);
+        request.ext.forget(&["top_logprobs"]);
+    }
     converse(&mut request, input.unwrap_or("\"\""))?;
     Ok(request)
 }
@@ -58,16 +64,22 @@ fn field(request: &mut Request, key: &str, value: &str) {
         "service_tier" => request.tier = read::text_if(value),
         "user" => request.caller = read::text_if(value),
         // What is asked for anyhow, and what says nothing.
-        "include" if is_only_encrypted(value) => {}
+        "include" => include(value, request),
         "truncation" if value == "\"disabled\"" => {}
         "top_logprobs" if value == "0" => {}
         _ => request.ext.keep(OWN, key, value),
     }
 }
 
-/// Sealed thoughts are always given where there are any.
-fn is_only_encrypted(include: &str) -> bool {
-    read::texts(include).iter().all(|name| name == "reasoning.encrypted_content")
+/// What is asked for besides the answer. Sealed thoughts are always given where there are any.
+fn include(raw: &str, request: &mut Request) {
+    let names = read::texts(raw);
+    if names.iter().any(|name| name == LOGPROBS) {
+        request.sampling.logprobs = Some(0);
+    }
+    if !names.iter().all(|name| [SEALED, LOGPROBS].contains(&&**name)) {
+        request.ext.keep(OWN, "include", raw);
+    }
 }
 
 fn reasoning(raw: &str, request: &mut Request) {

@@ -3,10 +3,10 @@
 use model::Rejection;
 
 use super::item_out::{self, Names};
-use super::{OWN, tools};
+use super::{LOGPROBS, OWN, SEALED, tools};
 use crate::codec::conversation::{self, identified};
 use crate::codec::ids::IdRule;
-use crate::codec::{Target, own, unsupported};
+use crate::codec::{Target, own, read, unsupported};
 use crate::json_writer::JsonWriter;
 use crate::neutral::{
     Block, Effort, Field, Format, Losses, Part, Reasoning, Request, Role, ToolCallKind, ToolResult, Turn,
@@ -220,16 +220,42 @@ impl Writer<'_> {
         if request.cache.whole.is_some() {
             self.losses.advisory(origin.field(Field::Cache), "the provider caches by itself");
         }
-        request.ext.write(OWN, json, "", self.losses);
+        let mut own = request.ext.clone();
+        own.forget(&["include"]);
+        own.write(OWN, json, "", self.losses);
+        self.include(json);
         if request.ext.get(OWN, "store").is_none() {
             // Nobody could name what would be kept.
             json.plain_member("store", false);
         }
-        if thinks(self.target.model) && request.ext.get(OWN, "include").is_none() {
-            json.raw_member("include", r#"["reasoning.encrypted_content"]"#);
-        }
         if request.stream {
             json.plain_member("stream", true);
+        }
+    }
+
+    /// What is asked for besides the answer: what the caller names, sealed thoughts, and how likely tokens were.
+    fn include(&mut self, json: &mut JsonWriter) {
+        let (request, thinks) = (self.request, thinks(self.target.model));
+        let own = request.ext.get(OWN, "include").map(|raw| read::texts(raw.text()));
+        let mut names = own.unwrap_or_else(|| thinks.then(|| SEALED.to_owned()).into_iter().collect());
+        match request.sampling.logprobs {
+            // At home the provider says so itself.
+            Some(_) if thinks && request.origin != OWN => {
+                let path = request.origin.field(Field::Logprobs);
+                self.losses.meaning(path, "the model does not say how likely tokens were");
+            }
+            Some(top) => {
+                if !names.iter().any(|name| name == LOGPROBS) {
+                    names.push(LOGPROBS.to_owned());
+                }
+                if top > 0 {
+                    json.plain_member("top_logprobs", top);
+                }
+            }
+            None => {}
+        }
+        if !names.is_empty() {
+            json.key("include").array(|json| names.iter().for_each(|name| json.text(name)));
         }
     }
 
@@ -351,7 +377,7 @@ fn write_said(json: &mut JsonWriter, said: &mut Vec<&Part>) {
         json.key("content").array(|json| {
             for part in said.drain(..) {
                 match &part.block {
-                    Block::Text(text) => item_out::output_text(json, text),
+                    Block::Text(text) => item_out::output_text(json, text, None),
                     Block::Refusal(text) => item_out::refusal(json, text),
                     _ => {}
                 }

@@ -7,6 +7,7 @@ use super::item::{self, Item};
 use super::reply::{settled, usage};
 use super::stop_of;
 use crate::codec::Source;
+use crate::codec::likely;
 use crate::codec::read;
 use crate::codec::sse::EventReader;
 use crate::dialect::with_status;
@@ -50,6 +51,7 @@ struct Parts<'a> {
     /// Arguments, all at once.
     whole: Option<&'a str>,
     annotation: Option<&'a str>,
+    logprobs: Option<&'a str>,
     response: Option<&'a str>,
     error: Option<&'a str>,
     output: u32,
@@ -247,6 +249,9 @@ impl Reader {
             "response.output_item.done" => self.item_done(parts.output, parts.item.unwrap_or("{}"), events),
             "response.output_text.delta" => {
                 self.delta(part, || PartKind::Text, Delta::Text(delta()), events);
+                if let Some(entries) = parts.logprobs.and_then(likely::list) {
+                    self.delta(part, || PartKind::Text, Delta::Logprobs(entries), events);
+                }
             }
             "response.refusal.delta" => {
                 self.delta(part, || PartKind::Refusal, Delta::Refusal(delta()), events);
@@ -302,6 +307,7 @@ impl EventReader for Reader {
             "delta" => parts.delta = Some(value),
             "arguments" | "input" => parts.whole = Some(value),
             "annotation" => parts.annotation = Some(value),
+            "logprobs" => parts.logprobs = Some(value),
             "response" => parts.response = Some(value),
             "error" => parts.error = Some(value),
             "output_index" => parts.output = number(value),

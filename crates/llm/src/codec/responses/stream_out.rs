@@ -1,6 +1,8 @@
 //! Writes a stream: every item and every part of it opened, filled and closed, all events numbered, and in
 //! the end the whole response.
 
+mod text;
+
 use super::item_out;
 use super::reply::{self, End, Head, State, bare, names};
 use crate::codec::sequence::Sequencer;
@@ -8,7 +10,7 @@ use crate::codec::{Asked, StreamEncoder, failed, ids};
 use crate::failure::UpstreamFailure;
 use crate::json_writer::JsonWriter;
 use crate::neutral::{
-    Block, Citation, Delta, Event, MediaSource, Opaque, Part, PartKind, Reasoning, Stop, Text, ToolCall, Used,
+    Block, Delta, Event, MediaSource, Opaque, Part, PartKind, Raw, Reasoning, Stop, Text, ToolCall, Used,
 };
 
 /// Writes event after event.
@@ -30,6 +32,8 @@ struct Writer {
     usage: Option<Used>,
     /// Bytes of what was generated, for an estimate where the provider states no usage.
     bytes: u64,
+    /// How likely the tokens of the open text were.
+    logprobs: Option<Raw>,
     tier: Option<String>,
     stop: Stop,
 }
@@ -72,6 +76,7 @@ impl Encoder {
             open: None,
             usage: None,
             bytes: 0,
+            logprobs: None,
             tier: None,
             stop: Stop::End,
         };
@@ -306,11 +311,6 @@ impl Writer {
         self.item_done(item, out);
     }
 
-    fn text_start(&mut self, out: &mut Vec<u8>) -> Open {
-        self.content_start(r#"{"type":"output_text","text":"","annotations":[],"logprobs":[]}"#, out);
-        Open::Text(Text::default())
-    }
-
     fn delta(&mut self, delta: Delta, out: &mut Vec<u8>) {
         self.bytes += delta.generated_bytes();
         let Some(mut open) = self.open.take() else { return };
@@ -322,6 +322,7 @@ impl Writer {
                     json.raw_member("logprobs", "[]");
                 });
             }
+            (Open::Text(_), Delta::Logprobs(entries)) => self.logprobs(&entries, out),
             (Open::Text(text), Delta::Citation(citation)) => self.citation(text, *citation, out),
             (Open::Refusal(text), Delta::Refusal(more) | Delta::Text(more)) => {
                 text.push_str(&more);
@@ -362,16 +363,6 @@ impl Writer {
         self.open = Some(open);
     }
 
-    fn citation(&mut self, text: &mut Text, citation: Citation, out: &mut Vec<u8>) {
-        let index = text.citations.len();
-        let raw = written(|json| item_out::citation(json, &citation));
-        self.content("response.output_text.annotation.added", out, |json| {
-            json.plain_member("annotation_index", index);
-            json.raw_member("annotation", &raw);
-        });
-        text.citations.push(citation);
-    }
-
     /// Thoughts go on, in the summary of this number.
     fn thought(
         &mut self,
@@ -394,14 +385,7 @@ impl Writer {
 
     fn part_stop(&mut self, out: &mut Vec<u8>) {
         match self.open.take() {
-            Some(Open::Text(text)) => {
-                self.content("response.output_text.done", out, |json| {
-                    json.text_member("text", &text.text);
-                    json.raw_member("logprobs", "[]");
-                });
-                let part = written(|json| item_out::output_text(json, &text));
-                self.content_stop(part, out);
-            }
+            Some(Open::Text(text)) => self.text_stop(&text, out),
             Some(Open::Refusal(text)) => {
                 self.content("response.refusal.done", out, |json| json.text_member("refusal", &text));
                 let part = written(|json| item_out::refusal(json, &text));

@@ -176,6 +176,7 @@ fn what_another_maker_sealed_comes_back_as_its_own() {
         parts: vec![Block::Reasoning(thoughts).into(), Block::ToolCall(call).into()],
         stop: Stop::ToolUse,
         native: None,
+        logprobs: None,
         ext: crate::neutral::Ext::default(),
     };
     let reply = Reply { id: "msg_1".into(), choices: vec![choice], ..Reply::default() };
