@@ -1,6 +1,6 @@
 //! The `yumen` binary: reads the command line, runs the command, prints what it says.
 //!
-//! Exit code 0: done. 1: a problem was found. 2: bad usage (clap's own).
+//! Exit code 0: done. 1: a problem was found. 2: bad usage, clap's own or a value that is not of its form.
 #![forbid(unsafe_code)]
 
 use std::io::Write;
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
             } else {
                 say(std::io::stderr(), &report);
             }
-            ExitCode::from(1)
+            ExitCode::from(if problems.iter().all(|problem| problem.is_misuse) { 2 } else { 1 })
         }
     }
 }

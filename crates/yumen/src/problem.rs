@@ -19,12 +19,19 @@ pub struct Problem {
     pub fix: String,
     /// Which refusal to start it is; `None` for what only a command finds.
     pub reason: Option<Reason>,
+    /// Whether the command was typed wrongly, and nothing else is wrong.
+    pub is_misuse: bool,
 }
 
 impl Problem {
     /// A problem with its three parts.
     pub fn new(what: impl Into<String>, cause: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { what: what.into(), cause: cause.into(), fix: fix.into(), reason: None }
+        Self { what: what.into(), cause: cause.into(), fix: fix.into(), reason: None, is_misuse: false }
+    }
+
+    /// A problem of how the command was typed.
+    pub fn misuse(what: impl Into<String>, cause: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { is_misuse: true, ..Self::new(what, cause, fix) }
     }
 
     /// A problem for which the gateway refuses to start. Whatever keeps it from starting is made here, so that

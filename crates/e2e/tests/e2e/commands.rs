@@ -242,6 +242,10 @@ async fn a_key_made_by_a_command_works_with_the_next_request() -> Result<()> {
     ensure!(gateway.call(&request()).await?.status() == 401);
     let text = commands.done(&["key", "list"]).await?;
     ensure!(!text.contains(key) && text.contains("laptop") && text.contains("revoked"), "{text}");
+    for value in [["--rpm", "many"], ["--quota", "requests"], ["--set", "name"]] {
+        let ended = commands.run(&[&["key", "create", "--name", "z"][..], &value].concat()).await?;
+        ensure!(ended.code == Some(2) && ended.err.contains(value[0]), "{value:?}: {ended:?}");
+    }
     Ok(())
 }
 

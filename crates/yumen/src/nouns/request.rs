@@ -75,9 +75,9 @@ fn value(argument: &Argument, typed: &ArgMatches, users: &Users) -> Result<Optio
     let value = match argument.form {
         Form::Text => json!(first),
         Form::User => json!(users.get(*first).unwrap_or(first)),
-        Form::Whole => whole(argument, first)?,
+        Form::Whole => whole(argument, first, "give a whole number")?,
         Form::Limit if first.eq_ignore_ascii_case("unlimited") => Value::Null,
-        Form::Limit => whole(argument, first)?,
+        Form::Limit => whole(argument, first, "give a whole number, or unlimited")?,
         Form::Truth => json!(truth(argument, first)?),
         Form::List => json!(texts),
         Form::Models => texts.iter().map(|text| offered(text)).collect(),
@@ -89,8 +89,8 @@ fn value(argument: &Argument, typed: &ArgMatches, users: &Users) -> Result<Optio
     Ok(Some(value))
 }
 
-fn whole(argument: &Argument, text: &str) -> Result<Value, Problem> {
-    let number = text.parse::<u64>().map_err(|_| unusable(argument, text, "give a whole number"))?;
+fn whole(argument: &Argument, text: &str, fix: &str) -> Result<Value, Problem> {
+    let number = text.parse::<u64>().map_err(|_| unusable(argument, text, fix))?;
     Ok(json!(number))
 }
 
@@ -138,5 +138,9 @@ fn fields(argument: &Argument, texts: &[&String]) -> Result<Value, Problem> {
 }
 
 fn unusable(argument: &Argument, text: &str, fix: &str) -> Problem {
-    Problem::new(format!("--{} cannot be used", argument.name), format!("{text:?} is not of its form"), fix)
+    Problem::misuse(
+        format!("--{} cannot be used", argument.name),
+        format!("{text:?} is not of its form"),
+        fix,
+    )
 }
