@@ -62,6 +62,12 @@ async fn the_log_level_is_set_from_this_machine_alone() -> Result<()> {
         let answer = call(&operator.address, &request).await?;
         ensure!(answer.status() == status && answer.json()["code"] == code, "{}", answer.text());
     }
+    let log = operator.gateway.admin().await?.get("audit-log?limit=20").await?;
+    let mut entries = log["items"].as_array().into_iter().flatten();
+    let entry = entries.find(|entry| entry["verb"] == "settings.log-level");
+    ensure!(entry.is_some_and(|entry| entry["actor"] == "operator"), "{log}");
+    let nothing = operator.get("/v1/models").await?;
+    ensure!(nothing.status() == 404 && nothing.json()["code"] == "NOT_FOUND", "{}", nothing.text());
     // Nothing of it is on the public socket.
     for path in ["/tool/setLogLevel?level=DEBUG", "/mosng/config", "/console/config"] {
         let answer = operator.gateway.call(&Request::get(path)).await?;

@@ -224,6 +224,7 @@ async fn metrics_need_their_token_where_a_proxy_speaks_for_somebody() -> Result<
     ] {
         let answer = gateway.call(&request).await?;
         ensure!(answer.status() == status, "{what}: {}", answer.status());
+        ensure!(status == 200 || answer.json()["code"] == "TOKEN_INVALID", "{what}: {}", answer.text());
     }
     Ok(())
 }

@@ -14,13 +14,13 @@ use control::{
 };
 use egress::Egress;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use ledger::Ledger;
 use model::clock::EpochMs;
-use model::{Clock, Rejection, ResourceId, Secret};
+use model::{Clock, Code, Rejection, ResourceId, Secret};
 use proxy::{AdministratorUse, ControlBody, ControlPlane, HandedOver};
 use state::queue::Queues;
 use state::signatures::Signatures;
@@ -38,6 +38,7 @@ use crate::problem::Problem;
 use crate::wiring::account_probe::Probe;
 use crate::wiring::data_plane::Memory;
 use crate::wiring::keys;
+use crate::wiring::manual_paths::refused;
 
 /// How long the answer to a change waits for the data plane; the change is committed in any case.
 const APPLY_PATIENCE: Duration = Duration::from_secs(1);
@@ -122,7 +123,13 @@ impl Bridge {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         if request.uri().path() == "/metrics" {
-            return self.scrape.answer(&request, known.client).map(boxed);
+            return if self.scrape.is_for(&request, known.client) {
+                self.scrape.answer().map(boxed)
+            } else {
+                let message =
+                    "Send the metrics token as `Authorization: Bearer`, or ask on this machine itself.";
+                refused(&Rejection::because(Code::TokenInvalid, message), known.request_id)
+            };
         }
         let extensions = request.extensions_mut();
         extensions.insert(known.request_id);
@@ -195,12 +202,8 @@ impl ControlPlane for Bridge {
 }
 
 impl Scrape {
-    /// The metrics: for loopback, or for whoever has the metrics token.
-    fn answer(
-        &self,
-        request: &Request<impl Sized>,
-        client: IpAddr,
-    ) -> Response<http_body_util::Full<bytes::Bytes>> {
+    /// Whether the metrics are for this caller: on loopback, or with the metrics token.
+    fn is_for(&self, request: &Request<impl Sized>, client: IpAddr) -> bool {
         let sent = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
         let named = |token: &Secret<String>| {
             let expected = format!("Bearer {}", token.expose());
@@ -209,12 +212,12 @@ impl Scrape {
         // Whom a proxy on this machine speaks for is somewhere else, whether or not that proxy is trusted.
         let is_forwarded =
             ["x-forwarded-for", "forwarded"].iter().any(|name| request.headers().contains_key(*name));
-        let allowed = client.is_loopback() && !is_forwarded || self.token.as_ref().is_some_and(named);
+        client.is_loopback() && !is_forwarded || self.token.as_ref().is_some_and(named)
+    }
+
+    /// The metrics as they stand.
+    fn answer(&self) -> Response<http_body_util::Full<bytes::Bytes>> {
         let mut response = Response::new(http_body_util::Full::default());
-        if !allowed {
-            *response.status_mut() = StatusCode::UNAUTHORIZED;
-            return response;
-        }
         let circuits = self.memory.circuits.list(self.clock.now_ms());
         self.metrics.set_waiting(Queues::new(&self.memory.in_flight).total());
         self.metrics.set_circuits(circuits.iter().map(|(name, state)| (name.as_str(), state.metric())));

@@ -12,13 +12,15 @@ use http::header::{CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use model::resource::Account;
-use model::{Code, Rejection, RequestId};
+use model::resource::key::DEFAULT_TENANT;
+use model::{Clock as _, Code, Rejection, RequestId};
 use proxy::ControlBody;
 use serde_json::{Value, json};
-use store::Store;
+use store::{Note, Scope, Store};
 use telemetry::log::LevelHandle;
 
 use crate::config::{Given, SETTINGS};
+use crate::system_clock::SystemClock;
 
 /// What stands in a secret's place.
 const SECRET: &str = "(secret)";
@@ -67,31 +69,26 @@ impl ManualPaths {
     /// Answers a request to one of the paths.
     pub async fn answer(&self, request: &Request<()>, request_id: RequestId) -> Response<ControlBody> {
         let answered = match check(request) {
-            Ok(()) => self.answer_path(request.uri()).await,
+            Ok(()) => self.answer_path(request.uri(), request_id).await,
             Err(rejection) => Err(rejection),
         };
         match answered {
             Ok(value) => response(StatusCode::OK, &value),
-            Err(rejection) => {
-                let info = rejection.code.info();
-                let body = json!({"code": info.name, "message": rejection.message,
-                    "source": rejection.blame.name(), "trace_id": request_id.to_string(), "hint": info.hint});
-                response(StatusCode::from_u16(info.http).unwrap_or(StatusCode::BAD_REQUEST), &body)
-            }
+            Err(rejection) => refused(&rejection, request_id),
         }
     }
 
-    async fn answer_path(&self, uri: &Uri) -> Result<Value, Rejection> {
+    async fn answer_path(&self, uri: &Uri, request_id: RequestId) -> Result<Value, Rejection> {
         let query = uri.query().unwrap_or("");
         match PATHS.iter().find(|(path, _)| *path == uri.path()) {
-            Some((_, Path::SetLogLevel)) => self.set_level(query),
+            Some((_, Path::SetLogLevel)) => self.set_level(query, request_id).await,
             Some((_, Path::Config)) => self.config().await,
             Some((_, Path::Query)) => Ok(chosen(&self.config().await?, query)),
             None => Err(Rejection::new(Code::NotFound)),
         }
     }
 
-    fn set_level(&self, query: &str) -> Result<Value, Rejection> {
+    async fn set_level(&self, query: &str, request_id: RequestId) -> Result<Value, Rejection> {
         let level = parameter(query, "level").unwrap_or_default();
         let lower = level.to_ascii_lowercase();
         // As log levels are called elsewhere.
@@ -104,6 +101,14 @@ impl ManualPaths {
             |error: String| Rejection::because(Code::InvalidRequest, format!("{error}.")).at("level");
         self.log.set(name).map_err(|error| refuse(error.to_string()))?;
         tracing::info!(target: "audit", actor = "operator", verb = "log-level.set", object = name, "audit");
+        // As the change by the API has it, whoever made it.
+        let note = Note::new("settings.log-level", SystemClock.now_ms());
+        note.object("log-level");
+        note.request(request_id.to_string(), None);
+        let scope = Scope::new(DEFAULT_TENANT, "operator").noted(&note);
+        if let Err(error) = self.store.write_audit(&scope).await {
+            tracing::error!(cause = %error, "a change of the log level is not in the audit log");
+        }
         Ok(json!({"ok": true, "level": name.to_ascii_uppercase()}))
     }
 
@@ -123,6 +128,14 @@ impl ManualPaths {
     }
 }
 
+/// A refusal in the gateway's own envelope.
+pub fn refused(rejection: &Rejection, request_id: RequestId) -> Response<ControlBody> {
+    let info = rejection.code.info();
+    let body = json!({"code": info.name, "message": rejection.message,
+        "source": rejection.blame.name(), "trace_id": request_id.to_string(), "hint": info.hint});
+    response(StatusCode::from_u16(info.http).unwrap_or(StatusCode::BAD_REQUEST), &body)
+}
+
 /// An account without its credential.
 fn shown(account: &Account) -> Value {
     json!({
@@ -137,6 +150,7 @@ fn shown(account: &Account) -> Value {
         "concurrency": account.concurrency,
         "enabled": account.enabled,
         "group_id": account.group_id,
+        "family": account.family,
         "tenant_id": account.tenant_id,
     })
 }

@@ -5,14 +5,12 @@
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
 
-use http::{Request, Response, StatusCode};
-use http_body_util::BodyExt;
-use http_body_util::combinators::UnsyncBoxBody;
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use model::RequestId;
+use model::{Code, Rejection, RequestId};
 use proxy::{ControlBody, HandedOver};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -117,10 +115,7 @@ async fn answer(
     let path = request.uri().path();
     let operation = path == "/metrics" || path.starts_with("/health") || path.starts_with("/actuator/");
     if purpose == Purpose::Operation && !operation {
-        let nothing = http_body_util::Empty::new().map_err(|never: Infallible| match never {});
-        let mut response = Response::new(UnsyncBoxBody::new(nothing));
-        *response.status_mut() = StatusCode::NOT_FOUND;
-        return Ok(response);
+        return Ok(manual_paths::refused(&Rejection::new(Code::NotFound), request_id));
     }
     let known = HandedOver { request_id, trace_id: request_id.into(), client: peer.ip(), key: None };
     Ok(bridge.answer(request, known).await)
