@@ -102,6 +102,10 @@ pub struct Quirks {
     /// Its thoughts stand in the text, between `<think>` and `</think>`, unless `reasoning_split` asks for
     /// them apart.
     pub thinks_in_text: bool,
+    /// It refuses to be told that some tool must be called.
+    pub requires_no_tool: bool,
+    /// Its temperatures end at 1, and where it is asked for several answers they begin at 0.3.
+    pub narrow_temperature: bool,
 }
 
 /// How a provider of OpenAI's dialect is asked to think.
@@ -128,8 +132,10 @@ pub enum ReasoningReplay {
     /// It refuses or ignores them: OpenAI and most.
     #[default]
     None,
-    /// In `reasoning_content`, and some demand them: DeepSeek, Moonshot, Zhipu, Qwen.
+    /// In `reasoning_content`: Zhipu, Qwen, Volcengine.
     Content,
+    /// In `reasoning_content`, without which a turn that calls a tool is refused: DeepSeek, Moonshot.
+    Demanded,
     /// In `reasoning_details`, with their seals: OpenRouter.
     Details,
 }
@@ -161,6 +167,8 @@ impl Quirks {
         reasoning_replay: ReasoningReplay::None,
         takes_cache_marks: false,
         thinks_in_text: false,
+        requires_no_tool: false,
+        narrow_temperature: false,
     };
 
     /// How the usage of answers in `dialect` is meant: the provider's deviations are those of its first

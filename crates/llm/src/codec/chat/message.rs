@@ -105,7 +105,7 @@ impl<'a> Members<'a> {
             "function_call" if value.starts_with('{') => {
                 let mut call = ToolCall::default();
                 tools::called(&mut call, value);
-                self.older_call = Some(Block::ToolCall(call).into());
+                self.older_call = (!tools::is_blank_call(value)).then(|| Block::ToolCall(call).into());
             }
             "annotations" => self.annotations = Some(value),
             _ if self.thoughts.read(key, value) => {}

@@ -11,6 +11,9 @@ mod stream;
 mod stream_out;
 mod tools;
 
+#[cfg(test)]
+mod vendors;
+
 use model::Rejection;
 
 use super::sse::SseDecoder;

@@ -9,8 +9,8 @@ use crate::codec::{Target, custom, own};
 use crate::json_text::Piece;
 use crate::json_writer::JsonWriter;
 use crate::neutral::{
-    Block, Cache, Dialect, Field, Foreign, Losses, Media, MediaKind, MediaSource, Part, Request, Role,
-    ToolCall, ToolCallKind, ToolResult, Turn,
+    Block, Cache, Dialect, Effort, Field, Foreign, Losses, Media, MediaKind, MediaSource, Part, Request,
+    Role, ToolCall, ToolCallKind, ToolResult, Turn,
 };
 use crate::provider::ReasoningReplay;
 
@@ -24,13 +24,18 @@ pub(super) fn encode(
         first_party: matches!(target.provider, "openai" | "azure"),
         target,
         origin: request.origin,
+        thinks: request.reasoning.effort() != Some(Effort::None),
         losses,
     };
     let mut json = JsonWriter::with_capacity(request.room());
     json.object(|json| {
         json.text_member("model", target.model);
         json.key("messages").array(|json| writer.messages(json, request));
-        let takes = tools::Takes { custom: writer.first_party, marks: writer.takes_marks() };
+        let takes = tools::Takes {
+            custom: writer.first_party,
+            marks: writer.takes_marks(),
+            required: !target.quirks.requires_no_tool,
+        };
         tools::write(json, request, takes, writer.losses);
         writer.settings(json, request);
     });
@@ -43,6 +48,8 @@ pub(super) struct Writer<'a> {
     /// Whether it is OpenAI's own: it knows everything of its dialect, and refuses everything else.
     pub(super) first_party: bool,
     origin: Dialect,
+    /// Whether the model may think: many do unless they are told not to.
+    thinks: bool,
     pub(super) losses: &'a mut Losses,
 }
 
@@ -274,17 +281,26 @@ impl Writer<'_> {
             })
         };
         if thoughts().next().is_none() {
-            return;
+            return self.thoughts_unsaid(json, turn);
         }
         match self.target.quirks.reasoning_replay {
             ReasoningReplay::None => self.thoughts_alone(turn),
-            ReasoningReplay::Content => {
+            ReasoningReplay::Content | ReasoningReplay::Demanded => {
                 let text: Vec<String> = thoughts().map(reasoning::text_of).collect();
                 json.text_member("reasoning_content", &text.join("\n\n"));
             }
             ReasoningReplay::Details => json.key("reasoning_details").array(|json| {
                 thoughts().enumerate().for_each(|(at, one)| reasoning::write_details(json, one, at));
             }),
+        }
+    }
+
+    /// Thoughts that are demanded and not known: of a turn that another model has written, or of a caller who
+    /// keeps none. A space is the least that Moonshot takes for thoughts; it refuses an empty text.
+    fn thoughts_unsaid(&self, json: &mut JsonWriter, turn: &Turn) {
+        let calls = turn.parts.iter().any(|part| matches!(part.block, Block::ToolCall(_)));
+        if calls && self.thinks && self.target.quirks.reasoning_replay == ReasoningReplay::Demanded {
+            json.text_member("reasoning_content", " ");
         }
     }
 

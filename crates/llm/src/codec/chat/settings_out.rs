@@ -80,6 +80,8 @@ impl Writer<'_> {
                 self.losses.meaning(path, "the provider has no such setting");
             } else if fixed && field != Field::Seed {
                 self.losses.meaning(path, "reasoning models choose this themselves");
+            } else if field == Field::Temperature {
+                json.raw_member(name, self.temperature(request, value.text()));
             } else {
                 json.raw_member(name, value.text());
             }
@@ -104,6 +106,24 @@ impl Writer<'_> {
             self.losses.meaning(request.origin.field(Field::StopSequences), "at most four are possible");
         }
         json.key("stop").array(|json| sampling.stop.iter().take(4).for_each(|stop| json.text(stop)));
+    }
+
+    /// The temperature nearest to the one asked for that the provider takes.
+    fn temperature<'t>(&mut self, request: &Request, asked: &'t str) -> &'t str {
+        let Some(degrees) = asked.parse::<f64>().ok().filter(|_| self.target.quirks.narrow_temperature)
+        else {
+            return asked;
+        };
+        let path = request.origin.field(Field::Temperature);
+        if degrees > 1.0 {
+            self.losses.meaning(path, "the provider's highest is 1");
+            "1"
+        } else if degrees < 0.3 && request.choices > 1 {
+            self.losses.meaning(path, "the provider's lowest for several answers is 0.3");
+            "0.3"
+        } else {
+            asked
+        }
     }
 
     fn format(&mut self, json: &mut JsonWriter, request: &Request) {

@@ -11,9 +11,7 @@ use crate::codec::sse::EventReader;
 use crate::codec::{Source, ids, likely, read};
 use crate::failure::UpstreamFailure;
 use crate::members;
-use crate::neutral::{
-    Block, Delta, Event, Opaque, OpaqueKind, Part, PartKind, Reasoning, Stop, ToolCall, ToolCallKind,
-};
+use crate::neutral::{Block, Delta, Event, Opaque, OpaqueKind, Part, PartKind, Reasoning, Stop, ToolCall};
 use crate::usage::{Conventions, Counts};
 
 /// Choices beyond this number are not followed; providers allow at most 128.
@@ -252,7 +250,7 @@ impl Reader {
         for raw in members::elements(said.calls.unwrap_or("[]")) {
             self.call(choice, raw, events);
         }
-        if let Some(raw) = said.older_call {
+        if let Some(raw) = said.older_call.filter(|raw| !tools::is_blank_call(raw)) {
             self.call(choice, &format!(r#"{{"index":0,"function":{raw}}}"#), events);
         }
     }
@@ -382,10 +380,7 @@ impl Reader {
             "index" => index = value.parse::<i64>().ok().filter(|index| *index >= 0),
             "id" => call.id = read::text(value),
             "function" => tools::called(&mut call, value),
-            "custom" => {
-                call.kind = ToolCallKind::Custom;
-                tools::called(&mut call, value);
-            }
+            "custom" => tools::custom(&mut call, value),
             "extra_content" => call.opaque.extend(tools::google_seal(value)),
             _ => {}
         });

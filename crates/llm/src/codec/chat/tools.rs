@@ -8,7 +8,7 @@ use crate::json::Fault;
 use crate::json_writer::JsonWriter;
 use crate::members;
 use crate::neutral::{
-    Block, Dialect, Ext, Losses, Opaque, OpaqueKind, Part, Raw, Request, Tool, ToolCall, ToolCallKind,
+    Block, Dialect, Ext, Field, Losses, Opaque, OpaqueKind, Part, Raw, Request, Tool, ToolCall, ToolCallKind,
     ToolChoice, ToolKind,
 };
 
@@ -148,10 +148,7 @@ pub(super) fn call_at(value: &mut Cursor<'_>) -> Result<Part, Fault> {
         match key {
             "id" => call.id = value.owned()?,
             "function" => called_at(&mut call, value)?,
-            "custom" => {
-                call.kind = ToolCallKind::Custom;
-                called_at(&mut call, value)?;
-            }
+            "custom" => custom(&mut call, value.raw()?),
             "extra_content" => call.opaque.extend(google_seal(value.raw()?)),
             "type" | "index" => value.raw().map(|_| ())?,
             _ => ext.keep(OWN, key, value.raw()?),
@@ -180,6 +177,21 @@ fn called_at(call: &mut ToolCall, value: &mut Cursor<'_>) -> Result<(), Fault> {
         }
         Ok(())
     })
+}
+
+/// Whether nothing is called, as Snowflake writes it in every place where a call could stand.
+pub(super) fn is_blank_call(raw: &str) -> bool {
+    let mut is_blank = true;
+    let _ = members::each(raw, |_, value| is_blank &= !members::is_said(value));
+    is_blank
+}
+
+/// Reads the call of a custom tool, if there is one.
+pub(super) fn custom(call: &mut ToolCall, raw: &str) {
+    if !is_blank_call(raw) {
+        call.kind = ToolCallKind::Custom;
+        called(call, raw);
+    }
 }
 
 /// Arguments as text.
@@ -239,6 +251,8 @@ pub(super) struct Takes {
     pub custom: bool,
     /// Marks for the prompt cache.
     pub marks: bool,
+    /// The demand that one of them is called.
+    pub required: bool,
 }
 
 /// Writes the tools and what is said about them; nothing where there are none.
@@ -258,6 +272,15 @@ pub(super) fn write(json: &mut JsonWriter, request: &Request, takes: Takes, loss
         }
     });
     if let Some(choice) = &request.tool_choice {
+        let demanded = matches!(choice, ToolChoice::Required | ToolChoice::Among { required: true, .. })
+            && !takes.required;
+        if demanded {
+            losses.meaning(
+                request.origin.field(Field::ToolChoice),
+                "the provider cannot be told to call a tool",
+            );
+        }
+        let choice = if demanded { &ToolChoice::Auto } else { choice };
         write_choice(json.key("tool_choice"), choice, request, takes.custom);
     }
     if let Some(parallel) = request.parallel_tools {
