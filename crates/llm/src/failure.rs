@@ -94,17 +94,16 @@ impl UpstreamFailure {
         text.trim()[..floor_boundary(text.trim(), MESSAGE_LIMIT)].clone_into(&mut self.message);
     }
 
-    /// A code is a name, or a number; a number that is a failure's HTTP status is that.
+    /// A code is a name, or a number; a number that is a failure's HTTP status is that. Azure writes it as text.
     fn read_code(&mut self, raw: &str) {
-        match raw.parse::<u16>() {
-            Ok(status @ 400..=599) => {
-                self.status.get_or_insert(status);
+        let text = members::string(raw);
+        if let Ok(status @ 400..=599) = text.as_deref().unwrap_or(raw).parse::<u16>() {
+            self.status.get_or_insert(status);
+            if text.is_none() {
+                return;
             }
-            _ => set_name(
-                &mut self.code,
-                members::string(raw).as_deref().or(raw.parse::<i64>().ok().map(|_| raw)),
-            ),
         }
+        set_name(&mut self.code, text.as_deref().or(raw.parse::<i64>().ok().map(|_| raw)));
     }
 
     /// Google's `RetryInfo` within `details`.
@@ -150,6 +149,10 @@ pub fn classify(_surface: Surface, status: u16, headers: &HeaderMap, body: &[u8]
         failure.message = unread_message(status, headers, body);
     }
     failure.status = Some(status);
+    // Amazon says here what kind of failure the message is about, at times with an address behind a colon.
+    if let (None, Some(kind)) = (&failure.code, header(headers, "x-amzn-errortype")) {
+        set_name(&mut failure.code, kind.split(':').next());
+    }
     read_headers(&mut failure, headers);
     failure.completed()
 }
@@ -170,7 +173,9 @@ fn unread_message(status: u16, headers: &HeaderMap, body: &[u8]) -> String {
 fn read_headers(failure: &mut UpstreamFailure, headers: &HeaderMap) {
     let milliseconds = header(headers, "retry-after-ms").and_then(|v| v.parse::<f64>().ok());
     let seconds = header(headers, RETRY_AFTER.as_str()).and_then(|v| v.parse::<f64>().ok());
-    let stated = milliseconds.map(|ms| ms / 1000.0).or(seconds).and_then(whole_seconds);
+    // Azure says no milliseconds beside a wait in seconds.
+    let exact = milliseconds.filter(|ms| *ms > 0.0 || seconds.is_none());
+    let stated = exact.map(|ms| ms / 1000.0).or(seconds).and_then(whole_seconds);
     let date = || header(headers, RETRY_AFTER.as_str()).and_then(http_date);
     failure.retry_after = stated.or(failure.retry_after);
     if failure.retry_after.is_none() {
@@ -318,6 +323,30 @@ mod tests {
     }
 
     #[test]
+    fn bedrocks_kinds_of_failure_are_in_a_header() {
+        for (kind, code) in [
+            ("ThrottlingException", "ThrottlingException"),
+            (
+                "ServiceQuotaExceededException:http://internal.amazon.com/coral/",
+                "ServiceQuotaExceededException",
+            ),
+        ] {
+            let headers = headers(&[("x-amzn-errortype", kind)]);
+            let failure = classify(Surface::Converse, 400, &headers, br#"{"message":"Too much"}"#);
+            assert_eq!((failure.code.as_deref(), &*failure.message), (Some(code), "Too much"));
+        }
+    }
+
+    #[test]
+    fn azures_statuses_are_text() {
+        let raw = r#"{"code":"401","message":"Access denied","innererror":{"content_filter_result":{}}}"#;
+        let failure = UpstreamFailure::of_error(raw);
+        assert_eq!((failure.status, failure.code.as_deref()), (Some(401), Some("401")));
+        let failure = failed(429, r#"{"error":{"code":"429","message":"Slow down"}}"#);
+        assert_eq!((failure.status, failure.code.as_deref()), (Some(429), Some("429")));
+    }
+
+    #[test]
     fn messages_are_bounded_at_a_character() {
         let failure = failed(400, &format!(r#"{{"error":{{"message":"{}"}}}}"#, "ü".repeat(3000)));
         assert_eq!(failure.message.len(), MESSAGE_LIMIT);
@@ -358,6 +387,8 @@ mod tests {
             (&[("retry-after", "7")][..], Some(7), None),
             (&[("retry-after", "1"), ("retry-after-ms", "2300")], Some(3), None),
             (&[("retry-after-ms", "0")], Some(0), None),
+            // Azure
+            (&[("retry-after", "7"), ("retry-after-ms", "0")], Some(7), None),
             (&[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")], None, Some(784_111_777_000)),
             (&[("retry-after", "soon")], None, None),
             (

@@ -7,7 +7,7 @@ mod openai_chat;
 mod openai_responses;
 mod said;
 
-pub(crate) use openai_chat::failed_base_response;
+pub(crate) use openai_chat::{broken_off, failed_base_response};
 pub(crate) use openai_responses::with_status;
 
 use crate::failure::UpstreamFailure;

@@ -114,6 +114,9 @@ impl Reader {
         let (mut index, mut finished, mut generated) = (place, false, false);
         let _ = members::each(raw, |key, value| match key {
             "index" => index = value.parse().unwrap_or(place),
+            "finish_reason" if value == NETWORK_ERROR => {
+                findings.failure.get_or_insert_with(broken_off);
+            }
             "finish_reason" => finished = members::is_said(value),
             "delta" => generated |= is_generated(value),
             // Moonshot.
@@ -165,6 +168,19 @@ fn read_groq(raw: &str, findings: &mut Findings, failure: &mut Option<UpstreamFa
         "error" if members::is_said(value) => *failure = Some(UpstreamFailure::of_error(value)),
         _ => {}
     });
+}
+
+/// Zhipu's reason to finish where its own machines have failed: the answer is not whole.
+const NETWORK_ERROR: &str = "\"network_error\"";
+
+/// The failure that `NETWORK_ERROR` stands for.
+pub(crate) fn broken_off() -> UpstreamFailure {
+    UpstreamFailure {
+        status: Some(502),
+        code: Some("network_error".to_owned()),
+        message: "The provider broke the answer off.".to_owned(),
+        ..UpstreamFailure::default()
+    }
 }
 
 /// MiniMax reports failures with HTTP 200: `base_resp.status_code` other than 0.

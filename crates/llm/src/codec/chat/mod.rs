@@ -57,6 +57,9 @@ impl Codec for Chat {
     }
 }
 
+/// Zhipu's reason to finish where its own machines have failed: no answer ends so.
+const BROKEN_OFF: &str = "network_error";
+
 /// Why an answer ended, by the name that OpenAI or a compatible vendor has for it.
 fn stop_of(reason: &str) -> Stop {
     match reason {

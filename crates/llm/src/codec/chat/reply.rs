@@ -2,7 +2,7 @@
 
 use model::{Rejection, Usage};
 
-use super::{OWN, inline, message, reasoning, stop_name, stop_of, tools};
+use super::{BROKEN_OFF, OWN, inline, message, reasoning, stop_name, stop_of, tools};
 use crate::codec::{Asked, Source, ids, likely, read, unreadable};
 use crate::json_writer::JsonWriter;
 use crate::members;
@@ -86,6 +86,9 @@ fn decode_choice(raw: &str, place: usize, reply: &str) -> Result<Choice, Rejecti
         Some(turn) => turn.map_err(unreadable_message)?,
         None => return Err(unreadable("a choice has no message")),
     };
+    if choice.native.as_deref() == Some(BROKEN_OFF) {
+        return Err(unreadable("the provider broke the answer off"));
+    }
     choice.parts = turn.parts;
     let mut calls = 0;
     for part in &mut choice.parts {

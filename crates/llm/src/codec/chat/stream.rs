@@ -5,10 +5,11 @@ mod delta;
 use delta::Said;
 
 use super::inline::{Inline, Told};
-use super::{OWN, message, reasoning, stop_of, tools};
+use super::{BROKEN_OFF, OWN, message, reasoning, stop_of, tools};
 use crate::codec::balance::Balance;
 use crate::codec::sse::EventReader;
 use crate::codec::{Source, ids, likely, read};
+use crate::dialect::broken_off;
 use crate::failure::UpstreamFailure;
 use crate::members;
 use crate::neutral::{Block, Delta, Event, Opaque, OpaqueKind, Part, PartKind, Reasoning, Stop, ToolCall};
@@ -211,6 +212,9 @@ impl Reader {
         }
         if let Some(failed) = failed {
             return events.push(Event::Error(failed));
+        }
+        if reason.as_deref() == Some(BROKEN_OFF) {
+            return events.push(Event::Error(broken_off()));
         }
         if let Some(reason) = reason {
             self.finish_choice(index, Some(reason), events);
