@@ -138,7 +138,8 @@ impl<'a> Members<'a> {
     }
 }
 
-fn text_of(part: &mut Part) -> Option<&mut Text> {
+/// The text of a part that is one.
+pub(super) fn text_of(part: &mut Part) -> Option<&mut Text> {
     match &mut part.block {
         Block::Text(text) => Some(text),
         _ => None,
@@ -246,8 +247,37 @@ pub(super) fn citation(raw: &str) -> Citation {
     };
     let number = |name| read::member(cited, name).and_then(read::count);
     Citation {
-        span: number("start_index").zip(number("end_index")),
+        // A place without words is written where none is known.
+        span: number("start_index").zip(number("end_index")).filter(|span| *span != (0, 0)),
         cited: read::member_text(cited, "content"),
         ..read::page(read::member_text(cited, "url"), read::member_text(cited, "title"))
+    }
+}
+
+/// The pages that a whole answer of Perplexity's rests on: beside its choices, with titles or as addresses alone.
+#[derive(Default)]
+pub(super) struct Sources<'a> {
+    found: Option<&'a str>,
+    addresses: Option<&'a str>,
+}
+
+impl<'a> Sources<'a> {
+    /// Reads a member of the answer, if it is one of them.
+    pub(super) fn read(&mut self, key: &str, value: &'a str) {
+        match key {
+            "search_results" if value.starts_with('[') => self.found = Some(value),
+            "citations" if value.starts_with('[') => self.addresses = Some(value),
+            _ => {}
+        }
+    }
+
+    /// The pages; `None` where none are named.
+    pub(super) fn citations(&self) -> Option<Vec<Citation>> {
+        let page = |raw: &str| match read::text_if(raw) {
+            Some(url) => read::page(Some(url), None),
+            None => read::page(read::member_text(raw, "url"), read::member_text(raw, "title")),
+        };
+        let pages = members::elements(self.found.or(self.addresses)?).into_iter().map(page);
+        Some(pages.filter(|page| page.url.is_some()).collect())
     }
 }

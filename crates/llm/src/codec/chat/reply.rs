@@ -15,7 +15,7 @@ use crate::usage::Counts;
 /// Reads an answer.
 pub(super) fn decode(body: &str, source: &Source<'_>) -> Result<Reply, Rejection> {
     let mut reply = Reply::default();
-    let mut choices = None;
+    let (mut choices, mut sources) = (None, message::Sources::default());
     members::each(body, |key, value| match key {
         "id" => reply.id = read::text(value),
         "model" => reply.model = read::text(value),
@@ -25,7 +25,10 @@ pub(super) fn decode(body: &str, source: &Source<'_>) -> Result<Reply, Rejection
         "service_tier" => reply.tier = read::text_if(value),
         "object" => {}
         _ if value == "null" => {}
-        _ => reply.ext.keep(OWN, key, value),
+        _ => {
+            sources.read(key, value);
+            reply.ext.keep(OWN, key, value);
+        }
     })
     .map_err(|_| unreadable("the answer is not one JSON object"))?;
     let choices = choices.ok_or_else(|| unreadable("the answer has no choices"))?;
@@ -34,9 +37,18 @@ pub(super) fn decode(body: &str, source: &Source<'_>) -> Result<Reply, Rejection
         if source.quirks.thinks_in_text {
             choice.parts = apart(choice.parts);
         }
+        cite(&mut choice.parts, &sources);
         reply.choices.push(choice);
     }
     Ok(reply)
+}
+
+/// Notes what a whole answer rests on with the last of its texts, where nothing is cited more exactly.
+fn cite(parts: &mut [Part], sources: &message::Sources<'_>) {
+    let text = parts.iter_mut().rev().find_map(message::text_of).filter(|text| text.citations.is_empty());
+    if let (Some(text), Some(pages)) = (text, sources.citations()) {
+        text.citations = pages;
+    }
 }
 
 /// The parts, with the thoughts that the first text begins with as a part of their own.

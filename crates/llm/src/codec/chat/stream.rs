@@ -12,7 +12,9 @@ use crate::codec::{Source, ids, likely, read};
 use crate::dialect::broken_off;
 use crate::failure::UpstreamFailure;
 use crate::members;
-use crate::neutral::{Block, Delta, Event, Opaque, OpaqueKind, Part, PartKind, Reasoning, Stop, ToolCall};
+use crate::neutral::{
+    Block, Citation, Delta, Event, Opaque, OpaqueKind, Part, PartKind, Reasoning, Stop, ToolCall,
+};
 use crate::usage::{Conventions, Counts};
 
 /// Choices beyond this number are not followed; providers allow at most 128.
@@ -31,6 +33,8 @@ pub(super) struct Reader {
     parts: u32,
     calls: usize,
     choices: Vec<Choice>,
+    /// The pages that the whole answer rests on.
+    sources: Vec<Citation>,
 }
 
 /// What is open of one choice.
@@ -40,6 +44,7 @@ struct Choice {
     open: Option<(Kind, u32)>,
     calls: Vec<Call>,
     refused: bool,
+    cited: bool,
     finished: bool,
     /// The index of the thoughts that the last entry of `reasoning_details` belonged to.
     thoughts: Option<u64>,
@@ -77,6 +82,7 @@ impl Reader {
             parts: 0,
             calls: 0,
             choices: Vec::new(),
+            sources: Vec::new(),
         }
     }
 }
@@ -121,6 +127,7 @@ struct Chunk<'a> {
     tier: Option<&'a str>,
     choices: Option<&'a str>,
     usage: Option<&'a str>,
+    sources: message::Sources<'a>,
     failure: Option<UpstreamFailure>,
 }
 
@@ -144,7 +151,7 @@ impl<'a> Chunk<'a> {
             "base_resp" => {
                 self.failure = self.failure.take().or(crate::dialect::failed_base_response(value));
             }
-            _ => {}
+            _ => self.sources.read(key, value),
         }
     }
 }
@@ -163,6 +170,9 @@ impl Reader {
         {
             self.tier = Some(tier.clone());
             events.push(Event::Tier(tier));
+        }
+        if let Some(sources) = chunk.sources.citations() {
+            self.sources = sources;
         }
         for (place, raw) in members::elements(chunk.choices.unwrap_or("[]")).into_iter().enumerate() {
             self.choice(place, raw, events);
@@ -369,11 +379,15 @@ impl Reader {
     }
 
     fn annotations(&mut self, choice: usize, raw: &str, events: &mut Vec<Event>) {
-        let citations: Vec<_> = members::elements(raw).into_iter().map(message::citation).collect();
+        self.cite(choice, members::elements(raw).into_iter().map(message::citation).collect(), events);
+    }
+
+    fn cite(&mut self, choice: usize, citations: Vec<Citation>, events: &mut Vec<Event>) {
         if citations.is_empty() {
             return;
         }
         let part = self.opened(choice, Kind::Text, events);
+        self.choices[choice].cited = true;
         let delta = |citation| Event::Delta { part, delta: Delta::Citation(Box::new(citation)) };
         events.extend(citations.into_iter().map(delta));
     }
@@ -408,7 +422,8 @@ impl Reader {
     }
 
     /// The call that a piece belongs to. Most vendors number them; where they do not, the id tells, and
-    /// a piece without either continues the last. Some give every call the number 0 and an id of its own.
+    /// a piece without either continues the last. Some give every call the number 0 and an id of its own, or
+    /// none (Google): behind whole arguments a name with more of them begins another call.
     fn known_call(&self, choice: usize, index: Option<i64>, call: &ToolCall) -> Option<usize> {
         let calls = &self.choices[choice].calls;
         let found = match index {
@@ -417,7 +432,9 @@ impl Reader {
             None if !call.name.is_empty() => None,
             None => calls.len().checked_sub(1),
         }?;
-        let another = !call.id.is_empty() && !call.name.is_empty() && calls[found].id != call.id;
+        let other_id = !call.id.is_empty() && calls[found].id != call.id;
+        let begins_again = call.id.is_empty() && calls[found].args.is_whole() && !call.args.trim().is_empty();
+        let another = !call.name.is_empty() && (other_id || begins_again);
         (!another).then_some(found)
     }
 
@@ -446,6 +463,9 @@ impl Reader {
     fn finish_choice(&mut self, index: usize, reason: Option<String>, events: &mut Vec<Event>) {
         let told = self.choices[index].inline.finish();
         self.inline(index, told, events);
+        if matches!(self.choices[index].open, Some((Kind::Text, _))) && !self.choices[index].cited {
+            self.cite(index, self.sources.clone(), events);
+        }
         self.close_words(index, events);
         let choice = &mut self.choices[index];
         for call in choice.calls.iter_mut().filter(|call| !call.whole) {

@@ -444,3 +444,35 @@ fn counts_that_only_some_vendors_have_are_read() {
     let perplexity = json!({"prompt_tokens": 8, "completion_tokens": 1, "cost": {"total_cost": 0.006}});
     assert_eq!(usage("perplexity", perplexity), [8, 0, 0, 1, 0]);
 }
+
+#[test]
+fn googles_calls_in_one_stream_are_several_although_none_has_an_id() {
+    let call = |name: &str, args: &str| {
+        json!({"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "id": "",
+            "function": {"name": name, "arguments": args}}]}}]})
+    };
+    let events =
+        streamed("gemini", &done(&[call("f", r#"{"a":"#), call("f", "1}"), call("f", r#"{"a":2}"#)]));
+    let args = text_of(&events, |delta| if let Delta::Args(args) = delta { Some(args) } else { None });
+    let begun = |event: &&Event| matches!(event, Event::PartStart { kind: PartKind::ToolCall(_), .. });
+    assert_eq!((events.iter().filter(begun).count(), &*args), (2, r#"{"a":1}{"a":2}"#), "{events:?}");
+}
+
+#[test]
+fn perplexitys_pages_are_cited() {
+    let pages = json!([{"url": "https://a.example", "title": "A"}, {"url": "https://b.example"}]);
+    let mut body = json!({"citations": ["https://a.example"], "search_results": pages,
+        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hi"},
+            "delta": {"role": "assistant", "content": ""}}]});
+    let urls = |body: &Value| match &answered("perplexity", body).choices[0].parts[0].block {
+        Block::Text(text) => text.citations.iter().filter_map(|page| page.url.clone()).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(urls(&body), ["https://a.example", "https://b.example"]);
+    let begun = json!({"search_results": pages, "choices": [{"index": 0, "delta": {"content": "Hi"}}]});
+    let events = streamed("perplexity", &data(&[begun, body.clone()]));
+    let cites = |event: &&Event| matches!(event, Event::Delta { delta: Delta::Citation(_), .. });
+    assert_eq!((events.iter().filter(cites).count(), events.last()), (2, Some(&Event::End)));
+    body.as_object_mut().unwrap().remove("search_results");
+    assert_eq!(urls(&body), ["https://a.example"]);
+}
