@@ -33,6 +33,23 @@ struct Accepted {
     stream: std::net::TcpStream,
     peer: SocketAddr,
     permit: OwnedSemaphorePermit,
+    counted: Counted,
+}
+
+/// Counts a connection among a worker's from when it is handed over until it ends, wherever that is.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn one_more(open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// One worker, as the accept loop sees it.
@@ -115,7 +132,9 @@ async fn accept(
         };
         match accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
             Ok((stream, peer)) => {
-                hand_over(places, &mut next, Accepted { stream, peer, permit }).await;
+                let (place, counted) = least_loaded(places, &mut next);
+                // A worker that is gone took its receiver with it: the connection closes, as at any stop.
+                let _ = place.sender.send(Accepted { stream, peer, permit, counted }).await;
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -125,17 +144,14 @@ async fn accept(
     }
 }
 
-/// Hands a connection to the worker with the fewest open ones; among equals in turn.
-async fn hand_over(places: &[Place], next: &mut usize, accepted: Accepted) {
+/// The worker with the fewest open connections, among equals in turn, and the count of one more.
+fn least_loaded<'p>(places: &'p [Place], next: &mut usize) -> (&'p Place, Counted) {
     let turn = *next;
     *next = turn.wrapping_add(1);
     let order = (0..places.len()).map(|i| (turn.wrapping_add(i)) % places.len());
-    let Some(least) = order.min_by_key(|i| places[*i].open.load(Ordering::Relaxed)) else {
-        return;
-    };
-    places[least].open.fetch_add(1, Ordering::Relaxed);
-    // A worker that is gone took its receiver with it: the connection closes, as at any stop.
-    let _ = places[least].sender.send(accepted).await;
+    let least = order.min_by_key(|i| places[*i].open.load(Ordering::Relaxed));
+    let place = &places[least.unwrap_or_default()];
+    (place, Counted::one_more(&place.open))
 }
 
 async fn serve_connections(
@@ -156,16 +172,12 @@ async fn serve_connections(
             _ = stopping.wait_for(|stop| *stop) => None,
         };
         let Some(accepted) = accepted else { break };
-        let guard = Open { open: Arc::clone(&open), worker: Rc::clone(&worker), _permit: accepted.permit };
-        guard.worker.gauges.connections.inc();
-        let (stream, peer, stop) = (accepted.stream, accepted.peer, stop.clone());
-        let worker = Rc::clone(&worker);
-        tokio::task::spawn_local(async move {
-            let _guard = guard;
-            if let Ok(stream) = ready(stream) {
-                connection::serve(worker, stream, peer, stop).await;
-            }
-        });
+        begin(&worker, accepted, &stop);
+    }
+    // What was handed over in the same moment is served as what was before; nothing comes after it.
+    receiver.close();
+    while let Ok(accepted) = receiver.try_recv() {
+        begin(&worker, accepted, &stop);
     }
     let ended = async {
         while open.load(Ordering::Relaxed) > 0 || worker.drains.running() > 0 {
@@ -178,22 +190,68 @@ async fn serve_connections(
     }
 }
 
+/// Serves a connection beside the others.
+fn begin(worker: &Rc<Worker>, accepted: Accepted, stop: &watch::Receiver<bool>) {
+    let Accepted { stream, peer, permit, counted } = accepted;
+    let guard = Open { _counted: counted, worker: Rc::clone(worker), _permit: permit };
+    guard.worker.gauges.connections.inc();
+    let (worker, stop) = (Rc::clone(worker), stop.clone());
+    tokio::task::spawn_local(async move {
+        let _guard = guard;
+        if let Ok(stream) = ready(stream) {
+            connection::serve(worker, stream, peer, stop).await;
+        }
+    });
+}
+
 /// Without `TCP_NODELAY` each event of a stream would wait 40 ms for the last one's acknowledgement.
 fn ready(stream: std::net::TcpStream) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
     TcpStream::from_std(stream)
 }
 
-/// Counts a connection until it ends.
+/// A connection until it ends.
 struct Open {
-    open: Arc<AtomicUsize>,
+    _counted: Counted,
     worker: Rc<Worker>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
         self.worker.gauges.connections.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::stage::{Stage, run};
+    use model::resource::KeyTerms;
+
+    /// A connection that comes as the order to stop does must not keep its worker until the drain time is over.
+    #[test]
+    fn a_connection_that_is_handed_over_while_stopping_keeps_nobody() {
+        run(async {
+            let stage = Stage::new(KeyTerms::default(), &[]);
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let caller = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (stream, peer) = listener.accept().unwrap();
+            stream.set_nonblocking(true).unwrap();
+            let open = Arc::new(AtomicUsize::new(0));
+            let permit = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
+            let (sender, receiver) = mpsc::channel(HANDED_OVER);
+            let (stop, stopping) = watch::channel(false);
+            let places = [Place { sender, open: Arc::clone(&open) }];
+            let (place, counted) = least_loaded(&places, &mut 0);
+            place.sender.try_send(Accepted { stream, peer, permit, counted }).ok().unwrap();
+            stop.send(true).unwrap();
+            drop(caller);
+            let began = tokio::time::Instant::now();
+            serve_connections(Rc::clone(&stage.worker), receiver, Arc::clone(&open), stopping).await;
+            assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+            assert_eq!(open.load(Ordering::Relaxed), 0);
+            assert!(place.sender.is_closed());
+        });
     }
 }

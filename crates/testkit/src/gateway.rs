@@ -438,7 +438,8 @@ impl Gateway {
     /// # Errors
     /// When it does not within `limit`.
     pub async fn ended(&mut self, limit: Duration) -> Result<ExitStatus> {
-        let status = timeout(limit, self.child.wait()).await.context("the gateway did not end")??;
+        let ended = timeout(limit, self.child.wait()).await;
+        let status = ended.with_context(|| format!("the gateway did not end; its log: {}", self.log()))??;
         self.output.ended().await;
         Ok(status)
     }

@@ -10,6 +10,6 @@ mod money;
 mod queue;
 mod replay;
 mod sealed;
-mod stage;
+pub(crate) mod stage;
 mod sticky;
 mod withheld;
