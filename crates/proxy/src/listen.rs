@@ -231,6 +231,7 @@ mod tests {
 
     /// A connection that comes as the order to stop does must not keep its worker until the drain time is over.
     #[test]
+    #[allow(clippy::disallowed_methods, reason = "a caller of its own, on this machine")]
     fn a_connection_that_is_handed_over_while_stopping_keeps_nobody() {
         run(async {
             let stage = Stage::new(KeyTerms::default(), &[]);
