@@ -44,8 +44,8 @@ const POINTS: [&str; 15] = [
 ];
 /// What a panic that was asked for says.
 const SAID: &str = "panicking at a failpoint, as asked";
-/// Enough words for a checkpoint, which is due every 2,000 tokens.
-const LONG: usize = 640;
+/// Words of four tokens each: enough for a checkpoint, which is due every 2,000 tokens, long before the last read.
+const LONG: usize = 2_000;
 /// Trials at one time: most of one is waiting for a process to start.
 const AT_ONCE: usize = 3;
 
