@@ -12,7 +12,7 @@ mod stream_out;
 mod tools;
 
 #[cfg(test)]
-mod vendors;
+mod vendor_tests;
 
 use model::Rejection;
 
