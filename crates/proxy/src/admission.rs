@@ -107,12 +107,14 @@ pub(crate) fn admit(exchange: &mut Exchange, call: &Call) -> Result<(), Rejectio
     let tokens = exchange.expected.total();
     let own =
         Demand { owner: key.owner.clone(), rate: key.limits_on(exchange.channel), expected_tokens: tokens };
-    let limits = &exchange.worker.shared.limits;
+    // By the time that it is now: the body may have taken an hour, and windows that were given the time of its
+    // head would go back to it.
+    let (limits, now_ms) = (&exchange.worker.shared.limits, exchange.now_ms());
     let admitted = match others(exchange, &key, tokens) {
-        others if others.is_empty() => limits.admit(&[own], exchange.record.at),
+        others if others.is_empty() => limits.admit(&[own], now_ms),
         mut all => {
             all.push(own);
-            limits.admit(&all, exchange.record.at)
+            limits.admit(&all, now_ms)
         }
     };
     match admitted {

@@ -127,6 +127,12 @@ impl Signatures {
         }
     }
 
+    /// Nonces that are remembered of a key.
+    #[must_use]
+    pub fn remembered(&self, key: &ResourceId) -> usize {
+        self.nonces.remembered(key)
+    }
+
     fn write(&self, event: &Event) -> io::Result<()> {
         self.log.as_ref().map_or(Ok(()), |log| log.append(event))
     }

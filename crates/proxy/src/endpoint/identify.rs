@@ -167,7 +167,37 @@ pub(super) fn attribute(exchange: &mut Exchange, key: &Arc<Key>) {
 
 /// Refuses a key that is revoked or expired, or whose owner is switched off.
 pub(super) fn works_at_all(exchange: &Exchange, key: &Key) -> Result<(), Rejection> {
-    authorize::check_key_works(&key.key, exchange.record.at).and_then(|()| owner_works(key))
+    authorize::check_key_works(&key.key, exchange.now_ms()).and_then(|()| owner_works(key))
+}
+
+/// Checks once more that the caller's key works, once the body has come: that may have taken an hour, in which
+/// keys are revoked and expire. Gives the key as it is configured now.
+///
+/// # Errors
+/// `API_KEY_REVOKED` or `API_KEY_EXPIRED`; `INVALID_API_KEY` when it was deleted.
+pub(crate) fn still_works(exchange: &mut Exchange) -> Result<Arc<Key>, Rejection> {
+    let key = exchange.key.clone().ok_or_else(|| Rejection::new(Code::InternalError))?;
+    let key = as_configured_now(exchange, key);
+    let works = key.and_then(|key| works_at_all(exchange, &key).map(|()| key));
+    if works.is_err() {
+        exchange.checked("key", false, None, None);
+    }
+    works
+}
+
+fn as_configured_now(exchange: &Exchange, key: Arc<Key>) -> Result<Arc<Key>, Rejection> {
+    let shared = &exchange.worker.shared;
+    let now = shared.catalog.load();
+    // Nearly always: configuration seldom changes while a body comes.
+    if Arc::ptr_eq(&now, &exchange.catalog) {
+        return Ok(key);
+    }
+    match (exchange.catalog.key(&key.key.id), &key.key.user_id) {
+        (Some(_), _) => now.key(&key.key.id).map(Arc::clone).ok_or_else(unknown),
+        // Who came with an access token has no key of their own, but may have been switched off.
+        (None, Some(user)) => Ok(now.visitor(user, &key.key.tenant_id, &shared.settings.default_limits)),
+        (None, None) => Ok(key),
+    }
 }
 
 /// Refuses an address that the key does not allow.

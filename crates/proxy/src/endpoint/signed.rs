@@ -5,13 +5,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use http::request::Parts;
+use model::clock::EpochMs;
 use model::record::SignatureNote;
 use model::resource::Signing;
 use model::{Code, Rejection, ResourceId};
 use policy::identify::{Claim, Differs, ReplySigner, SigningKey};
 use state::signatures::{Frozen, Source, Spend, Told, nonces};
 
-use super::identify::{attribute, check_address, unknown, works_at_all};
+use super::identify::{attribute, check_address, still_works, unknown, works_at_all};
 use crate::catalog::Key;
 use crate::catalog::families::Asked;
 use crate::exchange::Exchange;
@@ -45,20 +46,23 @@ pub(crate) fn signed(exchange: &mut Exchange, head: &Parts) -> Result<Unverified
     check_frozen(exchange, &key, source).map_err(|rejection| note(exchange, scheme, "frozen", rejection))?;
     check_key(exchange, &key).map_err(|rejection| note(exchange, scheme, "key", rejection))?;
     check_address(exchange, &key).map_err(|rejection| note(exchange, scheme, "address", rejection))?;
-    let now_ms = exchange.record.at;
-    let skew_s = claim.skew_s(now_ms);
-    if let Err(rejection) = claim.check_time(now_ms) {
-        let rejection = note(exchange, scheme, "timestamp", rejection);
-        return Err(with_skew(exchange, skew_s, rejection));
-    }
+    check_time(exchange, &claim)?;
     let hosts = &exchange.worker.shared.settings.public_hosts;
     let fits = claim.check_host(head, hosts).and_then(|()| check_scheme(&key, scheme));
     fits.map_err(|rejection| note(exchange, scheme, "headers", rejection))?;
     Ok(Unverified { claim, key, source })
 }
 
+fn check_time(exchange: &mut Exchange, claim: &Claim) -> Result<(), Rejection> {
+    let now_ms = exchange.now_ms();
+    claim.check_time(now_ms).map_err(|rejection| {
+        let rejection = note(exchange, claim.scheme(), "timestamp", rejection);
+        with_skew(exchange, claim.skew_s(now_ms), rejection)
+    })
+}
+
 fn check_frozen(exchange: &mut Exchange, key: &Key, source: Source) -> Result<(), Rejection> {
-    let frozen = exchange.worker.shared.signatures.frozen(&key.key.id, source, exchange.record.at);
+    let frozen = exchange.worker.shared.signatures.frozen(&key.key.id, source, exchange.now_ms());
     let Some(frozen) = frozen else { return Ok(()) };
     exchange.checked("frozen", false, None, None);
     let mut rejection = Rejection::new(Code::SignatureFrozen);
@@ -91,11 +95,20 @@ fn check_scheme(key: &Key, scheme: Signing) -> Result<(), Rejection> {
 impl Unverified {
     /// Checks the signature over the body, and spends the nonce.
     ///
+    /// All by the time that it is now, not by that of the head: a body may take longer than a nonce is
+    /// remembered, and would bring a signature back that is long over.
+    ///
     /// # Errors
-    /// `INVALID_SIGNATURE`, `SIGNATURE_FROZEN` when too many were guessed, `NONCE_REUSED`;
+    /// `API_KEY_REVOKED`, `API_KEY_EXPIRED`, `SIGNATURE_FROZEN` and `TIMESTAMP_EXPIRED` for what ended while
+    /// the body came; `INVALID_SIGNATURE`, `SIGNATURE_FROZEN` when too many were guessed, `NONCE_REUSED`;
     /// `SERVICE_DEGRADED` when the key has no nonce left to spend or it cannot be written down.
-    pub fn verify(self, exchange: &mut Exchange, head: &Parts, body: &[u8]) -> Result<(), Rejection> {
-        let now_ms = exchange.record.at;
+    pub fn verify(mut self, exchange: &mut Exchange, head: &Parts, body: &[u8]) -> Result<(), Rejection> {
+        let scheme = self.claim.scheme();
+        self.key = still_works(exchange).map_err(|rejection| note(exchange, scheme, "key", rejection))?;
+        check_frozen(exchange, &self.key, self.source)
+            .map_err(|rejection| note(exchange, scheme, "frozen", rejection))?;
+        check_time(exchange, &self.claim)?;
+        let now_ms = exchange.now_ms();
         let works = |until: Option<u64>| until.is_none_or(|end| end > now_ms);
         let secrets: Vec<&SigningKey> =
             self.key.signers.iter().filter(|own| works(own.until)).map(|own| &own.secret).collect();
@@ -109,8 +122,8 @@ impl Unverified {
             Ok(fits) => fits,
             Err(differs) => return Err(self.refuse(exchange, differs)),
         };
-        if let Err(rejection) = self.spend(exchange) {
-            let rejection = note(exchange, self.claim.scheme(), "nonce", rejection);
+        if let Err(rejection) = self.spend(exchange, now_ms) {
+            let rejection = note(exchange, scheme, "nonce", rejection);
             return Err(with_skew(exchange, self.claim.skew_s(now_ms), rejection));
         }
         exchange.worker.shared.signatures.succeeded(&self.key.key.id, self.source, now_ms);
@@ -121,12 +134,12 @@ impl Unverified {
         Ok(())
     }
 
-    fn spend(&self, exchange: &Exchange) -> Result<(), Rejection> {
+    fn spend(&self, exchange: &Exchange, now_ms: EpochMs) -> Result<(), Rejection> {
         let own = &self.key.limits.usual;
         let rpm = if self.key.key.terms.is_whitelist { None } else { own.rpm };
         let signatures = &exchange.worker.shared.signatures;
         let nonce = self.claim.nonce_digest();
-        let refusal = match signatures.spend(&self.key.key.id, nonce, nonces::most(rpm), exchange.record.at) {
+        let refusal = match signatures.spend(&self.key.key.id, nonce, nonces::most(rpm), now_ms) {
             Spend::Fresh => return Ok(()),
             Spend::Reused => return Err(Rejection::new(Code::NonceReused)),
             Spend::Full => {
@@ -139,7 +152,7 @@ impl Unverified {
 
     fn refuse(&self, exchange: &mut Exchange, differs: Differs) -> Rejection {
         exchange.checked("signature", false, None, None);
-        let (shared, now_ms) = (Arc::clone(&exchange.worker.shared), exchange.record.at);
+        let (shared, now_ms) = (Arc::clone(&exchange.worker.shared), exchange.now_ms());
         let scope = self.key.key.access.freeze_scope;
         let told = match differs.is_guess {
             true => shared.signatures.failed(&self.key.key.id, self.source, scope, now_ms),

@@ -10,6 +10,7 @@ mod money;
 mod queue;
 mod replay;
 mod sealed;
+mod slow;
 pub(crate) mod stage;
 mod sticky;
 mod withheld;
