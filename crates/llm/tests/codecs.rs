@@ -111,7 +111,7 @@ mod recorded {
                 Event::Usage(used) => reply.usage = Some(used.clone()),
                 Event::Tier(tier) => reply.tier = Some(tier.clone()),
                 Event::Error(failure) => return Err(failure.message.clone()),
-                Event::Ping => {}
+                Event::Aside(_) | Event::Ping => {}
                 Event::End => ended = true,
             }
         }
@@ -142,7 +142,7 @@ mod recorded {
 
     /// Without what depends on how an answer is cut or grouped.
     fn plain(mut reply: Reply) -> Reply {
-        reply.ext = Ext::default();
+        (reply.ext, reply.aside) = (Ext::default(), Vec::new());
         reply.created = None;
         reply.tier = None;
         if let Some(used) = &mut reply.usage {

@@ -4,6 +4,7 @@
 //! dialects needs nothing of its own.
 
 mod answer_tool;
+mod aside;
 pub mod asked;
 mod balance;
 mod chat;

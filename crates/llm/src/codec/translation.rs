@@ -26,6 +26,9 @@ const WHOLE_LIMIT: usize = 64 << 20;
 /// The longest reason to finish that is kept: the longest of any provider has 33 characters.
 const NATIVE_CHARS: usize = 64;
 
+/// Why what only the provider's dialect says of an answer is lost.
+const ASIDE: &str = "the caller's dialect has no place for it";
+
 /// Translates one answer.
 pub struct Translation {
     asked: Asked,
@@ -270,6 +273,7 @@ impl Whole {
         if let Some(tool) = &asked.answer_tool {
             answer_tool::tell(&mut reply, tool);
         }
+        reply.aside.iter().for_each(|path| found.losses.advisory(path, ASIDE));
         restore(&mut reply, asked, keeper);
         refused::tell(&mut reply, self.caller);
         found.whole = true;
@@ -365,6 +369,7 @@ impl Found {
                 self.failure.get_or_insert_with(|| failure.clone());
             }
             Event::End => self.whole = true,
+            Event::Aside(path) => self.losses.advisory(path, ASIDE),
             Event::Start { .. } | Event::PartStop { .. } | Event::Tier(_) | Event::Ping => {}
         }
     }

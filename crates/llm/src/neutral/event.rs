@@ -53,6 +53,8 @@ pub enum Event {
     Usage(Used),
     /// The service tier that serves it.
     Tier(String),
+    /// The path of what only the provider's dialect can say of the answer: lost in any other.
+    Aside(Box<str>),
     /// The provider failed. Nothing follows.
     Error(UpstreamFailure),
     /// A sign of life.

@@ -82,14 +82,17 @@ impl Ext {
         json.into_string()
     }
 
+    /// Writes the members into the object that `json` is in, where they are of `dialect`. Elsewhere somebody
+    /// else says that they are lost.
+    pub(crate) fn write_own(&self, dialect: Dialect, json: &mut JsonWriter) {
+        self.fields_of(dialect).iter().for_each(|(name, value)| json.raw_member(name, value.text()));
+    }
+
     /// Writes the members into the object that `json` is in, where they are of `dialect`; elsewhere each
     /// is a loss below `path` (empty for the top level). `null` says nothing and is never a loss.
     pub(crate) fn write(&self, dialect: Dialect, json: &mut JsonWriter, path: &str, losses: &mut Losses) {
         if self.origin == Some(dialect) {
-            for (name, value) in &self.fields {
-                json.key(name).raw(value.text());
-            }
-            return;
+            return self.write_own(dialect, json);
         }
         let dot = if path.is_empty() { "" } else { "." };
         for (name, value) in &self.fields {

@@ -21,6 +21,8 @@ pub struct Reply {
     pub tier: Option<String>,
     /// What only its own dialect knows.
     pub ext: Ext,
+    /// The paths of all that only its own dialect can say, here and in its choices: lost in any other.
+    pub aside: Vec<Box<str>>,
 }
 
 /// One of the answers.

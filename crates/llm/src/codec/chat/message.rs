@@ -262,13 +262,14 @@ pub(super) struct Sources<'a> {
 }
 
 impl<'a> Sources<'a> {
-    /// Reads a member of the answer, if it is one of them.
-    pub(super) fn read(&mut self, key: &str, value: &'a str) {
+    /// Reads a member of the answer; says whether it is one of them.
+    pub(super) fn read(&mut self, key: &str, value: &'a str) -> bool {
         match key {
             "search_results" if value.starts_with('[') => self.found = Some(value),
             "citations" if value.starts_with('[') => self.addresses = Some(value),
-            _ => {}
+            _ => return false,
         }
+        true
     }
 
     /// The pages; `None` where none are named.

@@ -3,6 +3,7 @@
 use model::{Rejection, Usage};
 
 use super::{BROKEN_OFF, OWN, inline, message, reasoning, stop_name, stop_of, tools};
+use crate::codec::aside::Aside;
 use crate::codec::{Asked, Source, ids, likely, read, unreadable};
 use crate::json_writer::JsonWriter;
 use crate::members;
@@ -32,14 +33,17 @@ pub(super) fn decode(body: &str, source: &Source<'_>) -> Result<Reply, Rejection
     })
     .map_err(|_| unreadable("the answer is not one JSON object"))?;
     let choices = choices.ok_or_else(|| unreadable("the answer has no choices"))?;
+    let mut aside = Aside::new(OWN);
+    aside.add_all("", &reply.ext);
     for (place, raw) in members::elements(choices).into_iter().enumerate() {
-        let mut choice = decode_choice(raw, place, &reply.id)?;
+        let mut choice = decode_choice(raw, place, &reply.id, &mut aside)?;
         if source.quirks.thinks_in_text {
             choice.parts = apart(choice.parts);
         }
         cite(&mut choice.parts, &sources);
         reply.choices.push(choice);
     }
+    reply.aside = aside.into_paths();
     Ok(reply)
 }
 
@@ -74,7 +78,7 @@ pub(super) fn usage(raw: &str, source: &Source<'_>) -> Option<Used> {
     read::used(&counts, source.conventions(OWN), OWN, raw)
 }
 
-fn decode_choice(raw: &str, place: usize, reply: &str) -> Result<Choice, Rejection> {
+fn decode_choice(raw: &str, place: usize, reply: &str, aside: &mut Aside) -> Result<Choice, Rejection> {
     let index = u32::try_from(place).unwrap_or(u32::MAX);
     let mut choice = Choice {
         index,
@@ -101,6 +105,8 @@ fn decode_choice(raw: &str, place: usize, reply: &str) -> Result<Choice, Rejecti
     if choice.native.as_deref() == Some(BROKEN_OFF) {
         return Err(unreadable("the provider broke the answer off"));
     }
+    aside.add_all("choices", &choice.ext);
+    aside.add_all("choices.message", &turn.ext);
     choice.parts = turn.parts;
     let mut calls = 0;
     for part in &mut choice.parts {
@@ -147,7 +153,7 @@ pub(super) fn encode(reply: &Reply, asked: &Asked, losses: &mut Losses) -> Vec<u
             write_usage(json.key("usage"), used);
         }
         json.text_member_if("service_tier", reply.tier.as_deref().and_then(tier));
-        reply.ext.write(OWN, json, "", &mut Losses::default());
+        reply.ext.write_own(OWN, json);
     });
     json.into_bytes()
 }
@@ -167,7 +173,7 @@ fn encode_choice(json: &mut JsonWriter, choice: &Choice, losses: &mut Losses) {
         json.key("message").object(|json| encode_message(json, choice, losses));
         write_logprobs(json, choice.logprobs.as_ref());
         json.text_member("finish_reason", stop_name(&choice.stop));
-        choice.ext.write(OWN, json, "choices", losses);
+        choice.ext.write_own(OWN, json);
     });
 }
 

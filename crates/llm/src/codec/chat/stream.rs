@@ -1,11 +1,14 @@
 //! Reads a stream, with the deviations of compatible vendors (dialects reference §1.7).
 
+mod chunk;
 mod delta;
 
+use chunk::Chunk;
 use delta::Said;
 
 use super::inline::{Inline, Told};
 use super::{BROKEN_OFF, OWN, message, reasoning, stop_of, tools};
+use crate::codec::aside::Aside;
 use crate::codec::balance::Balance;
 use crate::codec::sse::EventReader;
 use crate::codec::{Source, ids, likely, read};
@@ -35,6 +38,7 @@ pub(super) struct Reader {
     choices: Vec<Choice>,
     /// The pages that the whole answer rests on.
     sources: Vec<Citation>,
+    aside: Aside,
 }
 
 /// What is open of one choice.
@@ -83,6 +87,7 @@ impl Reader {
             calls: 0,
             choices: Vec::new(),
             sources: Vec::new(),
+            aside: Aside::new(OWN),
         }
     }
 }
@@ -94,7 +99,11 @@ impl EventReader for Reader {
             return events.push(Event::End);
         }
         let mut chunk = Chunk::default();
-        let read = members::each(data, |key, value| chunk.read(key, value));
+        let read = members::each(data, |key, value| {
+            if !chunk.read(key, value) {
+                self.aside.add("", key, value);
+            }
+        });
         if name == b"error" && chunk.failure.is_none() {
             chunk.failure = Some(UpstreamFailure::of_error(data));
         }
@@ -105,6 +114,9 @@ impl EventReader for Reader {
             return;
         }
         self.chunk(&chunk, events);
+        if self.started {
+            self.aside.tell(events);
+        }
         if let Some(failure) = chunk.failure {
             events.push(Event::Error(failure));
         }
@@ -114,44 +126,6 @@ impl EventReader for Reader {
         let whole = self.choices.len() >= self.wanted && self.choices.iter().all(|choice| choice.finished);
         if self.ends_without_done && whole {
             events.push(Event::End);
-        }
-    }
-}
-
-/// One chunk, as raw values.
-#[derive(Default)]
-struct Chunk<'a> {
-    id: Option<&'a str>,
-    model: Option<&'a str>,
-    object: Option<&'a str>,
-    tier: Option<&'a str>,
-    choices: Option<&'a str>,
-    usage: Option<&'a str>,
-    sources: message::Sources<'a>,
-    failure: Option<UpstreamFailure>,
-}
-
-impl<'a> Chunk<'a> {
-    fn read(&mut self, key: &str, value: &'a str) {
-        match key {
-            "id" => self.id = Some(value),
-            "model" => self.model = Some(value),
-            "object" => self.object = Some(value),
-            "service_tier" => self.tier = Some(value),
-            "choices" => self.choices = Some(value),
-            "usage" if value.starts_with('{') => self.usage = Some(value),
-            "error" if members::is_said(value) => self.failure = Some(UpstreamFailure::of_error(value)),
-            // Groq.
-            "x_groq" => {
-                self.usage = read::member(value, "usage").or(self.usage);
-                let failed = read::member(value, "error").filter(|error| members::is_said(error));
-                self.failure = failed.map(UpstreamFailure::of_error).or(self.failure.take());
-            }
-            // MiniMax.
-            "base_resp" => {
-                self.failure = self.failure.take().or(crate::dialect::failed_base_response(value));
-            }
-            _ => self.sources.read(key, value),
         }
     }
 }
@@ -200,7 +174,7 @@ impl Reader {
             "logprobs" if value.starts_with('{') => {
                 logprobs = read::member(value, "content").and_then(likely::list);
             }
-            _ => {}
+            _ => self.aside.add("choices", key, value),
         });
         if index >= CHOICE_LIMIT {
             return;
@@ -233,7 +207,11 @@ impl Reader {
 
     fn delta(&mut self, choice: usize, raw: &str, events: &mut Vec<Event>) {
         let mut said = Said::default();
-        let _ = members::each(raw, |key, value| said.read(key, value));
+        let _ = members::each(raw, |key, value| {
+            if !said.read(key, value) {
+                self.aside.add("choices.delta", key, value);
+            }
+        });
         // The list says all that the text says, seals included.
         match said.details.map(members::elements).filter(|entries| !entries.is_empty()) {
             Some(entries) => {

@@ -300,7 +300,7 @@ impl StreamEncoder for Encoder {
             Event::Usage(used) => self.usage = Some(used),
             Event::Tier(tier) => self.tier = reply::tier(&tier).map(str::to_owned),
             Event::Error(failure) => self.fail(&failure, out),
-            Event::Ping => {}
+            Event::Aside(_) | Event::Ping => {}
             Event::End => self.end(out),
         }
     }

@@ -2,6 +2,7 @@
 
 use model::Rejection;
 
+use super::super::aside::Aside;
 use super::super::{Asked, unreadable};
 use super::{SELF, block, name_of, stop_of};
 use crate::json_writer::JsonWriter;
@@ -20,7 +21,7 @@ pub(super) fn read(body: &str, conventions: Conventions) -> Result<Reply, Reject
         logprobs: None,
         ext: crate::neutral::Ext::default(),
     };
-    let (mut answered, mut sequence) = (false, None);
+    let (mut answered, mut sequence, mut aside) = (false, None, Aside::new(SELF));
     members::each(body, |name, value| match name {
         "output" => {
             let _ = members::each(value, |name, value| {
@@ -42,8 +43,12 @@ pub(super) fn read(body: &str, conventions: Conventions) -> Result<Reply, Reject
         "additionalModelResponseFields" => {
             sequence = read_sequence(value);
             reply.ext.keep(SELF, name, value);
+            note_additional(&mut aside, value);
         }
-        _ => reply.ext.keep(SELF, name, value),
+        _ => {
+            reply.ext.keep(SELF, name, value);
+            aside.add("", name, value);
+        }
     })
     .map_err(|_| unreadable("it is not a JSON object"))?;
     if !answered {
@@ -51,7 +56,17 @@ pub(super) fn read(body: &str, conventions: Conventions) -> Result<Reply, Reject
     }
     choice.stop = stop_of(choice.native.as_deref().unwrap_or_default(), sequence);
     reply.choices.push(choice);
+    reply.aside = aside.into_paths();
     Ok(reply)
+}
+
+/// Notes what a model adds to its answer; the sequence at which it stopped is read.
+pub(super) fn note_additional(aside: &mut Aside, raw: &str) {
+    let _ = members::each(raw, |name, value| match name {
+        "stop_sequence" => {}
+        "delta" => note_additional(aside, value),
+        _ => aside.add("additionalModelResponseFields", name, value),
+    });
 }
 
 fn read_message(raw: &str, choice: &mut Choice) {
@@ -127,7 +142,7 @@ pub(super) fn write(reply: &Reply, _asked: &Asked, losses: &mut Losses) -> Vec<u
         if let Some(tier) = &reply.tier {
             json.key("serviceTier").object(|json| json.text_member("type", tier));
         }
-        reply.ext.write(SELF, json, "", losses);
+        reply.ext.write_own(SELF, json);
     });
     json.into_bytes()
 }

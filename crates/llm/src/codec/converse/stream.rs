@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use model::Rejection;
 
+use super::super::aside::Aside;
 use super::super::{StreamDecoder, unreadable};
-use super::reply::{read_sequence, read_usage};
+use super::reply::{note_additional, read_sequence, read_usage};
 use super::{SELF, block, stop_of};
 use crate::aws_stream::{Frame, FrameReader};
 use crate::failure::UpstreamFailure;
@@ -38,6 +39,7 @@ impl Decoder {
             stopped: false,
             metered: false,
             ended: false,
+            aside: Aside::new(SELF),
         };
         Self { frames: FrameReader::default(), reader }
     }
@@ -60,6 +62,7 @@ struct Reader {
     stopped: bool,
     metered: bool,
     ended: bool,
+    aside: Aside,
 }
 
 /// A block of a tool that the provider runs itself.
@@ -103,7 +106,8 @@ impl Reader {
             "additionalModelResponseFields" => parts.additional = Some(value),
             "usage" => parts.usage = Some(value),
             "serviceTier" => parts.tier = Some(value),
-            _ => {}
+            "role" => {}
+            _ => self.aside.add("", name, value),
         });
         if !self.started {
             self.started = true;
@@ -118,6 +122,7 @@ impl Reader {
             "metadata" => self.metadata(&parts, events),
             _ => {}
         }
+        self.aside.tell(events);
         if self.stopped && self.metered {
             self.ended = true;
             events.push(Event::End);
@@ -228,6 +233,7 @@ impl Reader {
         open.into_iter().for_each(|part| self.block_stop(part, events));
         let native = parts.stop_reason.and_then(members::string).map(String::from);
         let sequence = parts.additional.and_then(read_sequence);
+        note_additional(&mut self.aside, parts.additional.unwrap_or("{}"));
         let stop = stop_of(native.as_deref().unwrap_or_default(), sequence);
         self.stopped = true;
         events.push(Event::Finish { choice: 0, stop, native });

@@ -68,7 +68,7 @@ impl Writer {
                 frame(kind, out, |json| json.text_member("message", &failure.message));
             }
             Event::End => self.over = true,
-            Event::Start { .. } | Event::Tier(_) | Event::Ping => {}
+            Event::Start { .. } | Event::Tier(_) | Event::Aside(_) | Event::Ping => {}
         }
     }
 

@@ -3,6 +3,7 @@
 use model::Rejection;
 
 use super::{OWN, content, each, member, member_text, part_out, stop_name, stop_of};
+use crate::codec::aside::Aside;
 use crate::codec::{Asked, Source, ids, likely, read, unreadable};
 use crate::json_writer::JsonWriter;
 use crate::members;
@@ -49,6 +50,10 @@ pub(super) fn decode(body: &str, source: &Source<'_>) -> Result<Reply, Rejection
         };
         reply.choices.push(choice);
     }
+    let mut aside = Aside::new(OWN);
+    aside.add_all("", &reply.ext);
+    reply.choices.iter().for_each(|choice| aside.add_all("candidates", &choice.ext));
+    reply.aside = aside.into_paths();
     Ok(reply)
 }
 
@@ -171,7 +176,7 @@ pub(super) fn encode(reply: &Reply, asked: &Asked, losses: &mut Losses) -> Vec<u
         }
         json.text_member("modelVersion", if reply.model.is_empty() { &asked.model } else { &reply.model });
         json.text_member("responseId", if reply.id.is_empty() { &asked.id } else { &reply.id });
-        reply.ext.write(OWN, json, "", &mut Losses::default());
+        reply.ext.write_own(OWN, json);
     });
     json.into_bytes()
 }
@@ -195,7 +200,7 @@ fn write_choice(json: &mut JsonWriter, choice: &Choice, asked: &Asked, losses: &
     if let Some(entries) = &choice.logprobs {
         likely::write_gemini(json, entries);
     }
-    choice.ext.write(OWN, json, "choices", losses);
+    choice.ext.write_own(OWN, json);
     if choice.ext.get(OWN, "groundingMetadata").or(choice.ext.get(OWN, "citationMetadata")).is_none() {
         let text = choice.parts.iter().filter_map(|part| match &part.block {
             Block::Text(text) => Some(text),

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use super::pieces::Pieces;
 use super::reply::{citations, span, usage};
-use super::{OWN, content, member, member_text, plain, stop_of};
+use super::{OWN, content, each, member, member_text, plain, stop_of};
+use crate::codec::aside::Aside;
 use crate::codec::sse::EventReader;
 use crate::codec::{Source, ids, likely, read};
 use crate::failure::UpstreamFailure;
@@ -23,6 +24,29 @@ pub(super) struct Reader {
     calls: usize,
     candidates: BTreeMap<u32, Candidate>,
     blocked: bool,
+    aside: Aside,
+}
+
+/// The members of a chunk, as raw values.
+#[derive(Default)]
+struct Chunk<'a> {
+    id: Option<&'a str>,
+    model: Option<&'a str>,
+    candidates: Option<&'a str>,
+    feedback: Option<&'a str>,
+    usage: Option<&'a str>,
+    error: Option<&'a str>,
+}
+
+/// The members of one candidate, as raw values.
+#[derive(Default)]
+struct Members<'a> {
+    index: Option<u32>,
+    content: Option<&'a str>,
+    grounding: Option<&'a str>,
+    cited: Option<&'a str>,
+    logprobs: Option<&'a str>,
+    reason: Option<String>,
 }
 
 /// What has come of one candidate.
@@ -53,39 +77,73 @@ impl Reader {
             calls: 0,
             candidates: BTreeMap::new(),
             blocked: false,
+            aside: Aside::new(OWN),
         }
     }
 
-    fn start(&mut self, data: &str, events: &mut Vec<Event>) {
+    fn start(&mut self, chunk: &Chunk<'_>, events: &mut Vec<Event>) {
         if !std::mem::replace(&mut self.started, true) {
-            self.reply = member_text(data, "responseid").unwrap_or_default();
-            let model = member_text(data, "modelversion").unwrap_or_default();
+            self.reply = chunk.id.and_then(read::text_if).unwrap_or_default();
+            let model = chunk.model.and_then(read::text_if).unwrap_or_default();
             events.push(Event::Start { id: self.reply.clone(), model });
         }
     }
 
+    fn chunk<'a>(&mut self, data: &'a str) -> Chunk<'a> {
+        let mut chunk = Chunk::default();
+        let _ = each(data, |key, name, value| match key {
+            "responseid" => chunk.id = Some(value),
+            "modelversion" => chunk.model = Some(value),
+            "candidates" => chunk.candidates = Some(value),
+            "promptfeedback" => {
+                chunk.feedback = Some(value);
+                self.aside.add("", name, value);
+            }
+            "usagemetadata" => chunk.usage = Some(value),
+            "error" if members::is_said(value) => chunk.error = Some(value),
+            _ => self.aside.add("", name, value),
+        });
+        chunk
+    }
+
+    fn members<'a>(&mut self, raw: &'a str) -> Members<'a> {
+        let mut of = Members::default();
+        let _ = each(raw, |key, name, value| match key {
+            "index" => of.index = value.parse().ok(),
+            "content" => of.content = Some(value),
+            "finishreason" => of.reason = read::text_if(value),
+            "logprobsresult" => of.logprobs = Some(value),
+            "groundingmetadata" => {
+                of.grounding = Some(value);
+                self.aside.add("candidates", name, value);
+            }
+            "citationmetadata" => of.cited = Some(value),
+            _ => self.aside.add("candidates", name, value),
+        });
+        of
+    }
+
     fn candidate(&mut self, place: u32, raw: &str, events: &mut Vec<Event>) {
-        let choice = member(raw, "index").and_then(|raw| raw.parse().ok()).unwrap_or(place);
+        let of = self.members(raw);
+        let choice = of.index.unwrap_or(place);
         let mut seen = self.candidates.remove(&choice).unwrap_or_default();
         // As in every other dialect: behind its end nothing belongs to an answer.
         if seen.finished {
             self.candidates.insert(choice, seen);
             return;
         }
-        let parts = member(raw, "content").and_then(|content| member(content, "parts")).unwrap_or("[]");
+        let parts = of.content.and_then(|content| member(content, "parts")).unwrap_or("[]");
         for part in content::parts(parts) {
             self.part(choice, &mut seen, part, events);
         }
-        for name in ["groundingmetadata", "citationmetadata"] {
-            if let Some(raw) = member(raw, name) {
-                self.cite(choice, &mut seen, raw, events);
-            }
+        for raw in [of.grounding, of.cited].into_iter().flatten() {
+            self.cite(choice, &mut seen, raw, events);
         }
-        let entries = member(raw, "logprobsresult").and_then(likely::of_gemini);
+        let entries = of.logprobs.and_then(likely::of_gemini);
         if let (Some(entries), Some((part, Kind::Text))) = (entries, seen.open) {
             events.push(Event::Delta { part, delta: Delta::Logprobs(entries) });
         }
-        if let Some(native) = member_text(raw, "finishreason") {
+        if let Some(native) = of.reason {
             close(&mut seen, events);
             seen.finished = true;
             let stop = match stop_of(&native) {
@@ -228,21 +286,23 @@ fn close(seen: &mut Candidate, events: &mut Vec<Event>) {
 
 impl EventReader for Reader {
     fn event(&mut self, _name: &[u8], data: &str, events: &mut Vec<Event>) {
-        if let Some(error) = read::member(data, "error").filter(|raw| members::is_said(raw)) {
+        let chunk = self.chunk(data);
+        if let Some(error) = chunk.error {
             events.push(Event::Error(UpstreamFailure::of_error(error)));
             return;
         }
-        self.start(data, events);
-        for (place, raw) in (0..).zip(members::elements(member(data, "candidates").unwrap_or("[]"))) {
+        self.start(&chunk, events);
+        for (place, raw) in (0..).zip(members::elements(chunk.candidates.unwrap_or("[]"))) {
             self.candidate(place, raw, events);
         }
-        let blocked = member(data, "promptfeedback").and_then(|raw| member_text(raw, "blockreason"));
+        self.aside.tell(events);
+        let blocked = chunk.feedback.and_then(|raw| member_text(raw, "blockreason"));
         if let Some(native) = blocked.filter(|_| self.candidates.is_empty() && !self.blocked) {
             self.blocked = true;
             events.push(Event::Finish { choice: 0, stop: Stop::Filter, native: Some(native) });
         }
         let source = Source { quirks: &self.quirks, choices: self.choices };
-        if let Some(used) = member(data, "usagemetadata").and_then(|raw| usage(raw, &source)) {
+        if let Some(used) = chunk.usage.and_then(|raw| usage(raw, &source)) {
             events.push(Event::Usage(used));
         }
     }

@@ -89,7 +89,7 @@ impl Writer {
             Event::PartStop { .. } => self.part_stop(out),
             Event::Finish { choice, stop, .. } => self.stops.push((choice, stop)),
             Event::Usage(used) => self.usage = Some(used),
-            Event::Tier(_) | Event::Ping => {}
+            Event::Tier(_) | Event::Aside(_) | Event::Ping => {}
             Event::Error(failure) => self.fail(&failure, out),
             Event::End => self.end(out),
         }

@@ -3,6 +3,7 @@
 use model::{Rejection, Usage};
 
 use super::{OWN, block, stop_name, stop_of};
+use crate::codec::aside::Aside;
 use crate::codec::{Asked, Source, custom, ids, read, unreadable};
 use crate::json_writer::JsonWriter;
 use crate::members;
@@ -29,6 +30,9 @@ pub(super) fn decode(body: &str, source: &Source<'_>) -> Result<Reply, Rejection
     .map_err(|_| unreadable("the answer is not one JSON object"))?;
     let content = content.ok_or_else(|| unreadable("the answer has no content"))?;
     reply.tier = reply.usage.as_ref().and_then(tier);
+    let mut aside = Aside::new(OWN);
+    aside.add_all("", &reply.ext);
+    reply.aside = aside.into_paths();
     let mut parts = block::decode_all(content);
     for (index, part) in parts.iter_mut().enumerate() {
         if let Block::ToolCall(call) = &mut part.block
@@ -75,10 +79,7 @@ pub(super) fn encode(reply: &Reply, asked: &Asked, losses: &mut Losses) -> Vec<u
         });
         write_stop(json, choice.map_or(&Stop::End, |choice| &choice.stop));
         write_usage(json.key("usage"), &reply.usage.clone().unwrap_or_default(), reply.tier.as_deref());
-        reply.ext.write(OWN, json, "", &mut Losses::default());
-        if let Some(choice) = choice {
-            choice.ext.write(OWN, json, "choices", losses);
-        }
+        reply.ext.write_own(OWN, json);
     });
     json.into_bytes()
 }

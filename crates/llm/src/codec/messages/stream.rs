@@ -1,6 +1,7 @@
 //! Reads a stream.
 
 use super::{OWN, block, reply, stop_of};
+use crate::codec::aside::Aside;
 use crate::codec::sse::EventReader;
 use crate::codec::{Source, ids, read};
 use crate::failure::UpstreamFailure;
@@ -19,6 +20,7 @@ pub(super) struct Reader {
     parts: u32,
     open: Vec<Open>,
     finished: bool,
+    aside: Aside,
 }
 
 /// A block that is being written.
@@ -52,6 +54,7 @@ impl Reader {
             parts: 0,
             open: Vec::new(),
             finished: false,
+            aside: Aside::new(OWN),
         }
     }
 }
@@ -67,7 +70,7 @@ impl EventReader for Reader {
             "delta" => own.delta = Some(value),
             "usage" if value.starts_with('{') => own.usage = Some(value),
             "error" if members::is_said(value) => own.error = Some(value),
-            _ => {}
+            _ => self.aside.add("", key, value),
         });
         if own.error.is_some() || name == b"error" || own.kind == "error" {
             let raw = own.error.unwrap_or(data);
@@ -93,6 +96,7 @@ impl EventReader for Reader {
             "ping" => events.push(Event::Ping),
             _ => {}
         }
+        self.aside.tell(events);
     }
 }
 
@@ -103,7 +107,8 @@ impl Reader {
             "id" => self.id = read::text(value),
             "model" => model = read::text(value),
             "usage" => usage = Some(value),
-            _ => {}
+            "content" | "stop_reason" | "stop_sequence" => {}
+            _ => self.aside.add("", key, value),
         });
         // First, so that whoever writes the beginning knows it.
         if let Some(usage) = usage {
@@ -129,6 +134,9 @@ impl Reader {
         self.parts += 1;
         let mut open = Open { index, part, args: String::new(), whole: false };
         let decoded = block::decode(raw);
+        if !matches!(decoded.block, Block::Foreign(_)) {
+            self.aside.add_all("content", &decoded.ext);
+        }
         let mut begun = Vec::new();
         let kind = match decoded.block {
             Block::Text(text) => {
@@ -199,7 +207,12 @@ impl Reader {
         if let Some(usage) = own.usage {
             self.usage(usage, events);
         }
-        let reason = read::member_text(delta, "stop_reason");
+        let mut reason = None;
+        let _ = members::each(delta, |key, value| match key {
+            "stop_reason" => reason = read::text_if(value),
+            "stop_sequence" => {}
+            _ => self.aside.add("", key, value),
+        });
         let Some(reason) = reason.filter(|_| !self.finished) else {
             return;
         };

@@ -91,7 +91,7 @@ impl Writer {
             Event::Tier(tier) => self.tier = Some(tier),
             Event::Error(failure) => self.fail(&failure, out),
             Event::Ping if self.started => ping(out),
-            Event::Ping => {}
+            Event::Aside(_) | Event::Ping => {}
             Event::End => self.end(asked, out),
         }
     }

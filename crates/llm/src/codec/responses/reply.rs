@@ -5,6 +5,7 @@ use model::{Code, Rejection};
 use super::item::{self, Item};
 use super::item_out::{self, Names};
 use super::{OWN, incomplete, stop_of};
+use crate::codec::aside::Aside;
 use crate::codec::likely;
 use crate::codec::{Asked, Source, ids, read, unreadable};
 use crate::failure::UpstreamFailure;
@@ -36,6 +37,9 @@ pub(super) fn decode(body: &str, source: &Source<'_>) -> Result<Reply, Rejection
         return Err(Rejection::because(Code::UpstreamError, message));
     }
     let output = output.ok_or_else(|| unreadable("the answer has no output"))?;
+    let mut aside = Aside::new(OWN);
+    aside.add_all("", &reply.ext);
+    reply.aside = aside.into_paths();
     let (mut parts, mut logprobs) = (Vec::new(), None);
     for raw in members::elements(output) {
         for text in members::elements(read::member(raw, "content").unwrap_or("[]")) {
@@ -81,9 +85,6 @@ pub(super) fn encode(reply: &Reply, asked: &Asked, losses: &mut Losses) -> Vec<u
     let mut output = Output { items: Vec::new(), base: bare(&id).to_owned(), asked, losses, logprobs };
     output.write(parts);
     let items = output.items;
-    if let Some(choice) = choice {
-        choice.ext.write(OWN, &mut JsonWriter::new(), "choices", losses);
-    }
     let seen = Head { id: &id, model: &reply.model, created: reply.created.unwrap_or(asked.created) };
     let mut json = JsonWriter::with_capacity(1024);
     let ended = State::Ended(End {

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use super::item::{self, Item};
 use super::reply::{settled, usage};
-use super::stop_of;
+use super::{OWN, stop_of};
 use crate::codec::Source;
+use crate::codec::aside::Aside;
 use crate::codec::likely;
 use crate::codec::read;
 use crate::codec::sse::EventReader;
@@ -32,6 +33,7 @@ pub(super) struct Reader {
     /// The kinds of parts that have come: what the reason to stop depends on.
     called: bool,
     refused: bool,
+    aside: Aside,
 }
 
 /// A part that has begun.
@@ -70,6 +72,7 @@ impl Reader {
             ended: Vec::new(),
             called: false,
             refused: false,
+            aside: Aside::new(OWN),
         }
     }
 
@@ -213,6 +216,12 @@ impl Reader {
     fn end(&mut self, parts: &Parts<'_>, events: &mut Vec<Event>) {
         let response = parts.response.unwrap_or("{}");
         self.start(response, events);
+        let _ = members::each(response, |key, value| match key {
+            "id" | "object" | "created_at" | "status" | "error" | "incomplete_details" | "model"
+            | "output" | "usage" | "service_tier" => {}
+            _ => self.aside.add("", key, value),
+        });
+        self.aside.tell(events);
         // Some say nothing of an item before the end.
         for (output, raw) in (0..).zip(members::elements(read::member(response, "output").unwrap_or("[]"))) {
             self.item_done(output, raw, events);

@@ -118,7 +118,7 @@ impl Writer {
                 self.fail(&failed(message, "malformed_tool_call"), out);
             }
             Event::Finish { choice: 0, stop, .. } => self.stop = stop,
-            Event::Finish { .. } | Event::Ping => {}
+            Event::Finish { .. } | Event::Aside(_) | Event::Ping => {}
             Event::Usage(used) => self.usage = Some(used),
             Event::Tier(tier) => self.tier = Some(tier),
             Event::Error(failure) => self.fail(&failure, out),

@@ -15,7 +15,8 @@ pub(super) struct Said<'a> {
 }
 
 impl<'a> Said<'a> {
-    pub(super) fn read(&mut self, key: &str, value: &'a str) {
+    /// Reads a member; says whether it is one of them.
+    pub(super) fn read(&mut self, key: &str, value: &'a str) -> bool {
         match key {
             "content" if value != "null" => self.content = Some(value),
             "refusal" => self.refusal = read::text_if(value),
@@ -26,7 +27,8 @@ impl<'a> Said<'a> {
             "tool_calls" if value.starts_with('[') => self.calls = Some(value),
             "function_call" if value.starts_with('{') => self.older_call = Some(value),
             "annotations" if value.starts_with('[') => self.annotations = Some(value),
-            _ => {}
+            _ => return false,
         }
+        true
     }
 }
