@@ -114,7 +114,7 @@ impl<S: ProjectionSink> Projector<S> {
             _ = stop.wait_for(|is_over| *is_over) => {}
             () = self.work() => {}
         }
-        if tokio::time::timeout(PATIENCE, self.round(Instant::now())).await.is_err() {
+        if tokio::time::timeout(PATIENCE, self.rest(Instant::now())).await.is_err() {
             let backlog_bytes = self.progress.backlog_bytes();
             tracing::warn!(backlog_bytes, "the database lacks the journal's end; the next start brings it");
         }
@@ -156,6 +156,15 @@ impl<S: ProjectionSink> Projector<S> {
         match self.cleaning.clean(&self.journal, &mut self.reader, now) {
             Ok(()) => *self.progress.fault.lock() = None,
             Err(error) => fail(&self.progress, format!("cannot delete what is projected: {error}")),
+        }
+    }
+
+    /// A round, and a note of what has not ended, for the next start: what the database knows and the note
+    /// covers is not read again.
+    pub async fn rest(&mut self, now: Instant) {
+        self.round(now).await;
+        if let Err(error) = cleaning::note(&self.journal, &mut self.reader, now) {
+            tracing::warn!(error = %error, "cannot write down what has not ended; the next start reads more");
         }
     }
 

@@ -4,7 +4,6 @@
 //! the disk before anybody builds on it. Requests that have begun and not ended come back as open ones;
 //! whoever opens the ledger with them settles them as estimates.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use crate::event::Event;
 use crate::journal::codec::Step;
 use crate::journal::segment::{self, Listed};
 use crate::journal::unended::{Places, Saved, Unended};
-use crate::journal::{Fs, Record, Records, codec};
+use crate::journal::{Fs, Place, Record, Records, codec};
 
 /// Why the ledger cannot stand where it stood.
 #[derive(Debug, thiserror::Error)]
@@ -108,7 +107,7 @@ pub fn recover(fs: &Arc<dyn Fs>, directory: &Path, known: Known<'_>) -> Result<R
 struct Reading {
     restoration: Restoration,
     /// How far each shard is in the database.
-    projected: BTreeMap<u32, (u64, u64)>,
+    projected: Places,
     saved: Saved,
     now: Instant,
     records: u64,
@@ -118,8 +117,13 @@ impl Reading {
     fn segment(&mut self, fs: &Arc<dyn Fs>, directory: &Path, listed: Listed) -> Result<(), RecoveryError> {
         let path = listed.id.path(directory);
         let failed = |cause| RecoveryError::File { path: path.clone(), cause };
-        let mut records = Records::new(Arc::clone(fs), directory, listed.id, listed.until);
-        let mut last = 0;
+        let from = match self.known(listed.id.shard) {
+            (segment, _) if listed.id.segment < segment => return Ok(()),
+            (segment, offset) if listed.id.segment == segment => offset,
+            _ => 0,
+        };
+        let mut records = Records::new(Arc::clone(fs), directory, listed.id, listed.until).from(from);
+        let mut last = from;
         while let Some(Record { content, end }) = records.read().map_err(failed)? {
             let foreign = || RecoveryError::Foreign { path: path.clone(), offset: end };
             let event = codec::read(content).ok_or_else(foreign)?;
@@ -134,6 +138,13 @@ impl Reading {
             tracing::warn!(path = %path.display(), lost_bytes = lost, "a segment of the journal has a torn end");
         }
         Ok(())
+    }
+
+    /// Up to where a shard has nothing to say: the database knows what ended before, and what had not
+    /// ended was written down.
+    fn known(&self, shard: u32) -> Place {
+        let of = |places: &Places| places.get(&shard).copied().unwrap_or_default();
+        of(&self.projected).min(of(&self.saved.places))
     }
 
     /// An event that ends at that byte of a segment of a shard.

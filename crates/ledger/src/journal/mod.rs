@@ -47,7 +47,7 @@ use tokio::sync::{Notify, oneshot};
 pub use commit::Committer;
 pub use fs::{Fs, RealFs};
 pub use segment::{Record, Records, SegmentId};
-pub use shard::Extent;
+pub use shard::{Extent, Place};
 pub use sim_fs::SimFs;
 
 use crate::event::{Event, JournalFault, JournalWriter, Need, Written};

@@ -1,9 +1,10 @@
 //! Requests that have begun and not ended, as of a place in each shard, and the file that keeps them when
-//! their segments are deleted.
+//! their segments are deleted, and when the process stops.
 //!
 //! A start can lie in a segment that is long gone when its request ends, and an end in a segment that goes
 //! before the one with its start. Therefore whoever deletes segments first writes down what has not ended:
 //! from then on, starts before the places named in that file are known from it and from nowhere else.
+//! Whoever stops writes them down as well: the next start need not read what is projected and covered.
 
 use std::collections::BTreeMap;
 use std::io;

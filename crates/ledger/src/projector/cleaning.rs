@@ -40,9 +40,7 @@ impl Cleaning {
         if !self.finished.front().is_some_and(|(_, since)| is_due(since)) {
             return Ok(());
         }
-        let (unended, places) = reader.unended();
-        unended.forget(now);
-        unended.save(&**journal.fs(), journal.directory(), &places)?;
+        note(journal, reader, now)?;
         while let Some((id, _)) = self.finished.front().filter(|(_, since)| is_due(since)) {
             failpoint::pass("segment_before_delete");
             match journal.fs().remove(&id.path(journal.directory())) {
@@ -54,4 +52,14 @@ impl Cleaning {
         }
         Ok(())
     }
+}
+
+/// Writes down what began in all that was read and has not ended.
+///
+/// # Errors
+/// The system's; what was written down before stays.
+pub fn note(journal: &Journal, reader: &mut Reader, now: Instant) -> io::Result<()> {
+    let (unended, places) = reader.unended();
+    unended.forget(now);
+    unended.save(&**journal.fs(), journal.directory(), &places)
 }

@@ -1,18 +1,19 @@
 //! T31, T32: the database is away for a minute. The journal absorbs it, and everything arrives once.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use ledger::event::Need;
-use ledger::journal::{Durability, SimFs};
+use ledger::journal::{Durability, Fs, SimFs};
 use ledger::projector::{ProjectionSink, Projector};
-use ledger::recovery::Start;
+use ledger::recovery::{self, Known, Start};
 use model::entry::{EntryKind, Projection};
 use tokio::sync::watch;
 
 use super::database::{Content, Database};
-use super::events::{ended, open, opened};
+use super::events::{DIRECTORY, ended, open, opened};
 
 /// Requests while the database is away.
 const REQUESTS: u64 = 3_000;
@@ -89,4 +90,12 @@ async fn a_stop_while_the_database_is_away_ends_and_loses_nothing() {
     // It came back within the patience of whoever stops.
     let charges = database.content().entries.iter().filter(|e| e.kind == EntryKind::Charge).count();
     assert_eq!(charges, 50);
+    // The next start has nothing to read, but everything if the database has lost what it took.
+    let read = |content: &Content| {
+        let positions: Vec<_> = content.positions.values().copied().collect();
+        let (shared, windows): (Arc<dyn Fs>, _) = (Arc::new(fs.clone()), content.windows());
+        let known = Known { balances: &[], windows: &windows, positions: &positions };
+        recovery::recover(&shared, Path::new(DIRECTORY), known).expect("recovered").records
+    };
+    assert_eq!((read(&database.content()), read(&Content::default())), (0, 50));
 }

@@ -149,7 +149,12 @@ impl World {
             14..17 => self.commit(life).await,
             17..19 => {
                 life.database.at(self.now);
-                life.projector.round(self.now).await;
+                // As at a stop: what is written down then must be right at any moment.
+                if self.rng.bool() {
+                    life.projector.rest(self.now).await;
+                } else {
+                    life.projector.round(self.now).await;
+                }
             }
             // Long enough at times that projected segments go.
             _ => self.now += Duration::from_secs(self.rng.u64(0..50)),
