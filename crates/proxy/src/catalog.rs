@@ -201,7 +201,7 @@ impl Catalog {
                 known.filter(|known| Arc::ptr_eq(&known.key, key) && Arc::ptr_eq(&known.owners, &owners));
             let compiled = unchanged.map_or_else(
                 || {
-                    let shared = limits.entry((key.kind, key.rate_limit));
+                    let shared = limits.entry((key.kind, *key.rate_limit));
                     let shared = shared.or_insert_with(|| Arc::new(KeyLimits::of(key, defaults)));
                     Arc::new(compile_key(key, owners, Arc::clone(shared), &nobody))
                 },
@@ -231,7 +231,7 @@ impl Catalog {
     }
 
     fn limits_by_terms(&self) -> LimitsByTerms {
-        let of = |key: &Arc<Key>| ((key.key.kind, key.key.rate_limit), Arc::clone(&key.limits));
+        let of = |key: &Arc<Key>| ((key.key.kind, *key.key.rate_limit), Arc::clone(&key.limits));
         self.keys.values().map(of).collect()
     }
 
@@ -331,7 +331,10 @@ impl KeyLimits {
             KeyKind::Standard => defaults.open,
             KeyKind::Trial => ChannelLimits::default(),
         };
-        Self { usual: resolved(key.rate_limit, usual), external: resolved(key.rate_limit, defaults.external) }
+        Self {
+            usual: resolved(&key.rate_limit, usual),
+            external: resolved(&key.rate_limit, defaults.external),
+        }
     }
 }
 
@@ -348,7 +351,7 @@ fn compile_key(key: &Arc<ApiKey>, owners: Arc<Owners>, limits: Arc<KeyLimits>, n
     }
 }
 
-fn resolved(own: RateLimit, defaults: ChannelLimits) -> ResolvedLimits {
+fn resolved(own: &RateLimit, defaults: ChannelLimits) -> ResolvedLimits {
     ResolvedLimits {
         rpm: own.rpm.resolve(defaults.rpm),
         tpm: own.tpm.resolve(defaults.tpm),
@@ -363,18 +366,18 @@ fn resolved(own: RateLimit, defaults: ChannelLimits) -> ResolvedLimits {
 fn visitor(id: ResourceId, user_id: Option<ResourceId>, tenant: &str) -> ApiKey {
     ApiKey {
         id,
-        name: String::new(),
+        name: Box::default(),
         secret_hmac: [0; 32],
-        hint: String::new(),
+        hint: Box::default(),
         kind: KeyKind::Internal,
         status: KeyStatus::Active,
         user_id,
         tenant_id: tenant.into(),
         group_id: DEFAULT_GROUP.into(),
         expires_at: None,
-        models: Vec::new(),
-        allowed_ips: Vec::new(),
-        rate_limit: RateLimit::default(),
+        models: Box::default(),
+        allowed_ips: Box::default(),
+        rate_limit: Arc::default(),
         terms: KeyTerms::default(),
         access: KeyAccess::default(),
         created_at: 0,

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 use std::sync::Arc;
 
 use model::clock::EpochMs;
@@ -224,7 +225,7 @@ impl Store {
                 return Err(StoreError::Refused("a revoked key cannot be rotated"));
             }
             key.secret_hmac = secret.secret_hmac;
-            key.hint = secret.hint;
+            key.hint = secret.hint.into();
             Ok(())
         })
         .await
@@ -280,22 +281,23 @@ pub(crate) async fn changed(
         let opened = open(keys, &tenant, &id, &sealed)?;
         secrets.insert(id, opened);
     }
-    let mut texts = HashSet::new();
+    let (mut texts, mut limits) = (HashSet::new(), HashSet::new());
     let mut complete = |mut key: ApiKey| {
         key.access.secrets = secrets.remove(key.id.as_str()).unwrap_or_default();
         share(&mut key.tenant_id, &mut texts);
         share(&mut key.group_id, &mut texts);
+        share(&mut key.rate_limit, &mut limits);
         key
     };
     let read = found.iter().flat_map(|lines| lines.lines()).map(parse);
     Ok(read.map(|key| key.map(&mut complete)).collect())
 }
 
-/// Lets `text` be the one of `known` that says the same; remembered there if none does.
-fn share(text: &mut Arc<str>, known: &mut HashSet<Arc<str>>) {
-    match known.get(text) {
-        Some(same) => *text = Arc::clone(same),
-        None => _ = known.insert(Arc::clone(text)),
+/// Lets `one` be that of `known` that says the same; remembered there if none does.
+fn share<T: Eq + Hash + ?Sized>(one: &mut Arc<T>, known: &mut HashSet<Arc<T>>) {
+    match known.get(one) {
+        Some(same) => *one = Arc::clone(same),
+        None => _ = known.insert(Arc::clone(one)),
     }
 }
 
@@ -355,14 +357,14 @@ fn detail(scope: &Scope, id: &ResourceId, key: &ApiKey) -> String {
         user_id: key.user_id.as_ref().map(|id| id.as_str().into()),
         kind: key.kind,
         status: key.status,
-        name: key.name.as_str().into(),
+        name: (&*key.name).into(),
         group_id: (&*key.group_id).into(),
         secret_hmac: hex(&key.secret_hmac).into(),
-        hint: key.hint.as_str().into(),
+        hint: (&*key.hint).into(),
         expires_at: key.expires_at,
-        models: key.models.as_slice().into(),
-        allowed_ips: key.allowed_ips.as_slice().into(),
-        rate_limit: key.rate_limit,
+        models: (&*key.models).into(),
+        allowed_ips: (&*key.allowed_ips).into(),
+        rate_limit: *key.rate_limit,
         terms: key.terms.clone(),
         access: KeyAccess { secrets: Vec::new(), ..key.access.clone() },
         created_at: key.created_at,
@@ -388,14 +390,14 @@ fn parse(text: &str) -> Result<ApiKey, StoreError> {
         kind: detail.kind,
         status: detail.status,
         created_at: detail.created_at,
-        name: detail.name.into_owned(),
+        name: detail.name.into(),
         group_id: (&*detail.group_id).into(),
         secret_hmac: unhex(&detail.secret_hmac).ok_or_else(unreadable)?,
-        hint: detail.hint.into_owned(),
+        hint: detail.hint.into(),
         expires_at: detail.expires_at,
-        models: detail.models.into_owned(),
-        allowed_ips: detail.allowed_ips.into_owned(),
-        rate_limit: detail.rate_limit,
+        models: detail.models.into_owned().into(),
+        allowed_ips: detail.allowed_ips.into_owned().into(),
+        rate_limit: Arc::new(detail.rate_limit),
         terms: detail.terms,
         access: detail.access,
         updated_at: detail.updated_at,

@@ -45,7 +45,7 @@ async fn every_change_writes_one_entry_also_without_a_note() {
     store.insert_key(&scope, &key(1)).await.unwrap();
     store
         .update_key(&scope, &id(1), NOW + 1, |key| {
-            key.name = "new".to_owned();
+            key.name = "new".into();
             Ok(())
         })
         .await

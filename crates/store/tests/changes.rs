@@ -84,7 +84,7 @@ async fn change_resource(store: &Store, chance: u64) {
         4 => drop(store.revoke_key(&scope, &id(n), at).await.unwrap()),
         5 | 6 => {
             let rename = |key: &mut model::resource::ApiKey| {
-                key.name = format!("renamed {chance}");
+                key.name = format!("renamed {chance}").into();
                 Ok(())
             };
             drop(store.update_key(&scope, &id(n), at, rename).await.unwrap());

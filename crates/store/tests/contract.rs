@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use model::NanoUsd;
 use model::resource::key::{KeyStatus, Limit};
-use model::resource::{PriceLines, PriceOverride, Role};
+use model::resource::{PriceLines, PriceOverride, RateLimit, Role};
 use scratch::{NOW, Scratch, account, id, key, user};
 use store::accounts::credential_hint;
 use store::{
@@ -25,8 +25,8 @@ async fn a_key_reads_back_as_it_was_stored() {
     let (directory, scope) = (Scratch::new(), system());
     let store = directory.open().await;
     let mut stored = key(1);
-    stored.rate_limit.rpm = Limit::AtMost(60);
-    stored.rate_limit.tpm = Limit::Unlimited;
+    stored.rate_limit =
+        RateLimit { rpm: Limit::AtMost(60), tpm: Limit::Unlimited, ..RateLimit::default() }.into();
     stored.expires_at = Some(NOW + 5);
     store.insert_key(&scope, &stored).await.unwrap();
     let read = store.find_key(&scope, &stored.id).await.unwrap().unwrap();
@@ -62,7 +62,7 @@ async fn keys_come_in_pages_newest_first_and_filtered() {
     let mut page = PageRequest::first(2);
     loop {
         let got = store.list_keys(&scope, &KeyFilter::default(), &page).await.unwrap();
-        names.extend(got.items.into_iter().map(|key| key.name));
+        names.extend(got.items.into_iter().map(|key| key.name.into_string()));
         let Some(next) = got.next else { break };
         page.after = Cursor::parse(&next.to_string());
         assert!(page.after.is_some());
@@ -80,7 +80,7 @@ async fn a_key_is_edited_in_place_but_keeps_what_is_fixed() {
     store.insert_key(&scope, &key(1)).await.unwrap();
     let edited = store
         .update_key(&scope, &id(1), NOW + 90, |key| {
-            key.name = "renamed".to_owned();
+            key.name = "renamed".into();
             key.id = id(9);
             key.tenant_id = "other".into();
             Ok(())
@@ -88,7 +88,7 @@ async fn a_key_is_edited_in_place_but_keeps_what_is_fixed() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!((edited.name.as_str(), edited.updated_at), ("renamed", NOW + 90));
+    assert_eq!((&*edited.name, edited.updated_at), ("renamed", NOW + 90));
     assert_eq!((edited.id, &*edited.tenant_id), (id(1), "default"));
     let refused = store.update_key(&scope, &id(1), NOW, |_| Err(StoreError::Stale)).await;
     assert!(matches!(refused, Err(StoreError::Stale)));
@@ -102,7 +102,7 @@ async fn rotation_keeps_the_id_and_a_revoked_key_is_not_rotated() {
     store.insert_key(&scope, &key(1)).await.unwrap();
     let fresh = || NewSecret { secret_hmac: [99; 32], hint: "wxyz".to_owned() };
     let rotated = store.rotate_key(&scope, &id(1), NOW, fresh()).await.unwrap().unwrap();
-    assert_eq!((rotated.secret_hmac, rotated.hint.as_str()), ([99; 32], "wxyz"));
+    assert_eq!((rotated.secret_hmac, rotated.hint.as_ref()), ([99; 32], "wxyz"));
     store.revoke_key(&scope, &id(1), NOW).await.unwrap();
     let refused = store.rotate_key(&scope, &id(1), NOW, fresh()).await;
     assert!(matches!(refused, Err(StoreError::Refused(_))));

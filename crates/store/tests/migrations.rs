@@ -65,7 +65,7 @@ async fn what_every_earlier_schema_holds_is_kept_and_works() {
             (5, 1, 1)
         );
         let old = &configuration.keys[0];
-        assert_eq!((old.name.as_str(), &old.terms), ("old key", &KeyTerms::default()));
+        assert_eq!((&*old.name, &old.terms), ("old key", &KeyTerms::default()));
         assert!(configuration.tenants.is_empty() && configuration.groups.is_empty());
         let [off] = &configuration.members[..] else { panic!("{:?}", configuration.members) };
         assert_eq!((&off.id, &off.terms, off.enabled), (&id(3), &OwnerTerms::default(), false));

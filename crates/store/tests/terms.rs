@@ -164,7 +164,7 @@ async fn a_group_stays_while_a_key_or_an_account_is_in_it() {
     let mut member = key(1);
     member.group_id = "gold_1".into();
     // A name that reads like a group is none.
-    member.name = "\"group_id\":\"free\"".to_owned();
+    member.name = "\"group_id\":\"free\"".into();
     store.insert_key(&scope, &member).await.unwrap();
     assert!(is_in_use(&store, PartyKind::Group, "gold_1").await);
     assert!(!is_in_use(&store, PartyKind::Group, "goldx1").await);

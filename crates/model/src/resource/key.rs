@@ -161,17 +161,17 @@ impl KeyStatus {
     }
 }
 
-/// A key as stored and pushed.
+/// A key as stored and pushed. There may be very many: it is kept small, and what many have in common they share.
 #[derive(Clone, Debug)]
 pub struct ApiKey {
     /// The public id; also the `<id>` within the key's text.
     pub id: ResourceId,
     /// The administrator's name for it.
-    pub name: String,
+    pub name: Box<str>,
     /// HMAC-SHA256 of the secret part under the pepper.
     pub secret_hmac: [u8; 32],
     /// The last four characters, to recognise it by.
-    pub hint: String,
+    pub hint: Box<str>,
     /// What it is for.
     pub kind: KeyKind,
     /// Whether it works.
@@ -185,11 +185,11 @@ pub struct ApiKey {
     /// When it stops working.
     pub expires_at: Option<EpochMs>,
     /// Public model names it may use; empty means all.
-    pub models: Vec<String>,
+    pub models: Box<[String]>,
     /// Networks it may be used from (CIDR); empty means any.
-    pub allowed_ips: Vec<String>,
-    /// Its limits.
-    pub rate_limit: RateLimit,
+    pub allowed_ips: Box<[String]>,
+    /// Its limits; one for all keys that were loaded together and have the same.
+    pub rate_limit: Arc<RateLimit>,
     /// On which terms it is served beyond that.
     pub terms: KeyTerms,
     /// How it proves who it is.

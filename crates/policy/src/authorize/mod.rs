@@ -84,9 +84,9 @@ mod tests {
             tenant_id: "default".into(),
             group_id: "default".into(),
             expires_at: None,
-            models: vec![],
-            allowed_ips: vec![],
-            rate_limit: model::resource::RateLimit::default(),
+            models: Box::default(),
+            allowed_ips: Box::default(),
+            rate_limit: std::sync::Arc::default(),
             terms: model::resource::KeyTerms::default(),
             access: model::resource::KeyAccess::default(),
             created_at: 0,
@@ -112,7 +112,7 @@ mod tests {
         assert!(check_address(&[], outside).is_ok());
         assert!(check_address(&[network], inside).is_ok());
         assert_eq!(check_address(&[network], outside).err().map(|r| r.code), Some(Code::IpNotWhitelisted));
-        let limited = ApiKey { models: vec!["a".into()], ..key() };
+        let limited = ApiKey { models: ["a".into()].into(), ..key() };
         assert!(check_model(&key(), "b").is_ok() && check_model(&limited, "a").is_ok());
         assert_eq!(check_model(&limited, "b").err().map(|r| r.code), Some(Code::ModelNotAllowed));
     }

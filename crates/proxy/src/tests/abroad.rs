@@ -19,7 +19,7 @@ fn stage(upstreams: &[(&Arc<Upstream>, &str)], meter: &Arc<MemoryMeter>, rpm: Li
             *account = Arc::new(Account { provider: (*provider).into(), ..Account::clone(account) });
         }
         let key = Arc::make_mut(&mut configuration.keys[0]);
-        key.rate_limit = RateLimit { rpm, ..RateLimit::default() };
+        key.rate_limit = RateLimit { rpm, ..RateLimit::default() }.into();
     })
 }
 

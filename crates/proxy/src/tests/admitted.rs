@@ -43,7 +43,7 @@ fn limit(level: &str, configuration: &mut Configuration) {
     let gateway = Arc::make_mut(&mut configuration.gateway);
     match level {
         "ip" => gateway.ip = one_a_minute(),
-        "key" => Arc::make_mut(&mut configuration.keys[0]).rate_limit = one_a_minute(),
+        "key" => Arc::make_mut(&mut configuration.keys[0]).rate_limit = one_a_minute().into(),
         "user" => user(configuration, terms(), true),
         "tenant" => configuration.tenants.push(party(DEFAULT_TENANT)),
         "group" => configuration.groups.push(party(DEFAULT_GROUP)),

@@ -90,7 +90,7 @@ fn keys_with_the_same_limits_share_them_whenever_they_were_made() {
     let limited = |number, rpm| {
         let made = ApiKey::clone(&key(number, None, KeyTerms::default()));
         let rate_limit = RateLimit { rpm: Limit::AtMost(rpm), ..RateLimit::default() };
-        Arc::new(ApiKey { rate_limit, ..made })
+        Arc::new(ApiKey { rate_limit: rate_limit.into(), ..made })
     };
     let mut configuration =
         Configuration { keys: vec![limited(1, 7), limited(2, 8)], ..Configuration::default() };

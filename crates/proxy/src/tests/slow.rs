@@ -168,7 +168,7 @@ fn a_slow_body_does_not_turn_the_windows_of_its_key_back() {
     run(async {
         let (stage, _) = stage(|configuration| {
             let key = Arc::make_mut(&mut configuration.keys[0]);
-            key.rate_limit = RateLimit { rpm: Limit::AtMost(2), ..RateLimit::default() };
+            key.rate_limit = RateLimit { rpm: Limit::AtMost(2), ..RateLimit::default() }.into();
         });
         let slow = begin(&stage, "").await;
         pass(2 * MINUTE_MS).await;

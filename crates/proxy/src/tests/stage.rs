@@ -19,7 +19,7 @@ use ledger::meter::{MemoryMeter, Meter};
 use model::record::RequestRecord;
 use model::resource::account::{DEFAULT_PRIORITY, DEFAULT_WEIGHT};
 use model::resource::key::{DEFAULT_GROUP, DEFAULT_TENANT, KeyStatus};
-use model::resource::{Account, ApiKey, Configuration, KeyKind, KeyTerms, ModelEntry, RateLimit};
+use model::resource::{Account, ApiKey, Configuration, KeyKind, KeyTerms, ModelEntry};
 use model::{Clock, Code, Rejection, ResourceId, key_text};
 use policy::identify::{Pepper, TrustedProxies};
 use state::capacity::Capacity;
@@ -406,16 +406,16 @@ pub fn api_key(id: ResourceId, text: &str, terms: KeyTerms) -> ApiKey {
         id,
         name: "k".into(),
         secret_hmac: tag.as_ref().try_into().unwrap(),
-        hint: key_text::hint(text),
+        hint: key_text::hint(text).into(),
         kind: KeyKind::Standard,
         status: KeyStatus::Active,
         user_id: None,
         tenant_id: DEFAULT_TENANT.into(),
         group_id: DEFAULT_GROUP.into(),
         expires_at: None,
-        models: Vec::new(),
-        allowed_ips: Vec::new(),
-        rate_limit: RateLimit::default(),
+        models: Box::default(),
+        allowed_ips: Box::default(),
+        rate_limit: Arc::default(),
         terms,
         access: model::resource::KeyAccess::default(),
         created_at: 1,

@@ -89,7 +89,7 @@ async fn find_key(store: &Store, scope: &Scope) -> Result<Option<ResourceId>, St
     let mut page = PageRequest::first(store::page::MAX_LIMIT);
     loop {
         let keys = store.list_keys(scope, &filter, &page).await?;
-        if let Some(key) = keys.items.iter().find(|key| key.name == NAME) {
+        if let Some(key) = keys.items.iter().find(|key| &*key.name == NAME) {
             return Ok(Some(key.id.clone()));
         }
         match keys.next {
@@ -102,18 +102,19 @@ async fn find_key(store: &Store, scope: &Scope) -> Result<Option<ResourceId>, St
 fn new_key(id: ResourceId, secret_hmac: [u8; 32], hint: String, now_ms: EpochMs) -> ApiKey {
     ApiKey {
         id,
-        name: NAME.to_owned(),
+        name: NAME.into(),
         secret_hmac,
-        hint,
+        hint: hint.into(),
         kind: KeyKind::Standard,
         status: KeyStatus::Active,
         user_id: None,
         tenant_id: DEFAULT_TENANT.into(),
         group_id: DEFAULT_GROUP.into(),
         expires_at: None,
-        models: Vec::new(),
-        allowed_ips: Vec::new(),
-        rate_limit: RateLimit { rpm: Limit::AtMost(DEMO_RPM), tpm: Limit::Unlimited, ..RateLimit::default() },
+        models: Box::default(),
+        allowed_ips: Box::default(),
+        rate_limit: RateLimit { rpm: Limit::AtMost(DEMO_RPM), tpm: Limit::Unlimited, ..RateLimit::default() }
+            .into(),
         terms: model::resource::KeyTerms::default(),
         access: model::resource::KeyAccess::default(),
         created_at: now_ms,

@@ -98,9 +98,9 @@ pub async fn handler(context: Context, JsonBody(mut body): JsonBody<Body>) -> An
     let now_ms = context.now_ms();
     let access = body.access(&context)?;
     let key = ApiKey {
-        name: check::name("name", &body.name)?,
+        name: check::name("name", &body.name)?.into(),
         secret_hmac: secret.hmac,
-        hint: secret.hint.clone(),
+        hint: secret.hint.clone().into(),
         kind: body.kind,
         status: KeyStatus::Active,
         user_id,
@@ -109,9 +109,9 @@ pub async fn handler(context: Context, JsonBody(mut body): JsonBody<Body>) -> An
         terms: body.terms()?,
         access,
         expires_at: body.expires_at.map(|text| check::time("expires_at", &text)).transpose()?,
-        models: check::names("models", body.models)?,
-        allowed_ips: check::networks("allowed_ips", &body.allowed_ips)?,
-        rate_limit: body.rate_limit,
+        models: check::names("models", body.models)?.into(),
+        allowed_ips: check::networks("allowed_ips", &body.allowed_ips)?.into(),
+        rate_limit: body.rate_limit.into(),
         created_at: now_ms,
         updated_at: now_ms,
         id,

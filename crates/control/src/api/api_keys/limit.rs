@@ -17,7 +17,7 @@ pub async fn handler(
     JsonBody(limits): JsonBody<RateLimit>,
 ) -> Answer<Json<View>> {
     let key = change(&context, &id, |key| {
-        key.rate_limit = limits;
+        key.rate_limit = limits.into();
         Ok(())
     })
     .await?;

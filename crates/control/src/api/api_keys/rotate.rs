@@ -43,7 +43,7 @@ pub async fn handler(
     let key = change(&context, &id, |key| {
         key.access.retire_bearer(key.secret_hmac, until, now);
         key.secret_hmac = fresh.hmac;
-        key.hint.clone_from(&fresh.hint);
+        key.hint = fresh.hint.as_str().into();
         if key.access.signing != Signing::None {
             key.access.renew_signing(signing, until, now);
         }

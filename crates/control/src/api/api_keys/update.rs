@@ -116,19 +116,19 @@ impl AccessChange {
 
 fn edit(key: &mut ApiKey, body: Body) -> Answer<()> {
     if let Some(name) = body.name {
-        key.name = check::name("name", &name)?;
+        key.name = check::name("name", &name)?.into();
     }
     if let Some(expiry) = body.expires_at {
         key.expires_at = expiry.map(|text| check::time("expires_at", &text)).transpose()?;
     }
     if let Some(models) = body.models {
-        key.models = check::names("models", models)?;
+        key.models = check::names("models", models)?.into();
     }
     if let Some(networks) = body.allowed_ips {
-        key.allowed_ips = check::networks("allowed_ips", &networks)?;
+        key.allowed_ips = check::networks("allowed_ips", &networks)?.into();
     }
     if let Some(limits) = body.rate_limit {
-        key.rate_limit = key.rate_limit.merged(limits);
+        key.rate_limit = key.rate_limit.merged(limits).into();
     }
     let terms = TermsChange {
         quota: body.quota,

@@ -1,10 +1,12 @@
 //! `POST /admin/keys`: a new trial key, whose text is shown in this answer only.
 
+use std::sync::Arc;
+
 use model::ResourceId;
 use model::clock::rfc3339;
 use model::quota::{Period, Quota, Unit};
 use model::resource::key::{DEFAULT_GROUP, KeyStatus};
-use model::resource::{ApiKey, KeyAccess, KeyKind, KeyTerms, RateLimit};
+use model::resource::{ApiKey, KeyAccess, KeyKind, KeyTerms};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -76,18 +78,18 @@ pub async fn handler(context: Context, JsonBody(body): JsonBody<Body>) -> Answer
     let name = body.label.as_deref().unwrap_or(KeyKind::Trial.name());
     let quota = vec![Quota { unit, period: Period::Never, limit: body.quota }];
     let key = ApiKey {
-        name: check::name("label", name)?,
+        name: check::name("label", name)?.into(),
         secret_hmac: secret.hmac,
-        hint: secret.hint.clone(),
+        hint: secret.hint.clone().into(),
         kind: KeyKind::Trial,
         status: KeyStatus::Active,
         user_id: None,
         tenant_id: (&*context.scope.tenant_id).into(),
         group_id: DEFAULT_GROUP.into(),
         expires_at: expires_in.map(|seconds| now_ms.saturating_add(seconds * 1_000)),
-        models: Vec::new(),
-        allowed_ips: Vec::new(),
-        rate_limit: RateLimit::default(),
+        models: Box::default(),
+        allowed_ips: Box::default(),
+        rate_limit: Arc::default(),
         terms: KeyTerms { quota, ..KeyTerms::default() },
         access: KeyAccess::default(),
         created_at: now_ms,

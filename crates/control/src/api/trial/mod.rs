@@ -53,5 +53,5 @@ fn status(key: &ApiKey, allowance: Option<&Allowance>, now_ms: EpochMs) -> &'sta
 
 /// What a trial key is called where nobody named it.
 fn label(key: &ApiKey) -> Option<&str> {
-    (key.name != KeyKind::Trial.name()).then_some(key.name.as_str())
+    (&*key.name != KeyKind::Trial.name()).then_some(&*key.name)
 }

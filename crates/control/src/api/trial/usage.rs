@@ -86,7 +86,7 @@ fn item(key: &ApiKey, used: &KeyDay) -> Item {
     Item {
         key: masked(key),
         id: key.id.clone(),
-        label: key.name.clone(),
+        label: key.name.to_string(),
         req_count: used.requests,
         tokens: used.tokens,
         updated_at: rfc3339(used.updated_at),
