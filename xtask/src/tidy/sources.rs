@@ -6,6 +6,16 @@ use super::tree::{Finding, Source, Tree};
 /// Crates that only developers run: they start processes, read the environment, print and connect.
 const DEVELOPER_CRATES: &[&str] = &["testkit", "e2e", "bench", "xtask"];
 
+/// What of the ledger decides: pure, whoever drives it.
+const STATE_MACHINE: &[&str] = &[
+    "crates/ledger/src/book",
+    "crates/ledger/src/catalogue.rs",
+    "crates/ledger/src/course.rs",
+    "crates/ledger/src/hold.rs",
+    "crates/ledger/src/period.rs",
+    "crates/ledger/src/price.rs",
+];
+
 /// Whether a crate is a codec or a vocabulary: no I/O, no clock.
 pub fn is_codec(name: &str) -> bool {
     matches!(name, "llm" | "rpc" | "model")
@@ -42,10 +52,20 @@ pub fn codecs_have_no_sockets_and_no_clock(tree: &Tree) -> Vec<Finding> {
         "Timestamp::now",
         "std::fs",
     ];
+    let is_below = |source: &Source, path: &str| source.path.starts_with(path);
     let pure = |source: &Source| {
-        is_codec(source.crate_name()) || source.path == "crates/ledger/src/state_machine.rs"
+        is_codec(source.crate_name()) || STATE_MACHINE.iter().any(|path| is_below(source, path))
     };
-    find(tree, pure, Lines::Product, WORDS, |word| format!("`{word}` in code that has no I/O and no clock"))
+    let mut findings = find(tree, pure, Lines::Product, WORDS, |word| {
+        format!("`{word}` in code that has no I/O and no clock")
+    });
+    let ledger = tree.sources.iter().find(|source| source.path == "crates/ledger/src/lib.rs");
+    for path in STATE_MACHINE {
+        if let Some(ledger) = ledger.filter(|_| !tree.sources.iter().any(|source| is_below(source, path))) {
+            findings.push(ledger.finding(1, format!("no `{path}`: name what is the state machine now")));
+        }
+    }
+    findings
 }
 
 /// Only the binary reads the environment; everyone else is handed what they need.
@@ -226,6 +246,15 @@ mod tests {
             &files,
             &["crates/llm/src/peek.rs:1", "crates/llm/src/peek.rs:2"],
         );
+    }
+
+    #[test]
+    fn the_ledgers_state_machine_is_pure_and_is_there() {
+        let pure = STATE_MACHINE.iter().skip(1).map(|path| (*path, ""));
+        let mut files: Vec<_> = pure.chain([("crates/ledger/src/lib.rs", "")]).collect();
+        check(codecs_have_no_sockets_and_no_clock, &files, &["crates/ledger/src/lib.rs:1"]);
+        files.push(("crates/ledger/src/book/account.rs", "use tokio::sync::Notify;\n"));
+        check(codecs_have_no_sockets_and_no_clock, &files, &["crates/ledger/src/book/account.rs:1"]);
     }
 
     #[test]
