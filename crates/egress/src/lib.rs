@@ -24,6 +24,7 @@ mod connect;
 mod error;
 mod floods;
 mod h1;
+mod idle;
 mod link;
 mod local;
 mod multiplex;

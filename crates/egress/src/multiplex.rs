@@ -4,7 +4,7 @@
 //! One request at a time opens a connection to a target; others that need one wait for it, because it
 //! will most likely have room for them. It sends nothing.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -16,20 +16,27 @@ use crate::error::{Phase, SendError};
 use crate::origin::Scheme;
 use crate::shared::{Lease, Shared};
 use crate::target::Target;
-use crate::timers::Deadline;
+use crate::timers::{Deadline, after};
 
 /// What is known of each target that may speak HTTP/2.
-#[derive(Default)]
 pub(crate) struct Multiplex {
     hosts: RefCell<HashMap<Target, Host>>,
+    most: usize,
 }
 
-#[derive(Default)]
 struct Host {
     connections: Vec<Rc<Shared>>,
     opening: Option<Rc<Opening>>,
     /// Its last connection spoke HTTP/1.1.
     alone: bool,
+    /// Until when that is remembered, unless it is used again.
+    until: Cell<Instant>,
+}
+
+impl Host {
+    fn unknown(now: Instant) -> Self {
+        Self { connections: Vec::new(), opening: None, alone: false, until: Cell::new(now) }
+    }
 }
 
 /// A connection that is being opened.
@@ -57,12 +64,24 @@ pub(crate) struct Opener<'a> {
 }
 
 impl Multiplex {
+    /// Nothing is known yet, and never of more than `most` targets.
+    pub(crate) fn at_most(most: usize) -> Self {
+        Self { hosts: RefCell::default(), most }
+    }
+
     /// Whether requests to `target` may share a connection, as far as is known.
-    pub(crate) fn concerns(&self, target: &Target) -> bool {
+    pub(crate) fn concerns(&self, target: &Target, now: Instant, keep_alive: Duration) -> bool {
         match target.origin.scheme() {
             Scheme::Http | Scheme::Demo => false,
             Scheme::H2c => true,
-            Scheme::Https => !self.hosts.borrow().get(target).is_some_and(|host| host.alone),
+            Scheme::Https => {
+                let hosts = self.hosts.borrow();
+                let alone = hosts.get(target).filter(|host| host.alone);
+                if let Some(host) = alone {
+                    host.until.set(after(now, keep_alive));
+                }
+                alone.is_none()
+            }
         }
     }
 
@@ -94,9 +113,11 @@ impl Multiplex {
         let now = Instant::now();
         let mut hosts = self.hosts.borrow_mut();
         if !hosts.contains_key(target) {
-            hosts.insert(target.clone(), Host::default());
+            make_room(&mut hosts, self.most);
+            hosts.insert(target.clone(), Host::unknown(now));
         }
         let host = hosts.get_mut(target).expect("it was put there if it was missing");
+        host.until.set(after(now, keep_alive));
         if host.alone {
             return Ok(Way::Alone);
         }
@@ -114,8 +135,13 @@ impl Multiplex {
 
     /// Keeps a connection for further requests; gives the first place on it.
     pub(crate) fn keep(&self, target: &Target, shared: &Rc<Shared>, keep_alive: Duration) -> Lease {
+        let now = Instant::now();
         let mut hosts = self.hosts.borrow_mut();
-        let host = hosts.entry(target.clone()).or_default();
+        if !hosts.contains_key(target) {
+            make_room(&mut hosts, self.most);
+        }
+        let host = hosts.entry(target.clone()).or_insert_with(|| Host::unknown(now));
+        host.until.set(after(now, keep_alive));
         host.alone = false;
         host.connections.push(Rc::clone(shared));
         shared.first_lease(keep_alive)
@@ -126,13 +152,34 @@ impl Multiplex {
         let now = Instant::now();
         self.hosts.borrow_mut().retain(|_, host| {
             host.connections.retain(|shared| !shared.is_spent(now) && !shared.is_idle(now));
-            host.alone || host.opening.is_some() || !host.connections.is_empty()
+            let known = host.alone && host.until.get() > now;
+            known || host.opening.is_some() || !host.connections.is_empty()
         });
+    }
+
+    /// How many targets are remembered.
+    #[cfg(test)]
+    pub(crate) fn targets(&self) -> usize {
+        self.hosts.borrow().len()
     }
 
     /// How many connections are open.
     pub(crate) fn len(&self) -> usize {
         self.hosts.borrow().values().map(|host| host.connections.len()).sum()
+    }
+}
+
+/// Forgets the target that was not used for longest where as many are remembered as may be: requests under way
+/// keep their connections, and what is forgotten is found out anew. One to which a connection is being opened
+/// stays, for others wait for it; there are no more of those than requests.
+fn make_room(hosts: &mut HashMap<Target, Host>, most: usize) {
+    if hosts.len() < most {
+        return;
+    }
+    let settled = hosts.iter().filter(|(_, host)| host.opening.is_none());
+    let oldest = settled.min_by_key(|(_, host)| host.until.get()).map(|(target, _)| target.clone());
+    if let Some(target) = oldest {
+        hosts.remove(&target);
     }
 }
 

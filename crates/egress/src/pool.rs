@@ -3,8 +3,6 @@
 //! One pool per worker, never shared between threads. It follows no redirect, adds no credential
 //! and retries only what it can prove the upstream has never seen.
 
-use foldhash::HashMap;
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,29 +11,43 @@ use http::{Method, Response};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use crate::address::Denied;
+use crate::address::{Class, Denied};
 use crate::answer::Answer;
 use crate::connect::Egress;
 use crate::error::SendError;
+use crate::idle::IdleLinks;
 use crate::link::{Failure, Link, Outgoing};
 use crate::multiplex::{Multiplex, Way};
 use crate::origin::Scheme;
 use crate::shared::{Failure as Undone, Lease, Shared};
 use crate::target::Target;
-use crate::timers::{Deadline, Timers, after};
+use crate::timers::{Deadline, Timers};
 use crate::wire::Stream;
 
-/// Idle connections kept per target; beyond it the one idle longest is closed.
-const MAX_IDLE: usize = 64;
-/// A connection older than this is not used again, so that a change in DNS takes effect on busy
-/// targets too.
-const MAX_AGE: Duration = Duration::from_secs(300);
+/// Idle connections, and targets that are remembered, of those that operators configure: each may have 64
+/// connections, and more than a thousand accounts are no rarity.
+const MOST_CONFIGURED: usize = 4_096;
+/// The same of those that callers name: there is no end of hosts that they could name, and few of them are
+/// asked twice.
+const MOST_NAMED: usize = 64;
 
 /// A worker's way out.
 pub struct Pool {
     egress: Arc<Egress>,
+    configured: Kept,
+    named: Kept,
+}
+
+/// What is kept for further requests.
+struct Kept {
     multiplex: Multiplex,
-    idle: RefCell<HashMap<Target, Vec<Idle>>>,
+    idle: IdleLinks,
+}
+
+impl Kept {
+    fn at_most(most: usize) -> Self {
+        Self { multiplex: Multiplex::at_most(most), idle: IdleLinks::at_most(most) }
+    }
 }
 
 /// What a request is sent by: where to, and how long each part may take.
@@ -46,17 +58,17 @@ struct Errand<'a> {
     total: Deadline,
 }
 
-/// A connection that waits for its next request.
-struct Idle {
-    link: Box<Link>,
-    until: Instant,
-}
-
 impl Pool {
     /// An empty pool that opens its connections through `egress`.
     #[must_use]
     pub fn new(egress: Arc<Egress>) -> Rc<Self> {
-        Rc::new(Self { egress, multiplex: Multiplex::default(), idle: RefCell::default() })
+        let (configured, named) = (Kept::at_most(MOST_CONFIGURED), Kept::at_most(MOST_NAMED));
+        Rc::new(Self { egress, configured, named })
+    }
+
+    /// What is kept for targets of `class`: what callers name never displaces what operators configure.
+    fn kept(&self, class: Class) -> &Kept {
+        if class == Class::Media { &self.named } else { &self.configured }
     }
 
     /// Sends `request` to `target` and waits for the head of the answer. The request's URI is in
@@ -77,10 +89,11 @@ impl Pool {
         let mut request = request.into();
         check(target, &request)?;
         let errand = Errand { target, timers, total };
-        if self.multiplex.concerns(target) {
+        let kept = self.kept(target.class);
+        if kept.multiplex.concerns(target, now, timers.keep_alive) {
             return Box::pin(self.send_shared(errand, request)).await;
         }
-        while let Some(mut link) = self.take(target, now) {
+        while let Some(mut link) = kept.idle.take(target, now) {
             match link.exchange(request, timers, total).await {
                 Ok(response) => {
                     return Ok(self.answer(link, response, errand).map(Answer::mark_reused));
@@ -102,7 +115,8 @@ impl Pool {
         let stream = self.egress.open(errand.target, errand.timers, errand.total).await?;
         if stream.has_negotiated_http2() {
             let shared = Shared::open(stream).await?;
-            let lease = self.multiplex.keep(errand.target, &shared, errand.timers.keep_alive);
+            let multiplex = &self.kept(errand.target.class).multiplex;
+            let lease = multiplex.keep(errand.target, &shared, errand.timers.keep_alive);
             return self.send_first(lease, errand, &request).await;
         }
         self.send_alone(stream, errand, request).await
@@ -128,8 +142,9 @@ impl Pool {
         request: Box<Outgoing>,
     ) -> Result<Response<Answer>, SendError> {
         let Errand { target, timers, total } = errand;
+        let multiplex = &self.kept(target.class).multiplex;
         loop {
-            let opener = match self.multiplex.way(target, timers.keep_alive, total).await? {
+            let opener = match multiplex.way(target, timers.keep_alive, total).await? {
                 Way::Shared(lease) => match lease.exchange(target, &request, timers, total).await {
                     Ok(response) => return Ok(self.shared_answer(lease, response, errand)),
                     Err(Undone::Closing(_)) => continue,
@@ -188,58 +203,34 @@ impl Pool {
     /// How many connections are open that requests share.
     #[must_use]
     pub fn shared(&self) -> usize {
-        self.multiplex.len()
+        self.configured.multiplex.len() + self.named.multiplex.len()
     }
 
     /// How many connections lie idle.
     #[must_use]
     pub fn idle(&self) -> usize {
-        self.idle.borrow().values().map(Vec::len).sum()
+        self.configured.idle.len() + self.named.idle.len()
     }
 
     /// Closes the connections that were idle for too long or were closed by the upstream. They
     /// are never used again in any case; this gives their sockets and memory back.
     pub fn sweep(&self) {
-        self.multiplex.sweep();
-        let now = Instant::now();
-        self.idle.borrow_mut().retain(|_, entries| {
-            entries.retain_mut(|entry| entry.until > now && entry.link.is_idle());
-            !entries.is_empty()
-        });
+        for kept in [&self.configured, &self.named] {
+            kept.multiplex.sweep();
+            kept.idle.sweep();
+        }
     }
 
-    /// The connection used last; those expired are dropped. Whether the upstream has closed it shows when
-    /// a request is put on it: then it hands the request back.
-    fn take(&self, target: &Target, now: Instant) -> Option<Box<Link>> {
-        let mut idle = self.idle.borrow_mut();
-        let entries = idle.get_mut(target)?;
-        while let Some(entry) = entries.pop() {
-            if entry.until > now {
-                return Some(entry.link);
-            }
-        }
-        None
+    /// Keeps `link` for the next request unless it is closed, busy or old, or too many are kept already.
+    pub(crate) fn put(&self, link: Box<Link>, now: Instant, keep_alive: Duration) {
+        self.kept(link.target.class).idle.put(link, now, keep_alive);
     }
 
-    /// Keeps `link` for the next request unless it is closed, busy or old.
-    pub(crate) fn put(&self, mut link: Box<Link>, now: Instant, keep_alive: Duration) {
-        let old = after(link.opened, MAX_AGE);
-        if old <= now || !link.is_idle() {
-            return;
-        }
-        let until = after(now, keep_alive).min(old);
-        let mut idle = self.idle.borrow_mut();
-        let Some(entries) = idle.get_mut(&link.target) else {
-            idle.insert(link.target.clone(), vec![Idle { link, until }]);
-            return;
-        };
-        if entries.first().is_some_and(|oldest| oldest.until <= now) {
-            entries.retain(|entry| entry.until > now);
-        }
-        if entries.len() >= MAX_IDLE {
-            entries.remove(0);
-        }
-        entries.push(Idle { link, until });
+    /// How many targets are remembered, with whatever is known of them.
+    #[cfg(test)]
+    pub(crate) fn targets(&self) -> usize {
+        let kept = [&self.configured, &self.named];
+        kept.iter().map(|kept| kept.multiplex.targets() + kept.idle.targets()).sum()
     }
 }
 

@@ -1,7 +1,9 @@
 //! Certificates are verified; HTTP/2 is taken where it is offered, HTTP/1.1 else.
 
 use std::convert::Infallible;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -19,9 +21,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::{FakeResolver, Upstream, get, read_request, target, text};
-use crate::{Egress, Phase, Pool, SendError, Timers};
+use crate::{Class, Egress, Origin, Phase, Pool, SendError, Target, Timers};
 
-/// An authority and an upstream with a certificate of it for `upstream.example` and 127.0.0.1.
+/// An authority and an upstream with a certificate of it for `upstream.example`, 127.0.0.1 and
+/// `*.media.example`.
 struct Secured {
     upstream: Upstream,
     authority: CertificateDer<'static>,
@@ -33,7 +36,7 @@ async fn secured(spoken: &[&str]) -> Secured {
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
     let key = KeyPair::generate().unwrap();
-    let names = vec!["upstream.example".to_owned(), "127.0.0.1".to_owned()];
+    let names = ["upstream.example", "127.0.0.1", "*.media.example"].map(str::to_owned).to_vec();
     let leaf = CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
@@ -115,6 +118,50 @@ async fn speaks_http_2_where_the_upstream_does() {
     assert!(secured.call("upstream.example", true).await.unwrap());
     assert_eq!(secured.protocols.recv().await.unwrap().as_deref(), Some(&b"h2"[..]));
     assert_eq!(secured.upstream.connections(), 1);
+}
+
+/// More hosts than are remembered of those that callers name.
+const HOSTS: usize = 150;
+
+/// Asks every one of many hosts once.
+async fn ask_many(secured: &Secured, class: Class, keep_alive: Duration) -> Rc<Pool> {
+    let hosts: Vec<&'static str> =
+        (0..HOSTS).map(|number| &*format!("h{number}.media.example").leak()).collect();
+    let names = hosts.iter().fold(FakeResolver::default(), |names, host| names.with(host, &[&["127.0.0.1"]]));
+    let roots = [secured.authority.clone()];
+    let pool = Pool::new(Arc::new(Egress::new(Arc::new(names)).with_extra_roots(&roots)));
+    let timers = Timers { keep_alive, ..Timers::standard() };
+    for host in hosts {
+        let origin = Origin::parse(&format!("https://{host}:{}", secured.upstream.address.port())).unwrap();
+        let answer = pool.send(&Target::new(origin, class, true), get("/"), &timers).await.unwrap();
+        assert_eq!(text(answer).await.unwrap(), "ok");
+    }
+    pool
+}
+
+#[tokio::test]
+async fn remembers_few_of_the_hosts_that_callers_name() {
+    for spoken in ["http/1.1", "h2"] {
+        let secured = secured(&[spoken]).await;
+        let pool = ask_many(&secured, Class::Media, Timers::standard().keep_alive).await;
+        assert!(pool.idle() + pool.shared() <= 64, "{spoken}: {} {}", pool.idle(), pool.shared());
+        // One entry for how a host is spoken to, one for the connections that wait.
+        assert!(pool.targets() <= 2 * 64, "{spoken}: {}", pool.targets());
+        let pool = ask_many(&secured, Class::Provider, Timers::standard().keep_alive).await;
+        assert_eq!(pool.idle() + pool.shared(), HOSTS, "{spoken}: those of operators are kept");
+    }
+}
+
+#[tokio::test]
+async fn forgets_a_host_that_is_not_asked_any_more() {
+    for spoken in ["http/1.1", "h2"] {
+        let secured = secured(&[spoken]).await;
+        for class in [Class::Media, Class::Provider] {
+            let pool = ask_many(&secured, class, Duration::ZERO).await;
+            pool.sweep();
+            assert_eq!((pool.targets(), pool.idle(), pool.shared()), (0, 0, 0), "{spoken}");
+        }
+    }
 }
 
 #[tokio::test]
