@@ -2,7 +2,7 @@
 //!
 //! On a connection of its own, whoever polls it moves the bytes; at a clean end the connection goes back
 //! to the pool, and dropping it earlier closes the connection. On a shared one dropping it resets its
-//! stream. It changes no byte of what it passes on.
+//! stream. It changes no byte of what it passes on, unless it is told that they are encoded.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -14,6 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
+use crate::decode::{Coding, DecodedSize, Decoder};
 use crate::error::{AnswerError, describe};
 use crate::link::Link;
 use crate::pool::Pool;
@@ -34,6 +35,8 @@ pub struct Answer {
     total: Deadline,
     keep_alive: Duration,
     reused: bool,
+    /// Unpacks what arrives, until the end.
+    decoder: Option<Box<Decoder>>,
 }
 
 /// What an answer arrives on.
@@ -78,6 +81,7 @@ impl Answer {
             total,
             keep_alive: timers.keep_alive,
             reused: false,
+            decoder: None,
         };
         answer.finish_if_complete();
         answer
@@ -92,6 +96,14 @@ impl Answer {
     #[must_use]
     pub fn reused(&self) -> bool {
         self.reused
+    }
+
+    /// The same answer unpacked as it arrives. What is not in the encoding, stops before its end or unpacks to
+    /// more than `most` ends with an error.
+    #[must_use]
+    pub fn decoded(mut self, coding: Coding, most: DecodedSize) -> Self {
+        self.decoder = Some(Box::new(Decoder::new(coding, most)));
+        self
     }
 
     /// Gives the connection back as soon as the last byte is here: a consumer that counts bytes
@@ -150,43 +162,88 @@ fn ran_out(timer: &'static str) -> AnswerError {
     AnswerError { timer: Some(timer), message: format!("the {timer} timer ran out") }
 }
 
+impl Answer {
+    /// The next frame as it was sent.
+    fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<NextFrame> {
+        let polled = match self.carrier.take() {
+            None => return Poll::Ready(None),
+            Some(Carrier::Own(mut link)) => {
+                let polled = self.poll_own(&mut link, cx);
+                match &polled {
+                    // Dropping the link closes the connection.
+                    Poll::Ready(Some(Err(_))) => {}
+                    Poll::Ready(None) => self.pool.put(link, Instant::now(), self.keep_alive),
+                    Poll::Ready(Some(Ok(_))) | Poll::Pending => self.carrier = Some(Carrier::Own(link)),
+                }
+                polled
+            }
+            Some(Carrier::Shared(mut stream)) => {
+                let polled = self.poll_shared(&mut stream, cx);
+                if matches!(&polled, Poll::Ready(Some(Ok(_))) | Poll::Pending) {
+                    self.carrier = Some(Carrier::Shared(stream));
+                }
+                polled
+            }
+        };
+        if matches!(&polled, Poll::Ready(Some(Ok(_))) | Poll::Pending) {
+            self.finish_if_complete();
+        }
+        polled
+    }
+
+    /// The next piece of what was sent encoded.
+    fn poll_decoded(&mut self, mut decoder: Box<Decoder>, cx: &mut Context<'_>) -> Poll<NextFrame> {
+        loop {
+            match decoder.next() {
+                Ok(Some(bytes)) => {
+                    self.decoder = Some(decoder);
+                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                }
+                Ok(None) => {}
+                Err(message) => return Poll::Ready(Some(Err(self.break_off(message)))),
+            }
+            match self.poll_sent(cx) {
+                Poll::Pending => {
+                    self.decoder = Some(decoder);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Some(Ok(frame))) => decoder.feed(frame.into_data().unwrap_or_default()),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
+                Poll::Ready(None) => {
+                    let rest = decoder.finish().map_err(|message| self.break_off(message));
+                    return Poll::Ready(rest.transpose().map(|rest| rest.map(Frame::data)));
+                }
+            }
+        }
+    }
+
+    /// The answer is of no use: its connection is closed.
+    fn break_off(&mut self, message: String) -> AnswerError {
+        self.carrier = None;
+        AnswerError { timer: None, message }
+    }
+}
+
 impl Body for Answer {
     type Data = Bytes;
     type Error = AnswerError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<NextFrame> {
         let this = self.get_mut();
-        let polled = match this.carrier.take() {
-            None => return Poll::Ready(None),
-            Some(Carrier::Own(mut link)) => {
-                let polled = this.poll_own(&mut link, cx);
-                match &polled {
-                    // Dropping the link closes the connection.
-                    Poll::Ready(Some(Err(_))) => {}
-                    Poll::Ready(None) => this.pool.put(link, Instant::now(), this.keep_alive),
-                    Poll::Ready(Some(Ok(_))) | Poll::Pending => this.carrier = Some(Carrier::Own(link)),
-                }
-                polled
-            }
-            Some(Carrier::Shared(mut stream)) => {
-                let polled = this.poll_shared(&mut stream, cx);
-                if matches!(&polled, Poll::Ready(Some(Ok(_))) | Poll::Pending) {
-                    this.carrier = Some(Carrier::Shared(stream));
-                }
-                polled
-            }
-        };
-        if matches!(&polled, Poll::Ready(Some(Ok(_))) | Poll::Pending) {
-            this.finish_if_complete();
+        match this.decoder.take() {
+            None => this.poll_sent(cx),
+            Some(decoder) => this.poll_decoded(decoder, cx),
         }
-        polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.carrier.is_none()
+        self.carrier.is_none() && self.decoder.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
+        if self.decoder.is_some() {
+            return SizeHint::default();
+        }
         match &self.carrier {
             Some(Carrier::Own(link)) => link.left().map_or_else(SizeHint::default, SizeHint::with_exact),
             Some(Carrier::Shared(stream)) => stream.body.size_hint(),

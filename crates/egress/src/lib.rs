@@ -21,6 +21,7 @@
 mod address;
 mod answer;
 mod connect;
+mod decode;
 mod error;
 mod floods;
 mod h1;
@@ -43,6 +44,7 @@ mod wire;
 pub use address::{Class, Denied, check_address};
 pub use answer::Answer;
 pub use connect::{Egress, InProcess};
+pub use decode::{Coding, DecodedSize};
 pub use error::{AnswerError, Phase, SendError};
 pub use local::connect_local;
 pub use origin::{Origin, OriginError, Scheme};

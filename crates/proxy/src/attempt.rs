@@ -189,11 +189,12 @@ async fn begin(
     response: Response<egress::Answer>,
     came: Instant,
 ) -> Outcome {
-    let (mut head, mut answer) = response.into_parts();
-    if let Err(rejection) = upstream::check_encoding(&head.headers) {
-        return judged(exchange, offer, failure::ambiguous(rejection));
-    }
+    let (mut head, answer) = response.into_parts();
     let call = outbound.call;
+    let mut answer = match upstream::decoded(&mut head.headers, answer, call.stream) {
+        Ok(answer) => answer,
+        Err(rejection) => return judged(exchange, offer, failure::ambiguous(rejection)),
+    };
     let quirks = &offer.upstream.preset.quirks;
     let mut scanner = match exchange.translating.take() {
         Some(translating) => translating.scanner(exchange, &mut head, quirks, call),
@@ -275,19 +276,11 @@ async fn refused(
     surface: llm::Surface,
     response: Response<egress::Answer>,
 ) -> Outcome {
-    let (head, mut answer) = response.into_parts();
+    let (mut head, answer) = response.into_parts();
     let mut body = BytesMut::new();
-    while let Some(frame) = answer.frame().await {
-        let data = match frame {
-            Ok(frame) => frame.into_data().unwrap_or_default(),
-            // The status is known; what is missing of the words is not worth another failure.
-            Err(_) => break,
-        };
-        body.extend_from_slice(&data);
-        if body.len() > ERROR_BODY_BYTES {
-            body.truncate(ERROR_BODY_BYTES);
-            break;
-        }
+    // The status is known; what is missing of the words, or cannot be read, is not worth another failure.
+    if let Ok(answer) = upstream::decoded(&mut head.headers, answer, false) {
+        body = read_words(answer).await;
     }
     withhold(&mut body, offer.upstream.account.credential.as_ref());
     let status = head.status.as_u16();
@@ -311,6 +304,19 @@ async fn refused(
         body: body.freeze(),
         rejection: failure.rejection,
     }))
+}
+
+/// The words of an error answer, as far as they come.
+async fn read_words(mut answer: egress::Answer) -> BytesMut {
+    let mut words = BytesMut::new();
+    while let Some(Ok(frame)) = answer.frame().await {
+        words.extend_from_slice(&frame.into_data().unwrap_or_default());
+        if words.len() > ERROR_BODY_BYTES {
+            words.truncate(ERROR_BODY_BYTES);
+            break;
+        }
+    }
+    words
 }
 
 /// Closes a failed attempt and says what comes next.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use egress::{Coding, DecodedSize};
 use http::Uri;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
@@ -219,22 +220,39 @@ fn upstream_id(headers: &HeaderMap) -> Option<&HeaderValue> {
     REQUEST_IDS.iter().find_map(|name| headers.get(name))
 }
 
-/// Refuses an answer in an encoding that was not asked for: it could be neither read nor metered.
+/// What a whole answer may become that was sent encoded (reliability.md R9).
+const WHOLE: DecodedSize = DecodedSize { bytes: 64 << 20, ratio: 10 };
+/// The same of a stream, which is never in memory as a whole: its events repeat each other and pack better than
+/// any other text.
+const STREAM: DecodedSize = DecodedSize { bytes: u64::MAX, ratio: 100 };
+
+/// The answer as it can be read and metered: unpacked where it was sent encoded although that was not asked for.
+/// Its head says nothing of it then.
 ///
 /// # Errors
-/// `UPSTREAM_INVALID_RESPONSE`, naming the encoding.
-pub(crate) fn check_encoding(headers: &HeaderMap) -> Result<(), Rejection> {
+/// `UPSTREAM_INVALID_RESPONSE`, naming the encoding, where it is none that can be unpacked.
+pub(crate) fn decoded(
+    headers: &mut HeaderMap,
+    answer: egress::Answer,
+    stream: bool,
+) -> Result<egress::Answer, Rejection> {
     let Some(encoding) = headers.get(header::CONTENT_ENCODING) else {
-        return Ok(());
+        return Ok(answer);
     };
     if encoding.as_bytes().eq_ignore_ascii_case(b"identity") {
-        return Ok(());
+        return Ok(answer);
     }
-    Err(Rejection::because(
-        Code::UpstreamInvalidResponse,
-        "The upstream answered in a content encoding although none was asked for.",
-    )
-    .caused_by(format!("content-encoding: {encoding:?}")))
+    let only = headers.get_all(header::CONTENT_ENCODING).iter().count() == 1;
+    let Some(coding) = Coding::of_name(encoding.as_bytes()).filter(|_| only) else {
+        return Err(Rejection::because(
+            Code::UpstreamInvalidResponse,
+            "The upstream answered in a content encoding although none was asked for.",
+        )
+        .caused_by(format!("content-encoding: {encoding:?}")));
+    };
+    headers.remove(header::CONTENT_ENCODING);
+    headers.remove(header::CONTENT_LENGTH);
+    Ok(answer.decoded(coding, if stream { STREAM } else { WHOLE }))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The crate from outside: scripted upstreams on 127.0.0.1 and in-process pipes, no network.
 
+mod decoding;
 mod differential;
 mod exchange;
 mod http2;

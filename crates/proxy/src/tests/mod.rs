@@ -4,6 +4,7 @@ mod abroad;
 mod admitted;
 mod compiled;
 mod drain;
+mod encoded;
 mod families;
 mod late;
 mod money;
