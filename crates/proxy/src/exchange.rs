@@ -68,6 +68,8 @@ pub(crate) struct Belongings {
     pub refused_by: Option<(Dimension, WindowState)>,
     /// The room it takes among all requests.
     pub room: Option<Admitted>,
+    /// The part of that room which media take that were fetched for the attempt in progress, in bytes.
+    pub fetched: u64,
     /// About how many tokens it asks with.
     pub prompt: u64,
     /// What it is expected to use.
@@ -157,6 +159,7 @@ impl Exchange {
             permit: None,
             refused_by: None,
             room: None,
+            fetched: 0,
             prompt: 0,
             expected: Usage::default(),
             charge: None,

@@ -68,7 +68,8 @@ pub(crate) fn make_room(exchange: &mut Exchange) -> Result<(), Rejection> {
     }
 }
 
-fn overloaded(busy: Busy) -> Rejection {
+/// What a caller is told for whom there is no room.
+pub(crate) fn overloaded(busy: Busy) -> Rejection {
     let message = match busy {
         Busy::Requests => "The gateway serves as many requests as it can.",
         Busy::Bytes => "The gateway holds as many request bodies as it has room for.",

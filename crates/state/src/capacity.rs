@@ -142,6 +142,13 @@ impl Admitted {
         Ok(())
     }
 
+    /// Gives `less` of the bytes back: what they were counted for is gone.
+    pub fn shrink(&mut self, less: u64) {
+        let less = less.min(self.body_bytes);
+        self.body_bytes -= less;
+        self.give_back(0, less);
+    }
+
     /// Gives the bytes back before the request ends: its body was sent on.
     pub fn forget_body(&mut self) {
         let bytes = std::mem::take(&mut self.body_bytes);

@@ -79,6 +79,11 @@ fn bytes_of_bodies_are_bounded_and_shared() {
     one.forget_body();
     assert_eq!(capacity.body_bytes(), 250);
     two.grow(250).expect("its half");
+    two.shrink(100);
+    assert_eq!(capacity.body_bytes(), 400);
+    // Never more than was taken.
+    two.shrink(1_000);
+    assert_eq!(capacity.body_bytes(), 0);
     drop((one, two));
     assert_eq!((capacity.body_bytes(), capacity.requests()), (0, 0));
 }

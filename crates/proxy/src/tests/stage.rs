@@ -133,7 +133,8 @@ impl Upstream {
     }
 }
 
-struct Door(Arc<Upstream>);
+/// The way to a scripted upstream.
+pub struct Door(pub Arc<Upstream>);
 
 impl InProcess for Door {
     fn connect(&self) -> DuplexStream {
