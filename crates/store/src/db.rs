@@ -26,6 +26,9 @@ const READER_CACHE: &str = "-256";
 const READER_IDLE: Duration = Duration::from_secs(30);
 /// Rows of records and keys are 500 to 1,000 bytes: 4 KiB pages would leave a fifth of each empty.
 const PAGE_BYTES: u32 = 8192;
+/// What the write-ahead log keeps on disk once a long reader or a locked file let it grow, in bytes: twice what it
+/// is usually folded back at (1,000 pages).
+const LOG_BYTES: &str = "16777216";
 /// Rows that SQLite's thread may read ahead; whole tables are loaded, so batches save wake-ups.
 const ROWS_AHEAD: usize = 512;
 
@@ -51,6 +54,7 @@ impl Db {
             // The journal of a many-row statement, which SQLite keeps in case a later row fails,
             // otherwise goes to a temporary file: half of all writes when appending records.
             .pragma("temp_store", "memory")
+            .pragma("journal_size_limit", LOG_BYTES)
             .row_buffer_size(ROWS_AHEAD);
         let pool = |most: u32| {
             SqlitePoolOptions::new()

@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use scratch::{Scratch, account, id, key, keys};
+use sqlx::{Connection, SqliteConnection};
 use store::{KeyRing, Scope, Store, StoreError};
 
 const CANARY: &str = "sk-canary-4f1d9a7c";
@@ -32,6 +33,31 @@ async fn a_restart_keeps_the_data_and_the_revision() {
     let account = store.find_account(&scope, &id(2)).await.unwrap().unwrap();
     assert_eq!(account.credential.unwrap().expose(), CANARY);
     store.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_log_becomes_small_again_once_a_long_reader_has_ended() {
+    const MIB: u64 = 1 << 20;
+    let (directory, scope) = (Scratch::new(), Scope::system());
+    let store = directory.open().await;
+    let file = directory.path().join("yumen.db");
+    let log = || fs::metadata(file.with_extension("db-wal")).unwrap().len();
+    let large = "x".repeat(256 << 10);
+    let mut reader = SqliteConnection::connect(&format!("sqlite:{}", file.display())).await.unwrap();
+    // From its first statement on it reads what was there then, and nothing of that may be overwritten.
+    sqlx::query("BEGIN").execute(&mut reader).await.unwrap();
+    sqlx::query("SELECT COUNT(*) FROM account").fetch_one(&mut reader).await.unwrap();
+    let mut n = 0;
+    while log() < 24 * MIB {
+        store.insert_account(&scope, &account(n, &large)).await.unwrap();
+        n += 1;
+    }
+    sqlx::query("COMMIT").execute(&mut reader).await.unwrap();
+    for more in 0..3 {
+        store.insert_account(&scope, &account(n + more, "small")).await.unwrap();
+    }
+    assert!(log() <= 16 * MIB, "{} bytes are left", log());
+    assert!(store.find_account(&scope, &id(0)).await.unwrap().is_some());
 }
 
 #[tokio::test]

@@ -8,8 +8,9 @@ mod scratch;
 use std::fs;
 use std::path::Path;
 
-use model::ResourceId;
-use scratch::{NOW, Scratch, account, id};
+use model::resource::{Role, Signing};
+use model::{ResourceId, Secret};
+use scratch::{NOW, Scratch, account, id, key, user};
 use sqlx::sqlite::SqlitePool;
 use store::{KeptAnswer, KeyRing, Scope, Store, StoreError};
 
@@ -214,6 +215,76 @@ async fn every_swap_is_found_and_left_as_it_is() {
     let named = |n: u8| rotation.unopened.iter().any(|place| place.contains(id(n).as_str()));
     assert!(rotation.unopened.len() == 3 && [2, 3, 4].map(named) == [true; 3], "{:?}", rotation.unopened);
     assert_eq!(credential(&pool, &id(2)).await, one);
+    pool.close().await;
+}
+
+/// A sealed column: its table, the column, and what names a row.
+type Sealed = (&'static str, &'static str, &'static str);
+
+const SEALED: [Sealed; 3] = [
+    ("account", "credential", "id"),
+    ("api_key", "signing_secret", "id"),
+    ("second_factor", "secret", "user_id"),
+];
+
+async fn sealed(pool: &SqlitePool, (table, column, name): Sealed, id: &ResourceId) -> String {
+    let sql = format!("SELECT {column} FROM {table} WHERE {name} = $1");
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(id.as_str()).fetch_one(pool).await.unwrap()
+}
+
+async fn set(pool: &SqlitePool, (table, _, name): Sealed, id: &ResourceId, (column, value): (&str, &str)) {
+    let sql = format!("UPDATE {table} SET {column} = $2 WHERE {name} = $1");
+    let write = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id.as_str()).bind(value);
+    assert_eq!(write.execute(pool).await.unwrap().rows_affected(), 1);
+}
+
+/// Whether what is sealed in the row opens there.
+async fn opens(store: &Store, table: &str, tenant: &str, id: &ResourceId) -> Result<(), StoreError> {
+    let scope = Scope::new(tenant, "test");
+    match table {
+        "account" => store.find_account(&scope, id).await.map(|found| assert!(found.is_some())),
+        "api_key" => store.find_key(&scope, id).await.map(|found| assert!(found.is_some())),
+        _ => store.find_second_factor(&scope, id).await.map(|found| assert!(found.is_some())),
+    }
+}
+
+#[tokio::test]
+async fn a_swap_between_rows_tenants_or_columns_is_found_in_every_column() {
+    let directory = Scratch::new();
+    let store = open(&directory, None).await.unwrap();
+    let scope = Scope::system();
+    for n in [1, 2] {
+        store.insert_account(&scope, &account(n, CANARY)).await.unwrap();
+        let mut signer = key(n);
+        signer.access.signing = Signing::HmacV1;
+        signer.access.renew_signing(Secret::new(CANARY.to_owned()), None, NOW);
+        store.insert_key(&scope, &signer).await.unwrap();
+        store.insert_user(&scope, &user(n, Role::User), None).await.unwrap();
+        let secret = Secret::new("JBSWY3DPEHPK3PXP".to_owned());
+        assert!(store.enrol_second_factor(&scope, &id(n), NOW, &secret).await.unwrap());
+    }
+    let pool = raw(&directory).await;
+    let mut tried = 0;
+    for into in SEALED {
+        let (table, column, _) = into;
+        let own = sealed(&pool, into, &id(1)).await;
+        opens(&store, table, "default", &id(1)).await.unwrap();
+        for from in SEALED {
+            let foreign = sealed(&pool, from, &id(2)).await;
+            set(&pool, into, &id(1), (column, &foreign)).await;
+            let error = opens(&store, table, "default", &id(1)).await.err().unwrap();
+            assert!(matches!(error, StoreError::Unsealable { .. }), "{from:?} in {into:?}: {error}");
+            tried += 1;
+        }
+        set(&pool, into, &id(1), (column, &own)).await;
+        opens(&store, table, "default", &id(1)).await.unwrap();
+        set(&pool, into, &id(1), ("tenant_id", "other")).await;
+        let error = opens(&store, table, "other", &id(1)).await.err().unwrap();
+        assert!(matches!(error, StoreError::Unsealable { .. }), "{into:?} in another tenant: {error}");
+        set(&pool, into, &id(1), ("tenant_id", "default")).await;
+        tried += 1;
+    }
+    assert_eq!(tried, 12);
     pool.close().await;
 }
 
