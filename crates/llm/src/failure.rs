@@ -32,6 +32,14 @@ pub struct UpstreamFailure {
 }
 
 impl UpstreamFailure {
+    /// Seconds from `now_ms` after which the upstream wants to be asked again, as it said it: as a span, or as
+    /// a point in time, of which one that has passed is a second.
+    #[must_use]
+    pub fn wait_s(&self, now_ms: EpochMs) -> Option<u64> {
+        let until = |at: EpochMs| at.saturating_sub(now_ms).div_ceil(1_000).max(1);
+        self.retry_after.or(self.retry_at.map(until))
+    }
+
     /// Whether it says that the account does not have the model: another account may.
     #[must_use]
     pub fn is_model_missing(&self) -> bool {

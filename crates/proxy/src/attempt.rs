@@ -217,7 +217,8 @@ async fn begin(
     if let Some(mut failed) = failed {
         failed.message = withheld(failed.message, offer.upstream.account.credential.as_ref());
         exchange.scanner = None;
-        let failure = failure::of_answer(failed.status.unwrap_or(502), &failed).before_content();
+        let failure =
+            failure::of_answer(failed.status.unwrap_or(502), &failed, exchange.now_ms()).before_content();
         return judged(exchange, offer, failure);
     }
     // Much of a stream can be here at once. What its caller cannot pay for is refused while it still can be.
@@ -288,7 +289,7 @@ async fn refused(
     if surface.counts() && !failed.is_model_missing() && failure::CANNOT_COUNT.contains(&status) {
         return judged(exchange, offer, failure::cannot_count(status));
     }
-    let mut failure = failure::of_answer(status, &failed);
+    let mut failure = failure::of_answer(status, &failed, exchange.now_ms());
     if failure.class != Class::Caller {
         return judged(exchange, offer, failure);
     }

@@ -3,6 +3,7 @@
 
 use egress::{AnswerError, Phase, SendError};
 use llm::UpstreamFailure;
+use model::clock::EpochMs;
 use model::{Code, Rejection};
 use state::blocks::Punishment;
 
@@ -65,8 +66,8 @@ fn row(status: u16) -> (Class, Option<Punishment>, bool) {
     }
 }
 
-/// Judges a complete error answer, or an error event before content.
-pub(crate) fn of_answer(status: u16, failure: &UpstreamFailure) -> Failure {
+/// Judges a complete error answer, or an error event before content, that came at `now_ms`.
+pub(crate) fn of_answer(status: u16, failure: &UpstreamFailure, now_ms: EpochMs) -> Failure {
     let (class, punishment, trips_circuit) = row(status);
     let (class, punishment) = match class {
         Class::Caller if failure.is_model_missing() => (Class::Refused, Some(Punishment::ModelMissing)),
@@ -77,7 +78,7 @@ pub(crate) fn of_answer(status: u16, failure: &UpstreamFailure) -> Failure {
         _ => last_code(status, class),
     };
     let mut rejection = Rejection::because(code, last_message(status, failure));
-    rejection.retry_after = failure.retry_after;
+    rejection.retry_after = failure.wait_s(now_ms);
     rejection.upstream_status = Some(status);
     rejection.upstream_code = failure.code.clone();
     if class == Class::Caller {
@@ -188,7 +189,7 @@ mod tests {
     fn judged(status: u16) -> Failure {
         let headers = http::HeaderMap::new();
         let failure = llm::classify(llm::Surface::ChatCompletions, status, &headers, b"{}");
-        of_answer(status, &failure)
+        of_answer(status, &failure, 0)
     }
 
     /// Accounts contract §3: the classes, and the statuses when candidates are exhausted.
@@ -223,7 +224,7 @@ mod tests {
         let headers = http::HeaderMap::new();
         let body = br#"{"error":{"message":"no such model","code":"model_not_found"}}"#;
         let failure = llm::classify(llm::Surface::ChatCompletions, 404, &headers, body);
-        let judged = of_answer(404, &failure);
+        let judged = of_answer(404, &failure, 0);
         assert_eq!(judged.class, Class::Refused);
         assert_eq!(judged.punishment, Some(Punishment::ModelMissing));
         assert_eq!(judged.rejection.code, Code::ModelNotFound);

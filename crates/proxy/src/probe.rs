@@ -184,7 +184,8 @@ fn misplaced(status: u16, body: &[u8]) -> Option<Fault> {
 
 /// A complete refusal. Unlike a caller, an administrator is told what is wrong with the credential.
 fn refused(status: u16, failed: &llm::UpstreamFailure) -> Fault {
-    let judged = failure::of_answer(status, failed).rejection;
+    // Nobody comes back by what it says of a time.
+    let judged = failure::of_answer(status, failed, 0).rejection;
     let own = judged.message.to_string();
     let (code, message) = match status {
         401 | 403 => {

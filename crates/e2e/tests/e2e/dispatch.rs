@@ -15,7 +15,7 @@ use testkit::surface::{CHAT, Dialect, MESSAGES, Surface};
 use testkit::upstream::{ClosedPort, Upstream};
 use testkit::wait;
 
-use crate::stage::{IN_FORCE, Stage, ensure_complete, ensure_error, with};
+use crate::stage::{IN_FORCE, Stage, ensure_complete, ensure_error, in_seconds, with};
 
 fn good(surface: &Surface) -> Script {
     canned::answer(surface, "m", false)
@@ -123,6 +123,41 @@ async fn a_rate_limited_account_rests_as_long_as_it_asked() -> Result<()> {
     println!("Retry-After 2: asked again after {back:?}");
     ensure!(back >= Duration::from_millis(1_900) && back < Duration::from_millis(3_500), "{back:?}");
     Ok(())
+}
+
+/// Accounts contract §3: a time that is named as a point in time is obeyed like one in seconds.
+#[tokio::test]
+async fn a_rate_limited_account_rests_until_the_time_that_it_names() -> Result<()> {
+    let reset = in_seconds(3_600);
+    for headers in [
+        [("retry-after", http_date(&reset)), ("x-ratelimit-remaining-requests", "5".to_owned())],
+        [
+            ("anthropic-ratelimit-requests-remaining", "0".to_owned()),
+            ("anthropic-ratelimit-requests-reset", reset.clone()),
+        ],
+    ] {
+        let stage = Stage::start(Options::default()).await?;
+        let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, &**value)).collect();
+        let limited = Upstream::always(bad(&MESSAGES, 429, &headers)).await?;
+        ranked(&stage, &MESSAGES, "m", &[&limited]).await?;
+        for status in [429, 503] {
+            let answer = stage.ask(&MESSAGES, "m", false).await?;
+            ensure!(answer.status() == status, "{headers:?}: {} {}", answer.status(), answer.text());
+            let seconds: u64 = answer.header("retry-after").context("no retry-after")?.parse()?;
+            ensure!((3_500..=3_600).contains(&seconds), "{headers:?}: {status} after {seconds}");
+        }
+        ensure!(limited.count() == 1, "a blocked account was asked again");
+    }
+    Ok(())
+}
+
+/// The time as HTTP headers write it. Nobody reads the day of the week.
+fn http_date(rfc3339: &str) -> String {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let month: usize = rfc3339[5..7].parse().unwrap_or(1);
+    let (year, day, time) = (&rfc3339[..4], &rfc3339[8..10], &rfc3339[11..19]);
+    format!("Mon, {day} {} {year} {time} GMT", MONTHS[month - 1])
 }
 
 #[tokio::test]
