@@ -20,6 +20,6 @@ pub use api::router;
 pub use health::Readiness;
 pub use session::{Holder, JwtAlgorithm, JwtKeys, KeySource, LoginThrottle, Passwords};
 pub use state::{
-    AccountControl, AccountProbe, Circuit, ControlState, Entropy, FreezeControl, Freezes, Probed, Probing,
-    SetLogLevel,
+    AccountBlock, AccountControl, AccountProbe, Circuit, ControlState, Entropy, FreezeControl, Freezes,
+    Probed, Probing, SetLogLevel,
 };

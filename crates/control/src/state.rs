@@ -21,12 +21,32 @@ pub type SetLogLevel = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 
 /// The control plane's hand on the data plane's memory of its accounts.
 pub trait AccountControl: Send + Sync {
-    /// Forgets the blocks of an account and the sessions that go on there, and closes its circuits.
-    fn reset_account(&self, account: &ResourceId);
+    /// The blocks of an account that are in force.
+    fn blocks(&self, account: &ResourceId) -> Vec<AccountBlock>;
+    /// The accounts that are blocked without an end.
+    fn blocked_for_good(&self) -> Vec<ResourceId>;
+    /// Ends the blocks of an account.
+    fn unblock(&self, account: &ResourceId);
+    /// Forgets the blocks of an account and the sessions that go on there, and closes the circuits that its
+    /// calls go through.
+    fn reset_account(&self, account: &Account);
+    /// Forgets an account that is no more.
+    fn forget_account(&self, account: &ResourceId);
     /// Every circuit that is known, with its state.
     fn circuits(&self) -> Vec<Circuit>;
     /// Closes one circuit; `false` when there is none of that name.
     fn reset_circuit(&self, key: &str) -> bool;
+}
+
+/// Why and until when an account, or one of its models, is not called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountBlock {
+    /// The one model that is blocked; `None` for the whole account.
+    pub model: Option<String>,
+    /// Why.
+    pub reason: &'static str,
+    /// When it ends; `None` when no time ends it.
+    pub until: Option<EpochMs>,
 }
 
 /// A circuit as an administrator sees it.

@@ -1,5 +1,6 @@
 //! What the tests of this crate share: a control plane on a temporary folder, and callers of it.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +14,9 @@ use ledger::{Ledger, MemoryJournal};
 use model::clock::EpochMs;
 use model::record::{Attempt, RequestRecord};
 use model::resource::{Account, Role, User};
-use model::{Clock, ManualClock, NanoUsd, RequestId, ResourceId, Secret, Usage, UsageSource};
+use model::{
+    Clock, Code, ManualClock, NanoUsd, Rejection, RequestId, ResourceId, Secret, Usage, UsageSource,
+};
 use parking_lot::Mutex;
 use serde_json::Value;
 use store::{KeyRing, Scope, Store};
@@ -21,7 +24,8 @@ use tower::ServiceExt;
 
 use crate::session::{Claims, JwtKeys, LoginThrottle, Passwords};
 use crate::state::{
-    AccountControl, AccountProbe, Circuit, ControlState, FreezeControl, Freezes, Probed, Probing,
+    AccountBlock, AccountControl, AccountProbe, Circuit, ControlState, FreezeControl, Freezes, Probed,
+    Probing,
 };
 
 pub(crate) const NOW: EpochMs = 1_790_000_000_000; // 2026-09-21T14:13:20Z
@@ -53,12 +57,30 @@ pub(crate) fn temporary_folder() -> TemporaryFolder {
 /// Remembers what was reset.
 #[derive(Default)]
 pub(crate) struct FakeAccounts {
+    pub(crate) blocks: Mutex<BTreeMap<ResourceId, Vec<AccountBlock>>>,
     pub(crate) resets: Mutex<Vec<String>>,
 }
 
 impl AccountControl for FakeAccounts {
-    fn reset_account(&self, account: &ResourceId) {
+    fn blocks(&self, account: &ResourceId) -> Vec<AccountBlock> {
+        self.blocks.lock().get(account).cloned().unwrap_or_default()
+    }
+
+    fn blocked_for_good(&self) -> Vec<ResourceId> {
+        self.blocks.lock().keys().cloned().collect()
+    }
+
+    fn unblock(&self, account: &ResourceId) {
+        self.blocks.lock().remove(account);
+    }
+
+    fn reset_account(&self, account: &Account) {
+        self.forget_account(&account.id);
+    }
+
+    fn forget_account(&self, account: &ResourceId) {
         self.resets.lock().push(account.to_string());
+        self.unblock(account);
     }
 
     fn circuits(&self) -> Vec<Circuit> {
@@ -71,13 +93,17 @@ impl AccountControl for FakeAccounts {
     }
 }
 
-/// Finds that every account works.
+/// Finds that every account works but those called `broken`; `costly` ones cannot be asked for nothing.
 pub(crate) struct FakeProbe;
 
 impl AccountProbe for FakeProbe {
-    fn probe(&self, _: Account, model: Option<String>) -> Probing {
+    fn probe(&self, account: Account, model: Option<String>) -> Probing {
+        if account.name == "costly" && model.is_none() {
+            return Box::pin(std::future::ready(Err(Rejection::new(Code::InvalidRequest))));
+        }
         let message = format!("asked {}", model.as_deref().unwrap_or("for nothing"));
-        let probed = Probed { ok: true, status: Some(200), latency_ms: 1, code: None, phase: None, message };
+        let ok = account.name != "broken";
+        let probed = Probed { ok, status: Some(200), latency_ms: 1, code: None, phase: None, message };
         Box::pin(std::future::ready(Ok(probed)))
     }
 }

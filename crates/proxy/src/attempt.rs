@@ -339,6 +339,11 @@ fn close(exchange: &mut Exchange, offer: &Offer, failure: &mut Failure) {
             Punishment::ModelMissing => blocks.punish_model(account, &offer.upstream_model, now_ms),
             other => blocks.punish(account, other, failure.rejection.retry_after, now_ms),
         };
+        // In this order: a change that comes in between ends the block, or is seen here.
+        let current = exchange.worker.shared.catalog.load();
+        if punishment == Punishment::CredentialRefused && !current.still_calls_as(&offer.upstream.account) {
+            blocks.reset(account);
+        }
         if failure.rejection.retry_after.is_none() && until_ms > now_ms && until_ms < u64::MAX {
             // Should this be the last account: there is no use in coming back sooner.
             failure.rejection.retry_after = Some((until_ms - now_ms).div_ceil(1_000));

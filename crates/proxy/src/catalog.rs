@@ -22,10 +22,14 @@ use policy::identify::SigningKey;
 use state::limits::{Level, LimitOwner, ResolvedLimits};
 use telemetry::stream::CONFIGURATION;
 
+pub use accounts::{circuits_of, own_circuits};
+
+use self::accounts::circuit;
 use crate::channel::Channel;
 use crate::settings::{ChannelLimits, DefaultLimits};
 use crate::terms::{self, Directory, Gateway, Limited, Owners, Payers, People};
 
+mod accounts;
 pub(crate) mod families;
 
 /// One compiled revision of the configuration.
@@ -405,7 +409,7 @@ fn collect_models(configuration: &Configuration) -> (ModelsByGroup, Vec<Arc<Upst
         upstreams.push(Arc::clone(&upstream));
         let group: Arc<str> = account.group_id.as_str().into();
         let models = groups.entry(account.group_id.clone()).or_default();
-        for entry in offered(&upstream) {
+        for entry in offered(account, upstream.preset) {
             let name: Arc<str> = entry.public().into();
             let model = models.entry(Arc::clone(&name)).or_insert_with(|| Model {
                 price_override: price_override(configuration, &name),
@@ -427,11 +431,11 @@ fn price_override(configuration: &Configuration, model: &str) -> Option<PriceLin
 }
 
 /// The account's own list, or its preset's when it has none.
-fn offered(upstream: &Upstream) -> Vec<ModelEntry> {
-    if upstream.account.models.is_empty() {
-        return upstream.preset.models.iter().cloned().map(ModelEntry::Same).collect();
+fn offered(account: &Account, preset: &Preset) -> Vec<ModelEntry> {
+    if account.models.is_empty() {
+        return preset.models.iter().cloned().map(ModelEntry::Same).collect();
     }
-    upstream.account.models.clone()
+    account.models.clone()
 }
 
 pub(crate) fn compile_upstream(account: &Arc<Account>) -> Result<Upstream, String> {
@@ -461,10 +465,6 @@ pub(crate) fn compile_upstream(account: &Arc<Account>) -> Result<Upstream, Strin
 /// What an account's offer of a model is called, and where; in `only` one dialect, where its entry says so.
 pub(crate) fn offer(upstream: &Arc<Upstream>, upstream_model: &str, only: Option<Dialect>) -> Offer {
     let account = &upstream.account;
-    let provider = match account.base_url {
-        Some(_) => format!("account-{}", account.id),
-        None => account.provider.clone(),
-    };
     let api_version = account.api_version.as_deref();
     let mut uris = [const { None }; Surface::EVERY];
     let uri = |surface: Surface| {
@@ -478,7 +478,7 @@ pub(crate) fn offer(upstream: &Arc<Upstream>, upstream_model: &str, only: Option
     Offer {
         upstream: Arc::clone(upstream),
         upstream_model: upstream_model.into(),
-        circuit: format!("{provider}:{upstream_model}").into(),
+        circuit: circuit(account, upstream_model).into(),
         price: Catalogue::builtin().find(&account.provider, upstream_model),
         uris,
     }

@@ -144,8 +144,21 @@ pub async fn follow(shared: Arc<Shared>, mut configurations: sync::Subscriber, a
         let catalog = Catalog::compile(&configuration, &shared.settings.default_limits, Some(&previous));
         let revision = catalog.revision;
         shared.catalog.store(Arc::new(catalog));
+        end_blocks_of_changed(&shared, &previous);
         shared.metrics.config_applied(revision, shared.clock.now_ms());
         applied.send_replace(revision);
         tracing::info!(target: CONFIGURATION, revision, "configuration applied");
+    }
+}
+
+/// Ends the blocks of accounts that are now called with another credential or at another address.
+fn end_blocks_of_changed(shared: &Shared, previous: &Catalog) {
+    let now_ms = shared.clock.now_ms();
+    for upstream in shared.catalog.load().upstreams() {
+        let account = &upstream.account;
+        if !shared.blocks.of(&account.id, now_ms).is_empty() && !previous.still_calls_as(account) {
+            shared.blocks.reset(&account.id);
+            tracing::info!(target: CONFIGURATION, account = account.name, "the account is called anew; its blocks end");
+        }
     }
 }

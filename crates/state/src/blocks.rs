@@ -83,17 +83,16 @@ impl Punishment {
 /// Why and until when an account, or one of its models, is not called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Block {
-    /// When it ends, in milliseconds since the epoch; [`EpochMs::MAX`] means when an administrator resets it.
+    /// When it ends, in milliseconds since the epoch; [`EpochMs::MAX`] means when a probe finds that the
+    /// account works, its credential or address changes, or an administrator resets it.
     pub until_ms: EpochMs,
     /// Why.
     pub reason: &'static str,
 }
 
-/// A block as listed for an administrator.
+/// A block as shown to an administrator.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListedBlock {
-    /// The account.
-    pub account: ResourceId,
+pub struct ShownBlock {
     /// The one model that is blocked; `None` for the whole account.
     pub model: Option<String>,
     /// Until when and why.
@@ -188,17 +187,26 @@ impl Blocks {
         }
     }
 
-    /// Every block in force, by account.
+    /// The blocks of an account in force, that of the whole account first, then by model.
     #[must_use]
-    pub fn list(&self, now_ms: EpochMs) -> Vec<ListedBlock> {
-        let mut list = Vec::new();
+    pub fn of(&self, account: &ResourceId, now_ms: EpochMs) -> Vec<ShownBlock> {
+        let mut shown =
+            self.accounts.of(account).get(account).map_or_else(Vec::new, |entry| entry.shown(now_ms));
+        shown.sort_by(|a, b| a.model.cmp(&b.model));
+        shown
+    }
+
+    /// The accounts whose block no time ends.
+    #[must_use]
+    pub fn endless(&self) -> Vec<ResourceId> {
+        let is_endless = |entry: &Account| entry.whole.is_some_and(|block| block.until_ms == EpochMs::MAX);
+        let mut found = Vec::new();
         for shard in self.accounts.each() {
-            for (account, entry) in shard.iter() {
-                list.extend(entry.listed(account, now_ms));
-            }
+            found.extend(
+                shard.iter().filter(|(_, entry)| is_endless(entry)).map(|(account, _)| account.clone()),
+            );
         }
-        list.sort_by(|a, b| (&a.account, &a.model).cmp(&(&b.account, &b.model)));
-        list
+        found
     }
 
     fn change<T>(&self, account: &ResourceId, change: impl FnOnce(&mut Account) -> T) -> T {
@@ -251,11 +259,11 @@ impl Account {
             && (!struck || now_ms > self.struck_until_ms.saturating_add(FORGET_MS))
     }
 
-    fn listed(&self, account: &ResourceId, now_ms: EpochMs) -> Vec<ListedBlock> {
+    fn shown(&self, now_ms: EpochMs) -> Vec<ShownBlock> {
         let whole = self.whole.iter().map(|block| (None, *block));
         let models = self.models.iter().map(|(name, block)| (Some(name.to_string()), *block));
         let in_force = whole.chain(models).filter(|(_, block)| now_ms < block.until_ms);
-        in_force.map(|(model, block)| ListedBlock { account: account.clone(), model, block }).collect()
+        in_force.map(|(model, block)| ShownBlock { model, block }).collect()
     }
 }
 
@@ -341,7 +349,7 @@ mod tests {
         for n in 0..MODELS as u64 + 10 {
             blocks.block(&account, Some(&format!("m{n}")), 1_000 + n, "model_not_found");
         }
-        assert_eq!(blocks.list(0).len(), MODELS);
+        assert_eq!(blocks.of(&account, 0).len(), MODELS);
         assert_eq!(blocks.blocked(&account, "m0", 0), None);
     }
 }

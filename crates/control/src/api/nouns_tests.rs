@@ -4,7 +4,8 @@ use model::record::{Candidate, CandidateReason, Check};
 use model::resource::Role;
 use serde_json::{Value, json};
 
-use crate::testing::{ADMIN_TOKEN, Fixture, record};
+use crate::state::AccountBlock;
+use crate::testing::{ADMIN_TOKEN, Fixture, NOW, record};
 
 const ACCOUNTS: &str = "/api/v1/admin/accounts";
 const USERS: &str = "/api/v1/admin/users";
@@ -92,6 +93,28 @@ async fn an_account_changes_but_its_credential_stays_at_its_address() {
     assert_eq!(*fixture.accounts.resets.lock(), [made["id"].as_str().unwrap()]);
     assert_eq!(fixture.delete(&path, ADMIN_TOKEN).await.status, 204);
     Fixture::refused(&fixture.get(&path, ADMIN_TOKEN).await, 404, "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn an_account_shows_why_it_is_not_called_and_until_when() {
+    let fixture = Fixture::empty().await;
+    let made = fixture.created(ACCOUNTS, account(json!({}))).await;
+    assert_eq!(made["blocks"], json!([]));
+    let id = model::ResourceId::parse(made["id"].as_str().unwrap()).unwrap();
+    let block =
+        |model: Option<&str>, reason, until| AccountBlock { model: model.map(Into::into), reason, until };
+    let blocks =
+        vec![block(None, "credential_refused", None), block(Some("gpt-5"), "model_not_found", Some(NOW))];
+    fixture.accounts.blocks.lock().insert(id, blocks);
+    let expected = json!([
+        {"model": null, "reason": "credential_refused", "until": null},
+        {"model": "gpt-5", "reason": "model_not_found", "until": "2026-09-21T14:13:20.000Z"},
+    ]);
+    let path = format!("{ACCOUNTS}/{}", made["id"].as_str().unwrap());
+    assert_eq!(fixture.get(&path, ADMIN_TOKEN).await.json["blocks"], expected);
+    assert_eq!(fixture.get(ACCOUNTS, ADMIN_TOKEN).await.json["items"][0]["blocks"], expected);
+    let reset = fixture.post(&format!("{path}/reset"), Some(ADMIN_TOKEN), &json!({})).await;
+    assert_eq!(reset.json["blocks"], json!([]));
 }
 
 #[tokio::test]

@@ -12,6 +12,8 @@ mod audit;
 #[cfg(test)]
 mod authentication;
 #[cfg(test)]
+mod blocks;
+#[cfg(test)]
 mod cancel;
 #[cfg(test)]
 mod care;

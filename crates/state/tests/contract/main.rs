@@ -70,8 +70,14 @@ fn a_block_ends_by_time_or_by_hand(blocks: &Blocks) {
     blocks.punish_model(&two, "gone", MIDNIGHT);
     assert!(blocks.blocked(&two, "gone", MIDNIGHT + 599_999).is_some());
     assert_eq!(blocks.blocked(&two, "other", MIDNIGHT), None);
-    assert_eq!(blocks.list(MIDNIGHT).len(), 2);
+    let shown = |id| -> Vec<_> {
+        blocks.of(id, MIDNIGHT).into_iter().map(|shown| (shown.model, shown.block.reason)).collect()
+    };
+    assert_eq!(shown(&one), [(None, "credential_refused")]);
+    assert_eq!(shown(&two), [(Some("gone".to_owned()), "model_not_found")]);
+    assert_eq!(blocks.endless(), [one.clone()]);
     blocks.reset(&one);
+    assert_eq!((shown(&one).len(), blocks.endless().len()), (0, 0));
     assert_eq!(blocks.blocked(&one, "m", MIDNIGHT), None);
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control::Passwords;
-use control::jobs::{publisher, recorder, retention};
+use control::jobs::{blocked, publisher, recorder, retention};
 use model::Clock;
 use state::homes::Homes;
 use state::signatures::Signatures;
@@ -165,6 +165,7 @@ async fn start(
         tokio::spawn(homes::keep(homes, stopping.clone())),
         tokio::spawn(signatures::keep(signatures, Arc::clone(&clock), readiness, stopping.clone())),
         tokio::spawn(retention::run(Arc::clone(&store), clock, stopping.clone())),
+        tokio::spawn(blocked::run(Arc::clone(control.state()), stopping.clone())),
         tokio::spawn(proxy::follow(Arc::clone(&shared), subscriber, applied)),
         side_listener::serve(sides, (&control, &manual), &stopping),
         local_socket::serve(&settings.data, &control, &stopping),

@@ -52,7 +52,10 @@ fn cell(value: &Value) -> String {
     let text = match value {
         Value::Array(items) => items
             .iter()
-            .map(|item| item["name"].as_str().map_or_else(|| whole(item), str::to_owned))
+            .map(|item| match item["name"].as_str().or(item["reason"].as_str()) {
+                Some(told) => told.to_owned(),
+                None => whole(item),
+            })
             .collect::<Vec<_>>()
             .join(", "),
         other => whole(other),
@@ -82,6 +85,8 @@ mod tests {
     fn a_list_is_a_table_and_a_thing_is_lines() {
         let items = [json!({"id": "a", "left": {"n": 1}}), json!({"id": "bcd", "left": {"n": null}})];
         assert_eq!(table(&items, &["id", "left.n"]), "ID   LEFT.N\na    1\nbcd");
+        let blocked = [json!({"blocks": [{"model": null, "reason": "rate_limited", "until": null}]})];
+        assert_eq!(table(&blocked, &["blocks"]), "BLOCKS\nrate_limited");
         assert_eq!(table(&[], &["id"]), "nothing there");
         assert_eq!(lines(&json!({"b": "x", "a": [1], "c": null, "id": 7})), "id: 7\na: [1]\nb: x");
         assert_eq!(lines(&Value::Null), "done");

@@ -206,7 +206,7 @@ pub static NOUNS: &[Noun] = &[
         verb("delete", "Remove a group that nothing belongs to", "group delete gold", Call("DELETE", "/{id}"), &[ID]),
     ] },
     Noun { name: "account", about: "Accounts at model providers", path: "accounts",
-        columns: &["id", "name", "provider", "priority", "weight", "enabled", "group_id"], verbs: &[
+        columns: &["id", "name", "provider", "priority", "weight", "enabled", "group_id", "blocks"], verbs: &[
         verb("create", "Add an account", "account create --name main --provider openai --api-key-file key.txt --model gpt-4.1", Call("POST", ""), &[
             NAME.required(), arg("provider", "the preset; `yumen provider list` shows them", Text, Body("provider")).required(), BASE_URL, API_KEY_FILE, API_VERSION,
             OFFERED, PRIORITY, WEIGHT, IN_FLIGHT, PRIVATE, GROUP, FAMILY, SET]),

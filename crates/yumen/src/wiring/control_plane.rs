@@ -9,8 +9,8 @@ use axum::Router;
 use axum::body::Body;
 use control::session::administrator::note_use;
 use control::{
-    AccountControl, CallerKey, Circuit, ControlState, FreezeControl, Freezes, Holder, LoginThrottle,
-    Passwords, Readiness,
+    AccountBlock, AccountControl, CallerKey, Circuit, ControlState, FreezeControl, Freezes, Holder,
+    LoginThrottle, Passwords, Readiness,
 };
 use egress::Egress;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
@@ -20,8 +20,10 @@ use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use ledger::Ledger;
 use model::clock::EpochMs;
+use model::resource::Account;
 use model::{Clock, Code, Rejection, ResourceId, Secret};
 use proxy::{AdministratorUse, ControlBody, ControlPlane, HandedOver};
+use state::blocks::ShownBlock;
 use state::queue::Queues;
 use state::signatures::Signatures;
 use store::Store;
@@ -111,6 +113,11 @@ pub fn build(
 }
 
 impl Bridge {
+    /// What the control plane works with.
+    pub fn state(&self) -> &Arc<ControlState> {
+        &self.state
+    }
+
     /// Whether this process should get traffic.
     pub fn readiness(&self) -> &Arc<Readiness> {
         &self.readiness
@@ -249,10 +256,35 @@ struct Accounts {
 }
 
 impl AccountControl for Accounts {
-    fn reset_account(&self, account: &ResourceId) {
+    fn blocks(&self, account: &ResourceId) -> Vec<AccountBlock> {
+        let shown = self.memory.blocks.of(account, self.clock.now_ms());
+        let block = |shown: ShownBlock| AccountBlock {
+            model: shown.model,
+            reason: shown.block.reason,
+            until: Some(shown.block.until_ms).filter(|until| *until < EpochMs::MAX),
+        };
+        shown.into_iter().map(block).collect()
+    }
+
+    fn blocked_for_good(&self) -> Vec<ResourceId> {
+        self.memory.blocks.endless()
+    }
+
+    fn unblock(&self, account: &ResourceId) {
+        self.memory.blocks.reset(account);
+    }
+
+    fn reset_account(&self, account: &Account) {
+        self.forget_account(&account.id);
+        for circuit in proxy::catalog::circuits_of(account) {
+            self.memory.circuits.reset(&circuit);
+        }
+    }
+
+    fn forget_account(&self, account: &ResourceId) {
         self.memory.blocks.reset(account);
         self.memory.sessions.release(account);
-        let own = format!("account-{account}:");
+        let own = format!("{}:", proxy::catalog::own_circuits(account));
         for (name, _) in self.memory.circuits.list(self.clock.now_ms()) {
             if name.starts_with(&own) {
                 self.memory.circuits.reset(&name);
@@ -269,5 +301,58 @@ impl AccountControl for Accounts {
         let known = self.memory.circuits.list(self.clock.now_ms()).iter().any(|(name, _)| name == key);
         self.memory.circuits.reset(key);
         known
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::ManualClock;
+    use model::resource::ModelEntry;
+    use state::circuits::{CircuitState, FAILURES_TO_OPEN};
+    use state::homes::Homes;
+
+    use super::*;
+
+    fn account(base_url: Option<&str>) -> Account {
+        Account {
+            id: ResourceId::mint(1, [1; 10]),
+            name: "a".to_owned(),
+            provider: "openai".to_owned(),
+            base_url: base_url.map(str::to_owned),
+            api_version: None,
+            credential: None,
+            models: vec![ModelEntry::Same("gpt-5".to_owned())],
+            priority: 1,
+            weight: 1,
+            concurrency: None,
+            allow_private: false,
+            enabled: true,
+            tenant_id: "default".to_owned(),
+            group_id: "default".to_owned(),
+            family: None,
+            created_at: 1,
+            updated_at: 1,
+        }
+    }
+
+    /// Access contract, §8: `reset` is an account's blocks and circuit, also where it shares the circuit.
+    #[test]
+    fn a_reset_closes_the_circuits_that_the_accounts_calls_go_through() {
+        let memory = Memory::new(Arc::new(Signatures::in_memory()), Arc::new(Homes::new()));
+        let hand = Accounts { memory: memory.clone(), clock: Arc::new(ManualClock::at(1)) };
+        let own = account(Some("https://eu.example.org/v1"));
+        let own_circuit = format!("account-{}:gpt-5", own.id);
+        for name in ["openai:gpt-5", "openai:o3", &own_circuit] {
+            (0..FAILURES_TO_OPEN).for_each(|_| memory.circuits.report(name, false, 1));
+        }
+        let is_open = |name: &str| memory.circuits.state(name, 1) == CircuitState::Open;
+        hand.reset_account(&account(None));
+        assert!(!is_open("openai:gpt-5"));
+        assert!(is_open("openai:o3"), "of a model that the account does not offer");
+        (0..FAILURES_TO_OPEN).for_each(|_| memory.circuits.report("openai:gpt-5", false, 1));
+        (0..FAILURES_TO_OPEN).for_each(|_| memory.circuits.report(&own_circuit, false, 1));
+        hand.reset_account(&own);
+        assert!(!is_open(&own_circuit));
+        assert!(is_open("openai:gpt-5"), "not a circuit of an account with its own address");
     }
 }

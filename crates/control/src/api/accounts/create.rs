@@ -61,5 +61,5 @@ pub async fn handler(context: Context, JsonBody(body): JsonBody<Body>) -> Answer
     };
     plan::check(&account)?;
     context.store().insert_account(&context.scope, &account).await?;
-    Ok(created(View::from(account)))
+    Ok(created(View::of(&context, account)))
 }

@@ -12,6 +12,6 @@ use crate::api::context::Context;
 pub async fn handler(context: Context, Id(id): Id) -> Answer<Done> {
     context.if_match.check(find(&context, &id).await?.updated_at)?;
     context.store().delete_account(&context.scope, &id).await?;
-    context.state().accounts.reset_account(&id);
+    context.state().accounts.forget_account(&id);
     Ok(done())
 }

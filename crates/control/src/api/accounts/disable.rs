@@ -15,5 +15,5 @@ pub async fn handler(context: Context, Id(id): Id) -> Answer<Json<View>> {
         Ok(())
     })
     .await?;
-    Ok(ok(View::from(account)))
+    Ok(ok(View::of(&context, account)))
 }

@@ -27,5 +27,5 @@ pub async fn handler(context: Context, QueryString(filter): QueryString<Filter>)
     let page = page::request(filter.cursor, filter.limit)?;
     let wanted = store::AccountFilter { provider: filter.provider, enabled: filter.enabled };
     let found = context.store().list_accounts(&context.scope, &wanted, &page).await?;
-    Ok(ok(List::of(found, View::from)))
+    Ok(ok(List::of(found, |account| View::of(&context, account))))
 }

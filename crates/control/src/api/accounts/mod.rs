@@ -20,6 +20,7 @@ use store::accounts::credential_hint;
 
 use super::context::Context;
 use crate::answer::{Answer, Refusal, abandon};
+use crate::state::AccountBlock;
 
 /// An account as answers show it: whether it has a credential, never the credential.
 #[derive(Serialize, JsonSchema)]
@@ -42,13 +43,33 @@ pub struct View {
     group_id: String,
     /// The label by which a path asks for such accounts alone.
     family: Option<String>,
+    /// Why it, or one of its models, is not called now, as the process that answers has it.
+    blocks: Vec<BlockView>,
     created_at: String,
     updated_at: String,
 }
 
-impl From<Account> for View {
-    fn from(account: Account) -> Self {
+/// A block of an account.
+#[derive(Serialize, JsonSchema)]
+pub struct BlockView {
+    /// The one model that is blocked; `null` for the whole account.
+    model: Option<String>,
+    /// What the account answered: `rate_limited`, `overloaded`, `failing`, `credential_refused` or `model_not_found`.
+    reason: String,
+    /// When it ends; `null` when a probe finds that the account works, or its credential or address changes.
+    until: Option<String>,
+}
+
+impl From<AccountBlock> for BlockView {
+    fn from(block: AccountBlock) -> Self {
+        Self { model: block.model, reason: block.reason.to_owned(), until: block.until.map(rfc3339) }
+    }
+}
+
+impl View {
+    fn of(context: &Context, account: Account) -> Self {
         Self {
+            blocks: context.state().accounts.blocks(&account.id).into_iter().map(Into::into).collect(),
             has_credential: account.credential.is_some(),
             credential_hint: credential_hint(&account),
             id: account.id,

@@ -12,6 +12,6 @@ use crate::api::context::Context;
 /// `NOT_FOUND`.
 pub async fn handler(context: Context, Id(id): Id) -> Answer<Json<View>> {
     let account = find(&context, &id).await?;
-    context.state().accounts.reset_account(&id);
-    Ok(ok(View::from(account)))
+    context.state().accounts.reset_account(&account);
+    Ok(ok(View::of(&context, account)))
 }

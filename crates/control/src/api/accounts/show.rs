@@ -10,5 +10,6 @@ use crate::api::context::Context;
 /// # Errors
 /// `NOT_FOUND`.
 pub async fn handler(context: Context, Id(id): Id) -> Answer<Json<View>> {
-    Ok(ok(View::from(find(&context, &id).await?)))
+    let account = find(&context, &id).await?;
+    Ok(ok(View::of(&context, account)))
 }

@@ -40,7 +40,7 @@ pub struct Body {
 /// `NOT_FOUND`; `INVALID_REQUEST` names the field; `CONFLICT` for a name that is taken.
 pub async fn handler(context: Context, Id(id): Id, JsonBody(body): JsonBody<Body>) -> Answer<Json<View>> {
     let account = change(&context, &id, |account| edit(account, body)).await?;
-    Ok(ok(View::from(account)))
+    Ok(ok(View::of(&context, account)))
 }
 
 fn edit(account: &mut Account, body: Body) -> Answer<()> {
