@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, ETAG};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
+use model::Code;
 use serde::Deserialize;
 
 use super::context::Context;
@@ -18,6 +19,7 @@ use super::once::once;
 use super::permission::Actor;
 use super::precondition::tag;
 use super::route::Line;
+use crate::answer::Refusal;
 use crate::state::ControlState;
 
 /// The largest answer whose state is named; lists are not looked at.
@@ -37,8 +39,10 @@ pub async fn gate(state: Arc<ControlState>, line: Line, request: Request, next: 
     }
     parts.extensions.insert(context.clone());
     let response = once(&context, &line, Request::from_parts(parts, body), next).await;
-    finish(&context, &line, response.status()).await;
-    with_tag(response).await
+    match finish(&context, &line, response.status()).await {
+        Ok(()) => with_tag(response).await,
+        Err(refusal) => refusal.into_response(),
+    }
 }
 
 /// What a request is about, as far as its path says.
@@ -49,31 +53,37 @@ fn object(line: &Line, request: &Parts) -> Option<String> {
     Some(text.chars().take(200).collect())
 }
 
-/// Makes sure that a change has its entry, and the stream of log lines its line.
-async fn finish(context: &Context, line: &Line, status: StatusCode) {
+/// Makes sure that a change has its entry, and the stream of log lines its line. A change of rows has it since its
+/// transaction; what changes none (a circuit, the level of the log) is not confirmed without one.
+async fn finish(context: &Context, line: &Line, status: StatusCode) -> Result<(), Refusal> {
+    let mut finished = Ok(());
     let done = status.is_success();
     if !done || !line.changes() {
         if matches!(context.actor, Actor::AdminToken) && !line.path.starts_with(AUDIT_LOG) {
             context.note.verb("admin-token.use");
             context.note.object(&format!("{} {}", line.method, line.path));
-            write(context).await;
+            let _ = write(context).await;
         }
     } else {
         // What is set without an id is named by where it is.
         context.note.object_unless_known(line.path.rsplit('/').next().unwrap_or_default());
-        write(context).await;
+        finished = write(context).await;
     }
     // A refusal may have ended something too, such as the sign-in of a token that came twice.
     if line.changes() && context.note.is_written() {
         context.stream();
     }
+    finished
 }
 
-async fn write(context: &Context) {
-    if let Err(error) = context.store().write_audit(&context.scope).await {
+async fn write(context: &Context) -> Result<(), Refusal> {
+    context.store().write_audit(&context.scope).await.map_err(|error| {
         let (verb, object, _) = context.note.summary();
         tracing::error!(verb, object, cause = %error, "an entry of the audit log could not be written");
-    }
+        let message =
+            "It was done, but the audit log could not be written. Repeat it once the database works.";
+        Refusal::because(Code::ServiceDegraded, message)
+    })
 }
 
 /// The part of an answer that tells its state.

@@ -45,3 +45,31 @@ async fn a_changed_byte_of_the_audit_log_is_found_beside_a_running_server() -> R
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn what_changes_no_row_is_not_confirmed_without_its_entry() -> Result<()> {
+    const RENAME: &str = "python3 -c \"import sqlite3,sys; c = sqlite3.connect('yumen.db', timeout=30); \
+        c.execute(f'ALTER TABLE {sys.argv[1]} RENAME TO {sys.argv[2]}'); c.commit()\"";
+    let gateway = Gateway::start(Options::default()).await?;
+    let admin = gateway.admin().await?;
+    let commands = Commands::on(gateway.data());
+    let rename = async |from: &str, to: &str| -> Result<()> {
+        let ended = commands.shell(&format!("{RENAME} {from} {to}")).await?;
+        ensure!(ended.code == Some(0), "{ended:?}");
+        Ok(())
+    };
+    let level = json!({"level": "debug"});
+    rename("audit_log", "elsewhere").await?;
+    let told = admin.try_send("POST", "settings/log-level", Some(&level)).await?;
+    rename("elsewhere", "audit_log").await?;
+    ensure!(
+        told.status() == 503 && told.code() == Some("SERVICE_DEGRADED"),
+        "{} {}",
+        told.status(),
+        told.text()
+    );
+    admin.post("settings/log-level", &level).await?;
+    let entries = admin.get("audit-log?verb=settings.log-level").await?;
+    ensure!(entries["items"].as_array().is_some_and(|items| items.len() == 1), "{entries}");
+    Ok(())
+}
