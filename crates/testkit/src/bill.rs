@@ -90,7 +90,8 @@ pub fn tagged(surface: &Surface, model: &str, stream: bool, tag: u64) -> Value {
     let text = format!("Say hello [tag-{tag}]");
     match surface.name {
         "openai_completions" => body["prompt"] = text.into(),
-        "openai_embeddings" | "openai_moderations" => body["input"] = text.into(),
+        "openai_embeddings" | "openai_moderations" | "openai_responses" => body["input"] = text.into(),
+        "gemini_generate_content" => body["contents"][0]["parts"][0]["text"] = text.into(),
         _ => body["messages"][0]["content"] = text.into(),
     }
     body
@@ -107,11 +108,11 @@ pub fn tag_of(body: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::surface::{CHAT, COMPLETIONS, MESSAGES};
+    use crate::surface::{CHAT, COMPLETIONS, GEMINI, MESSAGES, RESPONSES};
 
     #[test]
     fn a_tag_is_found_again_in_every_dialect() {
-        for surface in [CHAT, COMPLETIONS, MESSAGES] {
+        for surface in [CHAT, COMPLETIONS, MESSAGES, RESPONSES, GEMINI] {
             let body = tagged(&surface, "m", true, 4_711).to_string();
             assert_eq!(tag_of(body.as_bytes()), Some(4_711), "{body}");
         }

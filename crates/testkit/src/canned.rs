@@ -90,6 +90,8 @@ pub fn body(surface: &Surface, model: &str) -> Value {
             "results": [{"flagged": false, "categories": {}, "category_scores": {}}]}),
         "rerank" => json!({"id": "rr-1", "model": model,
             "results": [{"index": 0, "relevance_score": 0.9}, {"index": 1, "relevance_score": 0.1}]}),
+        "openai_responses" => response(model, Some(&text())),
+        "gemini_generate_content" => gemini_chunk(model, &text(), true),
         "anthropic_messages" => json!({"id": "msg_1", "type": "message", "role": "assistant", "model": model,
             "content": [{"type": "text", "text": text()}], "stop_reason": "end_turn", "stop_sequence": null,
             "usage": {"input_tokens": INPUT, "output_tokens": OUTPUT}}),
@@ -102,6 +104,8 @@ pub fn body(surface: &Surface, model: &str) -> Value {
 pub fn frames(surface: &Surface, model: &str) -> Vec<String> {
     match (surface.dialect, surface.name) {
         (Dialect::Anthropic, _) => message_frames(model, &WORDS),
+        (Dialect::Gemini, _) => gemini_frames(model, &WORDS),
+        (_, "openai_responses") => response_frames(model, &WORDS),
         (_, "openai_completions") => completion_frames(model, &WORDS),
         _ => chat_frames(model, &WORDS, true),
     }
@@ -168,6 +172,77 @@ pub fn message_frames(model: &str, words: &[&str]) -> Vec<String> {
     frames
 }
 
+/// The object of Responses; without a text, before anything was said.
+fn response(model: &str, text: Option<&str>) -> Value {
+    let output = text.map(|text| json!([response_item(text)]));
+    let usage = json!({"input_tokens": INPUT, "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": OUTPUT, "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": INPUT + OUTPUT});
+    json!({"id": "resp_1", "object": "response", "created_at": 1, "model": model, "error": null,
+        "status": if text.is_some() { "completed" } else { "in_progress" }, "incomplete_details": null,
+        "output": output.unwrap_or_else(|| json!([])), "usage": text.map(|_| usage)})
+}
+
+fn response_item(text: &str) -> Value {
+    let part = json!({"type": "output_text", "text": text, "annotations": []});
+    json!({"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": [part]})
+}
+
+/// Frames of a stream of Responses.
+#[must_use]
+pub fn response_frames(model: &str, words: &[&str]) -> Vec<String> {
+    let whole = words.concat();
+    let at = |kind: &str, more: Value| {
+        let mut event = json!({"type": kind, "item_id": "msg_1", "output_index": 0, "content_index": 0});
+        for (name, value) in more.as_object().into_iter().flatten() {
+            event[name] = value.clone();
+        }
+        event
+    };
+    let begun = json!({"id": "msg_1", "type": "message", "role": "assistant", "status": "in_progress",
+        "content": []});
+    let part = |text: &str| json!({"type": "output_text", "text": text, "annotations": []});
+    let mut events = vec![
+        json!({"type": "response.created", "response": response(model, None)}),
+        json!({"type": "response.in_progress", "response": response(model, None)}),
+        json!({"type": "response.output_item.added", "output_index": 0, "item": begun}),
+        at("response.content_part.added", json!({"part": part("")})),
+    ];
+    events.extend(words.iter().map(|word| at("response.output_text.delta", json!({"delta": word}))));
+    events.push(at("response.output_text.done", json!({"text": whole})));
+    events.push(at("response.content_part.done", json!({"part": part(&whole)})));
+    let done = response_item(&whole);
+    events.push(json!({"type": "response.output_item.done", "output_index": 0, "item": done}));
+    events.push(json!({"type": "response.completed", "response": response(model, Some(&whole))}));
+    let numbered = |(number, mut data): (usize, Value)| {
+        data["sequence_number"] = json!(number);
+        event(&data)
+    };
+    events.into_iter().enumerate().map(numbered).collect()
+}
+
+fn gemini_chunk(model: &str, text: &str, last: bool) -> Value {
+    let mut candidate = json!({"content": {"role": "model", "parts": [{"text": text}]}, "index": 0});
+    if last {
+        candidate["finishReason"] = json!("STOP");
+    }
+    let usage = json!({"promptTokenCount": INPUT, "candidatesTokenCount": OUTPUT,
+        "totalTokenCount": INPUT + OUTPUT});
+    let mut chunk = json!({"candidates": [candidate], "modelVersion": model, "responseId": "r-1"});
+    if last {
+        chunk["usageMetadata"] = usage;
+    }
+    chunk
+}
+
+/// Frames of Gemini's stream; the last one has the reason and the usage, and no text.
+#[must_use]
+pub fn gemini_frames(model: &str, words: &[&str]) -> Vec<String> {
+    let mut frames: Vec<String> = words.iter().map(|word| data(&gemini_chunk(model, word, false))).collect();
+    frames.push(data(&gemini_chunk(model, "", true)));
+    frames
+}
+
 /// An error body in the provider's own dialect.
 #[must_use]
 pub fn error_body(dialect: Dialect, kind: &str, message: &str) -> String {
@@ -178,6 +253,7 @@ pub fn error_body(dialect: Dialect, kind: &str, message: &str) -> String {
         Dialect::Anthropic => {
             json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_up"})
         }
+        Dialect::Gemini => json!({"error": {"code": 500, "message": message, "status": "INTERNAL"}}),
     };
     body.to_string()
 }
@@ -187,7 +263,7 @@ pub fn error_body(dialect: Dialect, kind: &str, message: &str) -> String {
 pub fn error_frame(dialect: Dialect, kind: &str, message: &str) -> String {
     let body = error_body(dialect, kind, message);
     match dialect {
-        Dialect::OpenAi => format!("data: {body}\n\n"),
+        Dialect::OpenAi | Dialect::Gemini => format!("data: {body}\n\n"),
         Dialect::Anthropic => format!("event: error\ndata: {body}\n\n"),
     }
 }

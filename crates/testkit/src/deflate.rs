@@ -1,6 +1,7 @@
-//! A gzip bomb made by hand: a long run of one byte, packed as tightly as fixed Huffman codes allow.
+//! Gzip files made by hand: a bomb, which is a long run of one byte packed as tightly as fixed Huffman codes
+//! allow, and right ones, in which the bytes stand as they are.
 //!
-//! For one fault only; it is no compressor.
+//! For the faults of upstreams only; it is no compressor.
 
 /// A gzip file that unpacks to about `megabytes` MiB of zero bytes.
 #[must_use]
@@ -22,6 +23,32 @@ pub fn bomb(megabytes: usize) -> Vec<u8> {
     // A wrong checksum: whoever reads that far has already unpacked too much.
     file.extend([0; 8]);
     file
+}
+
+/// A right gzip file of these bytes, at most 65,535 of them in a block.
+#[must_use]
+pub fn stored(bytes: &[u8]) -> Vec<u8> {
+    let mut file = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+    for block in bytes.chunks(usize::from(u16::MAX)) {
+        let length = u16::try_from(block.len()).unwrap_or_default();
+        file.push(0);
+        file.extend(length.to_le_bytes());
+        file.extend((!length).to_le_bytes());
+        file.extend(block);
+    }
+    // The last block, which is empty.
+    file.extend([1, 0, 0, 0xff, 0xff]);
+    file.extend(checksum(bytes).to_le_bytes());
+    file.extend(u32::try_from(bytes.len()).unwrap_or_default().to_le_bytes());
+    file
+}
+
+/// CRC-32 as gzip takes it (RFC 1952 §8).
+fn checksum(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, byte| {
+        let shift = |crc: u32, _| if crc & 1 == 1 { 0xedb8_8320 ^ (crc >> 1) } else { crc >> 1 };
+        (0..8).fold(crc ^ u32::from(*byte), shift)
+    })
 }
 
 #[derive(Default)]

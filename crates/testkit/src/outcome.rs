@@ -60,7 +60,9 @@ impl Outcome {
         let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
         let first = serde_json::Deserializer::from_slice(body).into_iter::<Value>().next();
         match first {
-            Some(Ok(Value::Object(fields))) if !fields.contains_key("error") => Self::Complete,
+            Some(Ok(Value::Object(fields))) if fields.get("error").is_none_or(Value::is_null) => {
+                Self::Complete
+            }
             _ => Self::SilentlyShort,
         }
     }
@@ -71,6 +73,11 @@ impl Outcome {
 struct Data {
     r#type: Option<String>,
     error: Option<Value>,
+    /// Of an error event of Responses.
+    code: Option<Value>,
+    /// Of a failed response.
+    response: Option<Value>,
+    candidates: Option<Value>,
 }
 
 fn data_of(event: &Event) -> Option<Data> {
@@ -78,17 +85,30 @@ fn data_of(event: &Event) -> Option<Data> {
 }
 
 fn is_terminal(dialect: Dialect, event: &Event) -> bool {
+    let is_of_type = |types: &[&str]| {
+        data_of(event).and_then(|data| data.r#type).is_some_and(|kind| types.contains(&kind.as_str()))
+    };
     match dialect {
-        Dialect::OpenAi => event.data == "[DONE]",
-        Dialect::Anthropic => {
-            data_of(event).is_some_and(|data| data.r#type.as_deref() == Some("message_stop"))
+        Dialect::OpenAi => {
+            event.data == "[DONE]" || is_of_type(&["response.completed", "response.incomplete"])
+        }
+        Dialect::Anthropic => is_of_type(&["message_stop"]),
+        Dialect::Gemini => {
+            let candidates = data_of(event).and_then(|data| data.candidates).unwrap_or_default();
+            candidates[0]["finishReason"].is_string()
         }
     }
 }
 
 /// The code of an error event; `None` when the event is none.
 fn error_of(event: &Event) -> Option<Option<String>> {
-    let error = data_of(event)?.error.filter(Value::is_object)?;
-    let field = error.get("code").filter(|code| code.is_string()).or_else(|| error.get("type"));
+    let data = data_of(event)?;
+    if data.r#type.as_deref() == Some("error") && data.error.is_none() {
+        return Some(data.code.as_ref().and_then(Value::as_str).map(str::to_owned));
+    }
+    let failed = || data.response.as_ref().map(|response| response["error"].clone());
+    let error = data.error.clone().or_else(failed).filter(Value::is_object)?;
+    let named = |name: &str| error.get(name).filter(|field| field.is_string());
+    let field = named("code").or_else(|| named("type")).or_else(|| named("status"));
     Some(field.and_then(Value::as_str).map(str::to_owned))
 }

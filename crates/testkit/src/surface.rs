@@ -10,6 +10,8 @@ pub enum Dialect {
     OpenAi,
     /// Anthropic's.
     Anthropic,
+    /// Google's.
+    Gemini,
 }
 
 /// An endpoint that takes a model call.
@@ -63,17 +65,53 @@ pub const COUNT_TOKENS: Surface = Surface {
     upstream_path: "/v1/messages/count_tokens",
 };
 
-/// Every endpoint that takes a model call.
+/// Responses.
+pub const RESPONSES: Surface = openai("openai_responses", "/v1/responses", "demo-chat", true);
+/// Gemini's generateContent; the model and whether it streams are in the path, see [`Surface::path_for`].
+pub const GEMINI: Surface = Surface {
+    name: "gemini_generate_content",
+    path: "/v1beta/models",
+    dialect: Dialect::Gemini,
+    demo_model: "demo-chat",
+    streams: true,
+    upstream_path: "/v1beta/models",
+};
+
+/// Every endpoint whose path does not name the model.
 pub const ALL: [Surface; 7] = [CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS, RERANK, MESSAGES, COUNT_TOKENS];
 
 impl Surface {
+    /// The path of a request for a model.
+    #[must_use]
+    pub fn path_for(&self, model: &str, stream: bool) -> String {
+        match (self.dialect, stream) {
+            (Dialect::Gemini, true) => format!("{}/{model}:streamGenerateContent?alt=sse", self.path),
+            (Dialect::Gemini, false) => format!("{}/{model}:generateContent", self.path),
+            _ => self.path.to_owned(),
+        }
+    }
+
+    /// The entry of an account's list for a model that is called here.
+    #[must_use]
+    pub fn model(&self, name: &str) -> Value {
+        match self.name {
+            "openai_responses" => json!({"name": name, "upstream": name, "dialect": self.name}),
+            _ => json!(name),
+        }
+    }
+
     /// A small valid request.
     #[must_use]
     pub fn request(&self, model: &str, stream: bool) -> Value {
         let messages = json!([{"role": "user", "content": "Say hello"}]);
         let mut body = match self.name {
             "openai_completions" => json!({"model": model, "prompt": "Say hello"}),
-            "openai_embeddings" | "openai_moderations" => json!({"model": model, "input": "Say hello"}),
+            "gemini_generate_content" => {
+                return json!({"contents": [{"role": "user", "parts": [{"text": "Say hello"}]}]});
+            }
+            "openai_embeddings" | "openai_moderations" | "openai_responses" => {
+                json!({"model": model, "input": "Say hello"})
+            }
             "rerank" => json!({"model": model, "query": "hello", "documents": ["hello there", "goodbye"]}),
             "anthropic_messages" => json!({"model": model, "max_tokens": 64, "messages": messages}),
             _ => json!({"model": model, "messages": messages}),
@@ -90,6 +128,7 @@ impl Surface {
         match self.dialect {
             Dialect::OpenAi => "openai-compatible",
             Dialect::Anthropic => "anthropic-compatible",
+            Dialect::Gemini => "gemini",
         }
     }
 
@@ -98,7 +137,7 @@ impl Surface {
     pub fn base_url(&self, origin: &str) -> String {
         match self.dialect {
             Dialect::OpenAi => format!("{origin}/v1"),
-            Dialect::Anthropic => origin.to_owned(),
+            Dialect::Anthropic | Dialect::Gemini => origin.to_owned(),
         }
     }
 }

@@ -81,7 +81,7 @@ async fn each_dimension_refuses_with_its_own_code_and_numbers() -> Result<()> {
             // A name that says what it counts says nothing else.
             let counted = if name.starts_with('t') { ["requests", "tokens"] } else { ["tokens", "requests"] };
             let stated = |what: &str| match surface.dialect {
-                Dialect::OpenAi => answer.header(&format!("x-ratelimit-limit-{what}")),
+                Dialect::OpenAi | Dialect::Gemini => answer.header(&format!("x-ratelimit-limit-{what}")),
                 Dialect::Anthropic => answer.header(&format!("anthropic-ratelimit-{what}-limit")),
             };
             ensure!(counted.map(stated) == [None, Some("0")], "{name}: {:?}", answer.head);

@@ -58,12 +58,14 @@ impl Stage {
         at: &Upstream,
         model: &str,
     ) -> Result<String> {
-        self.create(&account(name, surface, &at.url(), &json!([model]))).await
+        self.create(&account(name, surface, &at.url(), &json!([surface.model(model)]))).await
     }
 
     /// Sends a small request to a surface.
     pub(crate) async fn ask(&self, surface: &Surface, model: &str, stream: bool) -> Result<Answer> {
-        self.send(surface, &surface.request(model, stream)).await
+        let body = surface.request(model, stream).to_string();
+        let request = Request::post(&surface.path_for(model, stream), body).bearer(&self.key);
+        self.gateway.call(&request).await
     }
 
     /// Sends a body to a surface.
@@ -117,9 +119,11 @@ pub(crate) fn ensure_error(dialect: Dialect, answer: &Answer, status: u16, code:
     ensure!(answer.status() == status, "status is not {status}: {shown}");
     ensure!(answer.code() == Some(code), "x-yumen-code is not {code}: {shown}");
     let body = answer.json();
-    ensure!(body["error"]["message"].is_string() && body["error"]["type"].is_string(), "no error: {shown}");
+    let typed = dialect == Dialect::Gemini || body["error"]["type"].is_string();
+    ensure!(body["error"]["message"].is_string() && typed, "no error: {shown}");
     match dialect {
         Dialect::OpenAi => ensure!(body["error"]["code"] == code, "error.code is not {code}: {shown}"),
+        Dialect::Gemini => ensure!(body["error"]["status"].is_string(), "no error.status: {shown}"),
         Dialect::Anthropic => {
             ensure!(body["type"] == "error", "type is not error: {shown}");
             ensure!(body["request_id"] == answer.request_id()?, "request_id differs: {shown}");

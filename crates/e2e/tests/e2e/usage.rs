@@ -40,7 +40,7 @@ fn stated(exchange: &Exchange) -> Option<Stated> {
     match (exchange.surface.dialect, exchange.surface.name) {
         (_, "anthropic_count_tokens") => None,
         (Dialect::Anthropic, _) => anthropic(&objects),
-        (Dialect::OpenAi, _) => {
+        (Dialect::OpenAi | Dialect::Gemini, _) => {
             objects.iter().filter_map(openai_usage).next_back().map(|usage| openai(&exchange.vendor, &usage))
         }
     }

@@ -38,6 +38,8 @@ pub(super) const FAULTS: &[Fault] = &[
         |_| Expectation::broken_off(TIMEOUT).by_timer(),
     ),
     Fault::new("sends coded bytes that are not", broken_gzip, |_| Expectation::broken_off(BROKEN)),
+    Fault::new("packs its answer although nobody asked", packed, |_| Expectation::whole()),
+    Fault::new("packs its answer and stops in the middle", packed_half, |_| Expectation::broken_off(BROKEN)),
     Fault::new("sends a gzip bomb", gzip_bomb, |_| Expectation::broken_off(BROKEN)),
     Fault::new("sends a page", page, |_| Expectation::bad_gateway(INVALID)),
     Fault::new("sends an empty success", |case| case.sized_head(0), |_| Expectation::bad_gateway(INVALID)),
@@ -97,6 +99,16 @@ fn coded_head(case: &Case) -> Script {
 
 fn broken_gzip(case: &Case) -> Script {
     coded_head(case).chunk("this is not gzip at all").last_chunk()
+}
+
+fn packed(case: &Case) -> Script {
+    coded_head(case).chunk(deflate::stored(case.frames().concat().as_bytes())).last_chunk()
+}
+
+fn packed_half(case: &Case) -> Script {
+    let mut file = deflate::stored(case.frames().concat().as_bytes());
+    file.truncate(file.len() / 2);
+    coded_head(case).chunk(file).last_chunk()
 }
 
 fn gzip_bomb(case: &Case) -> Script {

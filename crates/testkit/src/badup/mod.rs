@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::canned;
 use crate::outcome::Outcome;
 use crate::script::Script;
-use crate::surface::{CHAT, Dialect, MESSAGES, Surface};
+use crate::surface::{CHAT, Dialect, GEMINI, MESSAGES, RESPONSES, Surface};
 
 /// The timers that a gateway under these faults must be started with, in milliseconds.
 pub const TIMERS: [(&str, u64); 4] =
@@ -26,19 +26,23 @@ pub const GRACE: Duration = Duration::from_millis(100);
 /// The kind of request that meets a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Case {
-    /// Chat completions or messages.
+    /// Chat completions, responses, messages or generateContent.
     pub surface: Surface,
     /// Whether a stream is asked for.
     pub stream: bool,
 }
 
 impl Case {
-    /// Both dialects, streamed and not.
-    pub const ALL: [Self; 4] = [
+    /// Every dialect, streamed and not.
+    pub const ALL: [Self; 8] = [
         Self { surface: CHAT, stream: true },
         Self { surface: CHAT, stream: false },
         Self { surface: MESSAGES, stream: true },
         Self { surface: MESSAGES, stream: false },
+        Self { surface: RESPONSES, stream: true },
+        Self { surface: RESPONSES, stream: false },
+        Self { surface: GEMINI, stream: true },
+        Self { surface: GEMINI, stream: false },
     ];
 
     /// The right frames, or the right body as the only one.
@@ -63,10 +67,7 @@ impl Case {
 
     /// What stands in a stream before its first content.
     fn opening(&self) -> String {
-        match self.surface.dialect {
-            Dialect::OpenAi => self.frames().first().cloned().unwrap_or_default(),
-            Dialect::Anthropic => self.frames().into_iter().take(3).collect(),
-        }
+        self.frames().into_iter().take_while(|frame| !frame.contains("Hello")).collect()
     }
 
     fn content_type(&self) -> &'static str {
@@ -92,7 +93,7 @@ impl Case {
 pub enum Told {
     /// The whole answer: the fault is one that must be tolerated.
     Whole,
-    /// An error status, in the OpenAI and in the Anthropic dialect.
+    /// An error status, in Anthropic's dialect the second.
     Status(u16, u16),
     /// That the answer broke off: an error status, an error event, or HTTP framing that is visibly cut.
     BrokenOff,
@@ -165,7 +166,7 @@ impl Expectation {
             (Told::BrokenOff, _) => broken,
             (Told::Either, _) => whole || broken,
             (Told::Status(openai, anthropic), Outcome::Refused { status, .. }) => {
-                let expected = if dialect == Dialect::OpenAi { openai } else { anthropic };
+                let expected = if dialect == Dialect::Anthropic { anthropic } else { openai };
                 failed && *status == expected
             }
             (Told::Status(..), _) => false,
@@ -220,7 +221,9 @@ mod tests {
         for case in Case::ALL {
             let beginning = case.beginning();
             assert!(beginning.contains("Hello"), "{case:?} {beginning}");
-            assert!(!beginning.contains("[DONE]") && !beginning.contains("message_stop"), "{case:?}");
+            for end in ["[DONE]", "message_stop", "response.completed", "finishReason"] {
+                assert!(!beginning.contains(end), "{case:?} {beginning}");
+            }
             assert!(!case.stream || !case.opening().contains("Hello"), "{case:?}");
         }
     }

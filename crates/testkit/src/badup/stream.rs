@@ -91,7 +91,7 @@ fn error_after(case: &Case) -> Script {
 
 fn error_kind(dialect: Dialect) -> &'static str {
     match dialect {
-        Dialect::OpenAi => "server_error",
+        Dialect::OpenAi | Dialect::Gemini => "server_error",
         Dialect::Anthropic => "api_error",
     }
 }

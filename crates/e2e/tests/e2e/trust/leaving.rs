@@ -10,20 +10,21 @@ use testkit::bill::{Bill, Stated, tagged};
 use testkit::canned::{self, INPUT};
 use testkit::gateway::{Options, Turn};
 use testkit::http::{Connection, Request};
-use testkit::oracle::{Books, Row, State, holds_return};
+use testkit::oracle::{Books, Oracle, Row, State, holds_return};
 use testkit::script::Script;
-use testkit::surface::{CHAT, COMPLETIONS, Dialect, MESSAGES, Surface};
+use testkit::surface::{CHAT, COMPLETIONS, Dialect, GEMINI, MESSAGES, RESPONSES, Surface};
 use testkit::trust::Proof;
 use testkit::upstream::Upstream;
 use testkit::wait;
 
-use super::Payer;
+use super::{Payer, at_rest};
 use crate::stage::Stage;
 
 const PROOF: Proof = Proof::new(
     "T12",
     "P3",
-    "A caller leaves at 12 phases, key set to drain or cancel, over chat, completions and messages",
+    "A caller leaves at 12 phases, key set to drain or cancel, over chat, completions, messages, responses, \
+     Gemini and from chat to messages",
 );
 const ZERO: Proof = Proof::new("T12-zero", "P3", "A usage that is stated as zero stays zero");
 
@@ -35,6 +36,16 @@ const WORD: &str = " abcdefghijklmno";
 const WORD_TOKENS: u64 = 4;
 const OUTPUT: u64 = WORDS as u64 * WORD_TOKENS;
 const STATED: Stated = Stated { input: INPUT, output: OUTPUT };
+
+/// The endpoints of callers, and the dialects of the accounts behind them.
+const WAYS: [(Surface, Surface); 6] = [
+    (CHAT, CHAT),
+    (COMPLETIONS, COMPLETIONS),
+    (MESSAGES, MESSAGES),
+    (RESPONSES, RESPONSES),
+    (GEMINI, GEMINI),
+    (CHAT, MESSAGES),
+];
 
 /// When the caller leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +84,7 @@ const PHASES: [Phase; 12] = [
 struct Trial {
     phase: Phase,
     surface: Surface,
+    provider: Surface,
     drains: bool,
     model: String,
     upstream: Upstream,
@@ -84,16 +96,21 @@ fn frames(surface: &Surface) -> Vec<String> {
     let text = [WORD; WORDS];
     let frames = match (surface.dialect, surface.name) {
         (Dialect::Anthropic, _) => canned::message_frames("m", &text),
+        (Dialect::Gemini, _) => canned::gemini_frames("m", &text),
         (_, "openai_completions") => canned::completion_frames("m", &text),
+        (_, "openai_responses") => canned::response_frames("m", &text),
         _ => canned::chat_frames("m", &text, true),
     };
-    let stated = canned::OUTPUT;
-    let restate = |frame: String| {
-        frame
-            .replace(&format!("\"completion_tokens\":{stated}"), &format!("\"completion_tokens\":{OUTPUT}"))
-            .replace(&format!("\"output_tokens\":{stated}"), &format!("\"output_tokens\":{OUTPUT}"))
-    };
-    frames.into_iter().map(restate).collect()
+    frames.into_iter().map(restated).collect()
+}
+
+/// An answer with the usage of this many words.
+fn restated(answer: String) -> String {
+    let names = ["completion_tokens", "output_tokens", "candidatesTokenCount"];
+    names.iter().fold(answer, |answer, name| {
+        let stated = |tokens: u64| format!("\"{name}\":{tokens}");
+        answer.replace(&stated(canned::OUTPUT), &stated(OUTPUT))
+    })
 }
 
 /// How many frames are sent before the gate of a stream.
@@ -111,14 +128,7 @@ fn before_gate(phase: Phase, surface: &Surface, frames: &[String]) -> usize {
 fn script(phase: Phase, surface: &Surface) -> Script {
     match phase {
         Phase::InHead | Phase::InBody | Phase::AtOnce | Phase::Waiting | Phase::InWholeAnswer => {
-            let body = canned::body(surface, "m").to_string();
-            let stated = canned::OUTPUT;
-            let body = body
-                .replace(
-                    &format!("\"completion_tokens\":{stated}"),
-                    &format!("\"completion_tokens\":{OUTPUT}"),
-                )
-                .replace(&format!("\"output_tokens\":{stated}"), &format!("\"output_tokens\":{OUTPUT}"));
+            let body = restated(canned::body(surface, "m").to_string());
             let length = body.len().to_string();
             let head =
                 canned::head(200, &[("content-type", "application/json"), ("content-length", &length)]);
@@ -139,28 +149,35 @@ fn script(phase: Phase, surface: &Surface) -> Script {
 }
 
 impl Trial {
-    async fn prepare(number: usize, phase: Phase, surface: Surface, drains: bool) -> Result<Self> {
+    async fn prepare(
+        number: usize,
+        phase: Phase,
+        (surface, provider): (Surface, Surface),
+        drains: bool,
+    ) -> Result<Self> {
         let bill = Bill::default();
         let upstream = {
             let bill = bill.clone();
             Upstream::start(move |received| {
                 bill.note(received, Some(STATED));
-                script(phase, &surface)
+                script(phase, &provider)
             })
             .await?
         };
-        Ok(Self { phase, surface, drains, model: format!("leaving-{number}"), upstream, bill })
+        Ok(Self { phase, surface, provider, drains, model: format!("leaving-{number}"), upstream, bill })
     }
 
     fn name(&self) -> String {
         let mode = if self.drains { "drain" } else { "cancel" };
-        format!("{} {:?} {mode}", self.surface.name, self.phase)
+        format!("{} at {} {:?} {mode}", self.surface.name, self.provider.name, self.phase)
     }
 
     /// Plays the caller up to the phase, and lets them go.
     async fn leave(&self, stage: &Stage, payer: &Payer) -> Result<()> {
         let stream = !matches!(self.phase, Phase::InWholeAnswer | Phase::Waiting);
-        let request = payer.request(&self.surface, &tagged(&self.surface, &self.model, stream, 1));
+        let body = tagged(&self.surface, &self.model, stream, 1).to_string();
+        let path = self.surface.path_for(&self.model, stream);
+        let request = Request::post(&path, body).bearer(&payer.key);
         let mut connection = stage.gateway.connect().await?;
         match self.phase {
             Phase::InHead | Phase::InBody => return self.break_off(connection, &request).await,
@@ -175,13 +192,12 @@ impl Trial {
             }
             Phase::BeforeTerminal => {
                 connection.send(&request).await?;
-                read_until(&mut connection, |text| text.contains("end_turn") || text.contains("\"stop\""))
-                    .await?;
+                read_until(&mut connection, |text| self.is_before_terminal(text)).await?;
             }
             Phase::AfterTerminal => {
                 connection.send(&request).await?;
-                read_until(&mut connection, |text| text.contains("[DONE]") || text.contains("message_stop"))
-                    .await?;
+                let ends = ["[DONE]", "message_stop", "response.completed", "finishReason"];
+                read_until(&mut connection, |text| ends.iter().any(|end| text.contains(end))).await?;
             }
         }
         drop(connection);
@@ -191,6 +207,15 @@ impl Trial {
             self.upstream.wait_abandoned(1, LEFT_WITHIN).await?;
         }
         Ok(())
+    }
+
+    /// Whether all that comes before the end of an answer is in `text`.
+    fn is_before_terminal(&self, text: &str) -> bool {
+        match (self.surface.dialect, self.surface.name) {
+            (Dialect::Gemini, _) => text.matches(WORD).count() >= WORDS,
+            (_, "openai_responses") => text.contains("response.output_item.done"),
+            _ => text.contains("end_turn") || text.contains("\"stop\""),
+        }
     }
 
     async fn break_off(&self, mut connection: Connection, request: &Request) -> Result<()> {
@@ -250,11 +275,11 @@ async fn read_until(connection: &mut Connection, enough: impl Fn(&str) -> bool) 
 async fn prepare(stage: &Stage) -> Result<Vec<Trial>> {
     let mut trials = Vec::new();
     for drains in [false, true] {
-        for surface in [CHAT, COMPLETIONS, MESSAGES] {
+        for way in WAYS {
             for phase in PHASES {
-                let trial = Trial::prepare(trials.len(), phase, surface, drains).await?;
-                let models = json!([trial.model]);
-                let body = account(&trial.model, &surface, &trial.upstream.url(), &models);
+                let trial = Trial::prepare(trials.len(), phase, way, drains).await?;
+                let models = json!([trial.provider.model(&trial.model)]);
+                let body = account(&trial.model, &trial.provider, &trial.upstream.url(), &models);
                 stage.admin.create_account(&body).await?;
                 trials.push(trial);
             }
@@ -273,6 +298,7 @@ async fn a_caller_who_leaves_is_billed_for_what_was_produced() -> Result<()> {
     let drain = json!({"action": "drain", "seconds": 10});
     let cancels = Payer::create(&stage, "cancels", &json!({"quota": quota})).await?;
     let drains = Payer::create(&stage, "drains", &json!({"quota": quota, "on_disconnect": drain})).await?;
+    let oracle = Oracle::before(&stage.gateway)?;
     let mut failures = Vec::new();
     for trial in &trials {
         let payer = if trial.drains { &drains } else { &cancels };
@@ -291,6 +317,7 @@ async fn a_caller_who_leaves_is_billed_for_what_was_produced() -> Result<()> {
         }
     }
     ensure!(failures.is_empty(), "{} of {}:\n{}", failures.len(), trials.len(), failures.join("\n"));
+    at_rest(&oracle, &stage, trials.iter().map(|trial| trial.upstream.open()).sum()).await?;
     PROOF.held(&format!(
         "{} trials: drained ones equal what the upstream stated, cancelled ones are at most one frame off and \
          left the upstream within 1 s",
@@ -321,18 +348,23 @@ async fn both(stage: &Stage, trials: &[Trial], payers: [&Payer; 2]) -> Result<Bo
 /// A whole answer of a surface that states zero for everything.
 fn zero(surface: &Surface) -> String {
     let mut body = canned::body(surface, "m");
-    let usage: Value = match surface.dialect {
-        Dialect::OpenAi => json!({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}),
-        Dialect::Anthropic => json!({"input_tokens": 0, "output_tokens": 0}),
+    let member = if surface.dialect == Dialect::Gemini { "usageMetadata" } else { "usage" };
+    let usage: Value = match (surface.dialect, surface.name) {
+        (Dialect::Anthropic, _) => json!({"input_tokens": 0, "output_tokens": 0}),
+        (Dialect::Gemini, _) => {
+            json!({"promptTokenCount": 0, "candidatesTokenCount": 0, "totalTokenCount": 0})
+        }
+        (_, "openai_responses") => json!({"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}),
+        _ => json!({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}),
     };
-    body["usage"] = usage;
+    body[member] = usage;
     body.to_string()
 }
 
 #[tokio::test]
 async fn a_stated_zero_stays_zero() -> Result<()> {
     let stage = Stage::start(Options::default()).await?;
-    let surfaces = [CHAT, COMPLETIONS, MESSAGES];
+    let surfaces = [CHAT, COMPLETIONS, MESSAGES, RESPONSES, GEMINI];
     for surface in surfaces {
         let upstream = Upstream::always(canned::json_answer(200, &[], &zero(&surface))).await?;
         stage.account(surface.name, &surface, &upstream, surface.name).await?;

@@ -29,6 +29,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use testkit::environment::nightly;
 use testkit::http::Request;
+use testkit::oracle::Oracle;
 use testkit::surface::Surface;
 
 use crate::stage::{IN_FORCE, Stage};
@@ -39,6 +40,18 @@ const ADMIN_TOKEN: &str = "trust-0123456789abcdef0123456789abcdef";
 /// The figure of the tier that runs.
 fn tier<T>(commit: T, nightly_figure: T) -> T {
     if nightly() { nightly_figure } else { commit }
+}
+
+/// Descriptors that a gateway may keep from a scenario besides idle connections to upstreams: connections to its
+/// databases are opened when they are first needed, two files each.
+const KEPT_DESCRIPTORS: usize = 8;
+/// What its caches and lists may have grown by, in KiB.
+const GROWN_KB: u64 = 48 * 1024;
+
+/// Waits until a gateway has given back what a scenario took: descriptors, but for `idle` connections to
+/// upstreams, threads and memory.
+async fn at_rest(oracle: &Oracle, stage: &Stage, idle: usize) -> Result<()> {
+    oracle.resources_return(&stage.gateway, idle + KEPT_DESCRIPTORS, GROWN_KB).await.map(drop)
 }
 
 /// A key that only its quotas limit.

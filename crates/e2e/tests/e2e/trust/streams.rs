@@ -11,7 +11,7 @@ use testkit::chance::{Chance, seed};
 use testkit::gateway::{Options, Turn};
 use testkit::http::Answer;
 use testkit::load::crowd;
-use testkit::oracle::{Books, holds_return, used};
+use testkit::oracle::{Books, Oracle, holds_return, used};
 use testkit::outcome::Outcome;
 use testkit::script::Script;
 use testkit::sse;
@@ -20,7 +20,7 @@ use testkit::trust::Proof;
 use testkit::upstream::{Received, Upstream};
 use testkit::wait;
 
-use super::{Payer, quota};
+use super::{Payer, at_rest, quota};
 use crate::stage::Stage;
 
 const PROOF: Proof = Proof::new(
@@ -50,7 +50,7 @@ fn frames(surface: &Surface, tag: u64) -> (Vec<String>, Stated) {
     let stated = Stated { input: INPUT, output: count * WORD_TOKENS };
     let text = vec![WORD; usize::try_from(count).unwrap_or_default()];
     let frames = match surface.dialect {
-        Dialect::OpenAi => canned::chat_frames("m", &text, true),
+        Dialect::OpenAi | Dialect::Gemini => canned::chat_frames("m", &text, true),
         Dialect::Anthropic => canned::message_frames("m", &text),
     };
     let restate = |frame: String| {
@@ -136,6 +136,7 @@ async fn streams_do_not_spend_more_than_their_budget() -> Result<()> {
     }
     let budget = demand() * 30 / 100;
     let payer = Payer::create(&stage, "streams", &quota("tokens", "never", &json!(budget))).await?;
+    let oracle = Oracle::before(&stage.gateway)?;
     let requests = (0..STREAMS).map(|tag| {
         let surface = surface(tag);
         let model = if surface == CHAT { "chat" } else { "messages" };
@@ -173,6 +174,7 @@ async fn streams_do_not_spend_more_than_their_budget() -> Result<()> {
     ensure!(over * 1_000 <= budget * 5, "{over} over a budget of {budget}");
     ensure!(spent * 100 >= budget * 80, "only {spent} of {budget} could be spent");
     ensure!(cut > 0, "no stream was cut");
+    at_rest(&oracle, &stage, upstream.open()).await?;
     PROOF.held(&format!(
         "spent {spent} of a budget of {budget} ({over} over); {cut} of {STREAMS} streams cut, each with its \
          error event and usage"

@@ -70,7 +70,7 @@ impl Shape {
             return canned::json_answer(200, &[], &body.to_string());
         }
         let frames = match self.surface.dialect {
-            Dialect::OpenAi => self.chunks(),
+            Dialect::OpenAi | Dialect::Gemini => self.chunks(),
             Dialect::Anthropic => self.events(),
         };
         canned::stream_answer(&frames)
