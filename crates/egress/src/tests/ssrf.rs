@@ -77,6 +77,45 @@ const ALWAYS_DENIED: &[&str] = &[
     "//127.0.0.1:0",
     "//127.0.0.1:",
     "//",
+    // Notations of IPv4 that some parser reads.
+    "//0177.1:PORT",
+    "//0x7f.0.1:PORT",
+    "//0x7F.0X0.0.1:PORT",
+    "//00000177.0.0.1:PORT",
+    "//127.0.0.0x1:PORT",
+    "//127.0.0.1..:PORT",
+    "//0.0.0.0.:PORT",
+    "//169.254.169.254.",
+    "//239.255.255.250:1900",
+    "//192.88.99.1",
+    // IPv6 that carries an IPv4 address, or leads nowhere public.
+    "//[::ffff:0:127.0.0.1]:PORT",
+    "//[::ffff:0.0.0.0]:PORT",
+    "//[::ffff:168.63.129.16]",
+    "//[64:ff9b::]:PORT",
+    "//[64:ff9b::100.100.100.200]",
+    "//[64:ff9b:1:ffff::7f00:1]:PORT",
+    "//[2002:a00:1::1]:PORT",
+    "//[2001:0:4136:e378:8000:63bf:3fff:fdd2]:PORT",
+    "//[2a00::5efe:127.0.0.1]:PORT",
+    "//[2001:db8::1]:PORT",
+    "//[3fff::1]:PORT",
+    "//[100::1]:PORT",
+    "//[5f00::1]:PORT",
+    "//[feff::1]:PORT",
+    "//[ff05::1:3]:PORT",
+    // User information, ports and international names.
+    "//user@[::1]:PORT",
+    "//127.0.0.1:PORT@api.example",
+    "//127.0.0.1:99999",
+    "//127.0.0.1:0x50",
+    "//ｌｏｃａｌｈｏｓｔ:PORT",
+    "//loc\u{ad}alhost:PORT",
+    // What names lead to: at the end of a chain, behind more addresses than are tried, in other notations.
+    "//cname.example:PORT",
+    "//many.example:PORT",
+    "//nat64.example:PORT",
+    "//sixtofour.example:PORT",
 ];
 
 /// Destinations that need `allow_private`.
@@ -97,6 +136,10 @@ const PRIVATE: &[&str] = &[
     "//LOCALHOST.:PORT",
     "//loopback.example:PORT",
     "//rebinding.example:PORT",
+    "//[::ffff:10.0.0.1]:PORT",
+    "//[fdff::1]:PORT",
+    "//100.127.255.255:PORT",
+    "//six.example:PORT",
 ];
 
 /// Schemes that lead elsewhere than to HTTP.
@@ -118,6 +161,8 @@ const SCHEMES: &[&str] = &[
     "http:127.0.0.1:PORT",
     "http:/127.0.0.1:PORT",
     "demo://127.0.0.1",
+    "tftp://127.0.0.1:PORT/x",
+    "netdoc:///etc/passwd",
 ];
 
 fn resolver() -> FakeResolver {
@@ -130,6 +175,12 @@ fn resolver() -> FakeResolver {
         .with("localhost", &[&["127.0.0.1", "::1"]])
         .with("loopback.example", &[&["127.0.0.1"]])
         .with("rebinding.example", &[&["127.0.0.1"]])
+        // A resolver gives the addresses at the end of a chain of names, whatever stands between.
+        .with("cname.example", &[&["169.254.169.254"]])
+        .with("many.example", &[&[["8.8.8.8"; 12].as_slice(), &["169.254.169.254"]].concat()])
+        .with("nat64.example", &[&["64:ff9b::a9fe:a9fe"]])
+        .with("sixtofour.example", &[&["2002:7f00:1::"]])
+        .with("six.example", &[&["::1"]])
 }
 
 /// Tries every URL as every class; none may be answered, and none for a reason later than the check.
@@ -172,6 +223,7 @@ async fn opens_no_connection_to_a_denied_destination() {
     assert_eq!(text(answer).await.unwrap(), "ok");
     assert_eq!(upstream.connections(), 1);
     let hosts = ALWAYS_DENIED.len() + PRIVATE.len() + SCHEMES.len();
+    assert!(hosts >= 130, "{hosts}");
     let what = "Addresses that lead inwards, however they are written, are not connected to";
     let figure = format!(
         "{hosts} vectors, {tried} attempts over {} classes: 0 connections at the socket",

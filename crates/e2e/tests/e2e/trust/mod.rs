@@ -15,6 +15,7 @@ mod idle;
 mod leaving;
 mod mixed;
 mod odd_input;
+mod outward;
 mod overload;
 mod quota;
 mod refresh;
