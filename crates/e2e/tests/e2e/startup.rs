@@ -51,6 +51,51 @@ async fn a_newcomer_reads_the_banner_first() -> Result<()> {
     Ok(())
 }
 
+/// Runs a line as a newcomer would, who copied it.
+async fn copied(line: &str, path: &str) -> Result<String> {
+    let mut bash = tokio::process::Command::new("bash");
+    bash.args(["-c", line]).env("PATH", path).stdin(Stdio::null()).kill_on_drop(true);
+    let output = timeout(PATIENCE, bash.output()).await.context(line.to_owned())??;
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    ensure!(output.status.success(), "{line}\n{}: {out}{err}", output.status);
+    Ok(out.into_owned())
+}
+
+#[tokio::test]
+async fn the_banners_lines_work_as_they_are_printed() -> Result<()> {
+    let folder = Folder::temporary()?;
+    let mut serve = tokio::process::Command::new(testkit::environment::binary()?);
+    serve.args(["serve", "--demo", "--listen", "127.0.0.1:0", "--data", "data"]).current_dir(folder.path());
+    serve.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = serve.spawn()?;
+    let mut log = BufReader::new(child.stderr.take().context("no stderr")?).lines();
+    // Nobody else reads the log: a full pipe would stop the server.
+    let read = tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
+    let mut lines = BufReader::new(child.stdout.take().context("no stdout")?).lines();
+    let (mut curl, mut python) = (None, None);
+    while curl.is_none() || python.is_none() {
+        let line = timeout(PATIENCE, lines.next_line()).await??.context("the banner has no such lines")?;
+        match line {
+            line if line.starts_with("curl ") => curl = Some(line),
+            line if line.starts_with("python3 ") => python = Some(line),
+            _ => {}
+        }
+    }
+    // What `pip install openai` puts there comes first.
+    let packages = testkit::environment::python()?;
+    let packages = packages.parent().context("no folder")?.display().to_string();
+    let path = format!("{packages}:/usr/local/bin:/usr/bin:/bin");
+    let answered = copied(&curl.context("no line with curl")?, &path).await?;
+    let answered: serde_json::Value = serde_json::from_str(&answered).context(answered.clone())?;
+    let said = answered["choices"][0]["message"]["content"].as_str().unwrap_or_default().to_owned();
+    ensure!(!said.is_empty(), "{answered}");
+    let printed = copied(&python.context("no line with Python")?, &path).await?;
+    ensure!(printed.trim() == said.trim(), "{printed:?} and {said:?}");
+    child.kill().await?;
+    read.abort();
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_port_in_use_is_named() -> Result<()> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
