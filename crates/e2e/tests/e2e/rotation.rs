@@ -147,6 +147,9 @@ async fn a_backup_from_before_a_rotation_starts_and_a_moved_secret_does_not() ->
     let upstream = Upstream::always(canned::answer(&CHAT, "m", false)).await?;
     let stage = staged(&folder, Options::default(), &upstream).await?;
     let key = stage.key.clone();
+    for name in ["one", "two"] {
+        stage.admin.post("api-keys", &json!({"name": name, "signing": "hmac-v1"})).await?;
+    }
     stopped(stage).await?;
     let (database, backup) = (folder.path().join("yumen.db"), folder.path().join("backup"));
     copied(&database, &backup)?;
@@ -161,13 +164,18 @@ async fn a_backup_from_before_a_rotation_starts_and_a_moved_secret_does_not() ->
     gateway.terminate().await?;
 
     // Rows change places, as somebody with write access to the file would do it.
-    for (table, set) in [
-        ("rows", "credential = (SELECT b.credential FROM account b WHERE b.name = 'b')"),
-        ("tenants", "tenant_id = 'other'"),
-    ] {
+    let signs = |which: &str| format!("(SELECT {which}(id) FROM api_key WHERE signing_secret IS NOT NULL)");
+    let another = format!("(SELECT signing_secret FROM api_key WHERE id = {})", signs("MAX"));
+    let exchanges = [
+        "account SET credential = (SELECT b.credential FROM account b WHERE b.name = 'b') WHERE name = 'a'"
+            .to_owned(),
+        "account SET tenant_id = 'other' WHERE name = 'a'".to_owned(),
+        format!("api_key SET signing_secret = {another} WHERE id = {}", signs("MIN")),
+    ];
+    for exchange in &exchanges {
         copied(&rotated, &database)?;
         let sql = format!(
-            "import sqlite3,sys\nc=sqlite3.connect(sys.argv[1])\nc.execute(\"UPDATE account SET {set} WHERE name = 'a'\")\nc.commit()"
+            "import sqlite3,sys\nc=sqlite3.connect(sys.argv[1])\nassert c.execute(\"UPDATE {exchange}\").rowcount == 1\nc.commit()"
         );
         let script = folder.path().join("swap.py");
         std::fs::write(&script, sql)?;
@@ -175,10 +183,12 @@ async fn a_backup_from_before_a_rotation_starts_and_a_moved_secret_does_not() ->
         let ended = commands.shell(&line).await?;
         ensure!(ended.code == Some(0), "{ended:?}");
         let (status, said) = Gateway::refusal(held()).await?;
-        ensure!(status.code() == Some(1) && said.contains("does not open"), "{table}: {status} {said}");
+        ensure!(status.code() == Some(1) && said.contains("does not open"), "{exchange}: {status} {said}");
     }
     let what = "Ciphertext that changes its row or its tenant is found at the start; a backup from before a rotation \
                 starts";
-    Proof::new("T61-bound", "P9", what)
-        .held("2 of 2 exchanges found; the backup served its keys and accounts")
+    Proof::new("T61-bound", "P9", what).held(&format!(
+        "{0} of {0} exchanges found; the backup served its keys and accounts",
+        exchanges.len()
+    ))
 }
