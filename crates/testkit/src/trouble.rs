@@ -1,4 +1,4 @@
-//! Trouble that a machine makes: a disk that is full, a database that somebody else has locked.
+//! Trouble that a machine makes: a disk that is full, a database that somebody else has locked or reads.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -70,36 +70,51 @@ impl Drop for Ballast {
     }
 }
 
-/// Another process that has a database locked for writing, until this is dropped.
-pub struct Locked {
+/// Another process that holds something of a database, until this is dropped.
+pub struct Held {
     _child: Child,
 }
 
-const LOCK: &str = "
+/// Takes what it is told by the second argument, and gives it back when nobody listens any more.
+const HOLD: &str = "
 import sqlite3, sys
 database = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=20)
-database.execute('BEGIN EXCLUSIVE')
-print('locked', flush=True)
+database.execute(sys.argv[2])
+database.execute('SELECT COUNT(*) FROM sqlite_schema').fetchall()
+print('held', flush=True)
 sys.stdin.read()
 database.execute('ROLLBACK')
 ";
 
-impl Locked {
-    /// Locks the SQLite database at `path`.
+impl Held {
+    /// Locks the SQLite database at `path` for writing.
     ///
     /// # Errors
     /// When there is no Python, or the lock is not had within the kit's patience.
-    pub async fn take(path: &Path) -> Result<Self> {
+    pub async fn locked(path: &Path) -> Result<Self> {
+        Self::take(path, "BEGIN EXCLUSIVE").await
+    }
+
+    /// Reads from the database at `path` as it is now, and goes on: what is written from now on cannot leave the
+    /// write-ahead log.
+    ///
+    /// # Errors
+    /// As [`Held::locked`].
+    pub async fn read(path: &Path) -> Result<Self> {
+        Self::take(path, "BEGIN").await
+    }
+
+    async fn take(path: &Path, begin: &str) -> Result<Self> {
         let mut python = Command::new("python3");
-        python.arg("-c").arg(LOCK).arg(path).kill_on_drop(true);
+        python.arg("-c").arg(HOLD).arg(path).arg(begin).kill_on_drop(true);
         python.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = python.spawn().context("starting python3")?;
         let stdout = child.stdout.take().context("no stdout")?;
         let mut line = String::new();
         let mut reader = BufReader::new(stdout);
-        timeout(PATIENCE, reader.read_line(&mut line)).await.context("no lock in time")??;
-        if line.trim() != "locked" {
-            bail!("the database could not be locked");
+        timeout(PATIENCE, reader.read_line(&mut line)).await.context("nothing is held in time")??;
+        if line.trim() != "held" {
+            bail!("nothing of the database could be held");
         }
         Ok(Self { _child: child })
     }

@@ -6,12 +6,12 @@ use testkit::bill::{Bill, Stated, tagged};
 use testkit::canned;
 use testkit::gateway::Options;
 use testkit::load::{crowd, tally};
-use testkit::oracle::{Books, holds_return, used};
+use testkit::oracle::{Books, Oracle, holds_return, used};
 use testkit::surface::CHAT;
 use testkit::trust::Proof;
 use testkit::upstream::Upstream;
 
-use super::{Payer, quota, tier};
+use super::{Payer, at_rest, quota, tier};
 use crate::stage::{IN_FORCE, Stage};
 
 const PROOF: Proof = Proof::new(
@@ -52,6 +52,7 @@ async fn agents_are_not_refused_for_what_they_might_have_used() -> Result<()> {
         Ok((answer.status() == 200).then_some(()))
     })
     .await?;
+    let oracle = Oracle::before(&stage.gateway)?;
     // What is not refused is at most 22.41 of 25 dollars: 64 agents, 35 answers each, a cent an answer.
     let asked = AGENTS * tier(20, 35);
     let requests = (1..=asked as u64).map(|tag| {
@@ -69,5 +70,6 @@ async fn agents_are_not_refused_for_what_they_might_have_used() -> Result<()> {
     ensure!(books.cost().0 == cents as i64 * 10_000_000, "{} for {cents} cents", books.cost());
     let counter = used(&stage.gateway, &payer.key, "cost", "daily").await?;
     ensure!(counter == json!(books.cost().to_string()), "{counter} in the window, {} booked", books.cost());
+    at_rest(&oracle, &stage, upstream.open()).await?;
     PROOF.held(&format!("0 of {asked} refused, {} of 25 dollars used", books.cost()))
 }

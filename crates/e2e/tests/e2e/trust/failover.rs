@@ -14,14 +14,14 @@ use testkit::chance::{Chance, seed};
 use testkit::gateway::{Options, Turn};
 use testkit::http2::{self, Act};
 use testkit::load::{Told, crowd, percentile, steady, tally};
-use testkit::oracle::{Books, State, holds_return};
+use testkit::oracle::{Books, Oracle, State, holds_return};
 use testkit::script::Script;
 use testkit::surface::CHAT;
 use testkit::trust::Proof;
 use testkit::upstream::Upstream;
 use testkit::wait;
 
-use super::{Payer, quota, tier};
+use super::{Payer, at_rest, quota, tier};
 use crate::stage::Stage;
 
 const RETRIED: Proof = Proof::new(
@@ -138,7 +138,8 @@ async fn played(
 async fn a_retry_never_charges_twice_and_never_repeats_work() -> Result<()> {
     let stage = Stage::start(Options::default().turn(Turn::Alone)).await?;
     let bill = Bill::default();
-    let (_upstreams, ids) = three(&stage, &bill, meet).await?;
+    let (upstreams, ids) = three(&stage, &bill, meet).await?;
+    let oracle = Oracle::before(&stage.gateway)?;
     let count = tier(1_000, 10_000);
     let (told, books) = played(&stage, "retried", ids, &bill, count).await?;
     let (again, ambiguous) = sent_once(&bill)?;
@@ -154,6 +155,7 @@ async fn a_retry_never_charges_twice_and_never_repeats_work() -> Result<()> {
     let measured = books.charges().filter(|row| row.state == State::Measured);
     ensure!(measured.map(|row| row.used).all(|used| used == CHARGED), "a charge is not what was stated");
     ensure!(again * 20 > count && ambiguous * 20 > count, "{again} switches and {ambiguous} ambiguous ends");
+    at_rest(&oracle, &stage, upstreams.iter().map(Upstream::open).sum()).await?;
     RETRIED.held(&format!(
         "{} requests reached an upstream, {again} switches, {ambiguous} ambiguous ends: 1 charge each, 0 sent again after an \
          ambiguous end",
@@ -191,6 +193,7 @@ async fn an_upstream_that_goes_away_is_left_for_another_where_it_did_no_work() -
         ids.push(stage.create(&account).await?);
         upstreams.push(upstream);
     }
+    let oracle = Oracle::before(&stage.gateway)?;
     let count = tier(500, 10_000);
     let (told, books) = played(&stage, "left", ids, &bill, count).await?;
     let (again, ambiguous) = sent_once(&bill)?;
@@ -201,6 +204,7 @@ async fn an_upstream_that_goes_away_is_left_for_another_where_it_did_no_work() -
     ensure!(measured == served, "{measured} measured, {served} served");
     ensure!(estimated == ambiguous, "{estimated} estimated, {ambiguous} may have been worked on");
     ensure!(again * 20 > count && ambiguous * 20 > count, "{again} switches and {ambiguous} ambiguous ends");
+    at_rest(&oracle, &stage, UPSTREAMS).await?;
     let connections: usize = upstreams.iter().map(http2::Upstream::connections).sum();
     println!(
         "{} requests over {connections} connections of HTTP/2, {again} switches, {ambiguous} ambiguous ends, 0 sent \
@@ -225,7 +229,8 @@ async fn a_storm_at_one_of_three_upstreams_is_not_noticed() -> Result<()> {
             ("served", canned::answer(&CHAT, "m", false))
         }
     };
-    let (_upstreams, _) = three(&stage, &bill, bad).await?;
+    let (upstreams, _) = three(&stage, &bill, bad).await?;
+    let oracle = Oracle::before(&stage.gateway)?;
     let request = |tag: usize| stage.request(&CHAT, &tagged(&CHAT, "m", false, tag as u64));
     let (per_second, seconds) = (200, tier(4, 60));
     steady(stage.gateway.address(), per_second, Duration::from_secs(1), request).await?;
@@ -240,9 +245,11 @@ async fn a_storm_at_one_of_three_upstreams_is_not_noticed() -> Result<()> {
     println!("{good} of {} served with {calls} calls, {refused} refused: {tally:?}", told.len());
     ensure!(good * 1_000 >= told.len() * 999, "{good} of {} served: {tally:?}", told.len());
     ensure!(calls * 10 <= told.len() * 12, "{calls} calls for {} requests", told.len());
-    // A block of a minute and an open circuit of 30 s are each tried again with a few calls.
-    let probes = 3 * (1 + usize::try_from(seconds)?);
+    // The account's blocks of 5, 10, 20 and 40 s end three times within a minute; until the first refusal
+    // renews one, no more calls go than a circuit tries, which is three every 30 s.
+    let probes = 3 * (1 + usize::try_from(seconds)? / 30);
     ensure!(refused <= probes, "{refused} calls went into the storm");
+    at_rest(&oracle, &stage, upstreams.iter().map(Upstream::open).sum()).await?;
     STORM.held(&format!(
         "{good} of {} served from 1 s on, {calls} upstream calls, {refused} of them into the storm; p99 {} ms",
         told.len(),

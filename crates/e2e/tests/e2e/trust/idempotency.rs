@@ -9,13 +9,13 @@ use testkit::canned::{self, INPUT, OUTPUT};
 use testkit::gateway::{Folder, Gateway, Options, Turn};
 use testkit::http::{Answer, Request};
 use testkit::load::crowd;
-use testkit::oracle::{Books, holds_return};
+use testkit::oracle::{Books, Oracle, holds_return};
 use testkit::script::Script;
 use testkit::surface::{CHAT, COMPLETIONS, MESSAGES, Surface};
 use testkit::trust::Proof;
 use testkit::upstream::Upstream;
 
-use super::{ADMIN_TOKEN, Payer};
+use super::{ADMIN_TOKEN, Payer, at_rest};
 use crate::stage::{Stage, ensure_error};
 
 const PROOF: Proof = Proof::new(
@@ -80,10 +80,12 @@ async fn one_idempotency_key_is_one_call_upstream() -> Result<()> {
         upstreams.push(upstream);
     }
     let payer = Payer::create(&stage, "idempotent", &json!({"idempotency": true})).await?;
+    let oracle = Oracle::before(&stage.gateway)?;
     for surface in surfaces {
         meet(&stage, &payer, &surface, &bill).await.context(surface.name)?;
     }
     holds_return(&stage.gateway).await?;
+    at_rest(&oracle, &stage, upstreams.iter().map(Upstream::open).sum()).await?;
     let calls = bill.count();
     stage.gateway.terminate().await?;
     let again = Gateway::start(options().turn(Turn::Held)).await?;

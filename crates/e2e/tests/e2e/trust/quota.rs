@@ -7,12 +7,12 @@ use testkit::canned::{self, INPUT, OUTPUT};
 use testkit::chance::{Chance, seed};
 use testkit::gateway::{Options, Turn};
 use testkit::load::{crowd, tally};
-use testkit::oracle::{Books, holds_return, used};
+use testkit::oracle::{Books, Oracle, holds_return, used};
 use testkit::surface::CHAT;
 use testkit::trust::Proof;
 use testkit::upstream::Upstream;
 
-use super::{Payer, quota, tier};
+use super::{Payer, at_rest, quota, tier};
 use crate::stage::Stage;
 
 const PROOF: Proof =
@@ -59,11 +59,13 @@ async fn of_many_simultaneous_requests_exactly_the_quota_is_served() -> Result<(
         .await?
     };
     stage.account("a", &CHAT, &upstream, "m").await?;
+    let oracle = Oracle::before(&stage.gateway)?;
     let (asked, allowed) = tier((2_000, 200), (10_000, 1_000));
     storm(&stage, &bill, 0, 10_000, 1_000).await?;
     for round in 1..SEEDS {
         storm(&stage, &bill, round, asked, allowed).await?;
     }
+    at_rest(&oracle, &stage, upstream.open()).await?;
     PROOF.held(&format!(
         "{SEEDS} of {SEEDS} seeds exact: 1,000 of 10,000 once, {allowed} of {asked} in the others; \
          upstream calls = ledger rows = window"

@@ -8,13 +8,13 @@ use testkit::bill::{Bill, Stated, tagged};
 use testkit::canned;
 use testkit::gateway::{Options, Turn};
 use testkit::load::{crowd, tally};
-use testkit::oracle::{Books, holds_return};
+use testkit::oracle::{Books, Oracle, holds_return};
 use testkit::surface::CHAT;
 use testkit::trust::Proof;
 use testkit::upstream::Upstream;
 use testkit::wait;
 
-use super::{Payer, tier};
+use super::{Payer, at_rest, tier};
 use crate::stage::{IN_FORCE, Stage, ensure_error};
 
 const PROOF: Proof = Proof::new(
@@ -60,10 +60,11 @@ async fn first(stage: &Stage, payer: &Payer) -> Result<()> {
 async fn a_wallet_never_goes_below_nothing_and_is_the_sum_of_the_ledger() -> Result<()> {
     let stage = Stage::start(Options::default().turn(Turn::Alone)).await?;
     let bill = Bill::default();
-    let _upstream = priced(&stage, &bill).await?;
+    let upstream = priced(&stage, &bill).await?;
     let user = stage.admin.user_with_balance("payer@example.com", BALANCE).await?;
     let payer = Payer::create(&stage, "payer", &json!({"user_id": user})).await?;
     first(&stage, &payer).await?;
+    let oracle = Oracle::before(&stage.gateway)?;
     let asked = tier(2_000, 20_000);
     let requests = (1..=asked).map(|tag| payer.request(&CHAT, &tagged(&CHAT, "priced", false, tag)));
     let told = crowd(stage.gateway.address(), CALLERS, requests.collect()).await?;
@@ -86,6 +87,7 @@ async fn a_wallet_never_goes_below_nothing_and_is_the_sum_of_the_ledger() -> Res
     ensure!(lacking <= CALLERS as i64 * CENT, "{lacking} nano-dollars were not covered");
     let refused = stage.gateway.call(&payer.request(&CHAT, &tagged(&CHAT, "priced", false, 0))).await?;
     ensure_error(CHAT.dialect, &refused, 402, "INSUFFICIENT_BALANCE")?;
+    at_rest(&oracle, &stage, upstream.open()).await?;
     PROOF.held(&format!(
         "{asked} asked for, {served} served for {} dollars, {balance} left, {} not covered by the wallet and \
          reported",
