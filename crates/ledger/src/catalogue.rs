@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use model::NanoUsd;
 use model::resource::PriceLines;
+use model::{NanoUsd, ServiceTier};
 
-use crate::price::{Prices, Step};
+use crate::price::{Prices, Step, TierPrices};
 
 /// The name that stands for every model of a provider that is not listed.
 const ANY: &str = "*";
@@ -147,29 +147,54 @@ fn parse_entry(provider: &str, line: &str) -> Result<PriceEntry, String> {
         max_output: None,
         prices: Prices { doubles_hour_writes: provider == DOUBLES_HOUR_WRITES, ..Prices::default() },
     };
+    let words: Vec<&str> = words.collect();
+    let mut parts = words.split(|word| word.starts_with('@'));
+    let standard = parts.next().unwrap_or_default();
+    let first_step = standard.iter().position(|word| word.starts_with('>')).unwrap_or(standard.len());
+    for word in &standard[..first_step] {
+        let (name, value) = named(word)?;
+        set_field(&mut entry, name, value)?;
+    }
+    let is_priced =
+        |kind: &str| standard.iter().any(|word| word.split_once('=').is_some_and(|(name, _)| name == kind));
+    if !is_priced("in") || !is_priced("out") {
+        return Err("`in` and `out` are needed".to_owned());
+    }
+    let base = entry.prices.base;
+    entry.prices.steps = read_lines(base, &standard[first_step..])?.1;
+    let names = words.iter().filter_map(|word| word.strip_prefix('@'));
+    let tiers = names.zip(parts).map(|(name, words)| read_tier(base, name, words));
+    entry.prices.tiers = tiers.collect::<Result<_, _>>()?;
+    Ok(entry)
+}
+
+fn read_tier(base: PriceLines, name: &str, words: &[&str]) -> Result<TierPrices, String> {
+    let known = ServiceTier::ALL.into_iter().find(|tier| tier.name() == name);
+    let tier = known.ok_or_else(|| format!("there is no tier `{name}`"))?;
+    let (base, steps) = read_lines(base, words)?;
+    Ok(TierPrices { tier, base, steps })
+}
+
+/// Reads prices and steps; what is not named keeps its price.
+fn read_lines(mut base: PriceLines, words: &[&str]) -> Result<(PriceLines, Box<[Step]>), String> {
     let mut steps: Vec<Step> = Vec::new();
-    let mut priced = Vec::new();
     for word in words {
         if let Some(above) = word.strip_prefix('>') {
             let above = number(above)?;
             if steps.last().is_some_and(|last| last.above >= above) {
                 return Err("the steps do not ascend".to_owned());
             }
-            steps.push(Step { above, lines: entry.prices.base });
+            steps.push(Step { above, lines: base });
             continue;
         }
-        let (name, value) = word.split_once('=').ok_or_else(|| format!("`{word}` is not name=value"))?;
-        match steps.last_mut() {
-            Some(step) => set_line(&mut step.lines, name, value)?,
-            None => set_field(&mut entry, name, value)?,
-        }
-        priced.push(name);
+        let (name, value) = named(word)?;
+        set_line(steps.last_mut().map_or(&mut base, |step| &mut step.lines), name, value)?;
     }
-    if !priced.contains(&"in") || !priced.contains(&"out") {
-        return Err("`in` and `out` are needed".to_owned());
-    }
-    entry.prices.steps = steps.into();
-    Ok(entry)
+    Ok((base, steps.into()))
+}
+
+fn named(word: &str) -> Result<(&str, &str), String> {
+    word.split_once('=').ok_or_else(|| format!("`{word}` is not name=value"))
 }
 
 fn set_field(entry: &mut PriceEntry, name: &str, value: &str) -> Result<(), String> {
@@ -218,7 +243,7 @@ mod tests {
 
     const SMALL: &str = "
         [openai]
-        gpt-5 chat context=272000 output=128000 in=1.25 out=10 cache_read=0.125 >272000 in=2.5 >500000 out=40
+        gpt-5 chat context=272000 output=128000 in=1.25 out=10 cache_read=0.125 >272000 in=2.5 >500000 out=40 @priority in=5 out=20 >272000 in=7 @flex in=0.5
         gpt-5-2025-12-01 chat in=9 out=9
         [azure]
         gpt-5 chat in=2 out=20
@@ -260,8 +285,18 @@ mod tests {
         for (total_input, input, output) in
             [(272_000, "1.25", "10"), (272_001, "2.5", "10"), (500_001, "1.25", "40")]
         {
-            let lines = prices.lines_for(total_input);
+            let lines = prices.lines_for(None, total_input);
             assert_eq!((lines.input, lines.output), (usd(input), usd(output)), "{total_input}");
+            assert_eq!(lines.cache_read, Some(usd("0.125")));
+        }
+        for (tier, total_input, input, output) in [
+            (ServiceTier::Priority, 272_000, "5", "20"),
+            (ServiceTier::Priority, 272_001, "7", "20"),
+            (ServiceTier::Flex, 272_000, "0.5", "10"),
+            (ServiceTier::Flex, 272_001, "2.5", "10"),
+        ] {
+            let lines = prices.lines_for(Some(tier), total_input);
+            assert_eq!((lines.input, lines.output), (usd(input), usd(output)), "{tier:?} {total_input}");
             assert_eq!(lines.cache_read, Some(usd("0.125")));
         }
     }
@@ -277,6 +312,8 @@ mod tests {
             ("[a]\nm chat in=1 out=1\n\nm chat in=1 out=1", 4, "`m` is listed twice"),
             ("[a]\nm chat in=1 out=1 >9 in=1 >9 in=1", 2, "the steps do not ascend"),
             ("[a]\nm chat in=1 out", 2, "`out` is not name=value"),
+            ("[a]\nm chat in=1 out=1 @soon in=2", 2, "there is no tier `soon`"),
+            ("[a]\nm chat in=1 out=1 @flex search=2", 2, "there is no kind `search`"),
         ] {
             let error = Catalogue::parse(text).expect_err(text);
             assert_eq!((error.line, error.why.as_str()), (line, why));

@@ -3,7 +3,7 @@
 //! Sums are exact in `i128`, divided once, rounded up (accounts.md §5).
 
 use model::resource::PriceLines;
-use model::{NanoUsd, Usage};
+use model::{NanoUsd, ServiceTier, Usage};
 
 /// Prices are per this many tokens.
 const MILLION: i128 = 1_000_000;
@@ -15,6 +15,8 @@ pub struct Prices {
     pub base: PriceLines,
     /// Other prices for the whole request once its input is long, in ascending order.
     pub steps: Box<[Step]>,
+    /// The prices of service tiers that have some of their own.
+    pub tiers: Box<[TierPrices]>,
     /// One web search that the provider ran.
     pub web_search: Option<NanoUsd>,
     /// One request, whatever its tokens.
@@ -30,6 +32,18 @@ pub struct Step {
     pub above: u64,
     /// The prices.
     pub lines: PriceLines,
+}
+
+/// The prices of a service tier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TierPrices {
+    /// The tier.
+    pub tier: ServiceTier,
+    /// Its prices while no step applies.
+    pub base: PriceLines,
+    /// Its steps, in ascending order. Where it has none for an input that is long by the standard prices, those hold:
+    /// nothing cheaper is known.
+    pub steps: Box<[Step]>,
 }
 
 /// What a request costs.
@@ -56,17 +70,27 @@ pub struct PriceLine {
 }
 
 impl Prices {
-    /// The prices that an administrator set: no steps, nothing per search or request.
+    /// The prices that an administrator set, which hold in every tier: no steps, nothing per search or request.
     #[must_use]
     pub fn from_override(lines: &PriceLines) -> Self {
         Self { base: *lines, ..Self::default() }
     }
 
-    /// The prices that apply to a request with this many prompt tokens.
+    /// The prices that apply to a request with this many prompt tokens that was served in `tier`; those of the
+    /// standard tier where that one has none.
     #[must_use]
-    pub fn lines_for(&self, total_input: u64) -> &PriceLines {
-        let step = self.steps.iter().rev().find(|step| total_input > step.above);
-        step.map_or(&self.base, |step| &step.lines)
+    pub fn lines_for(&self, tier: Option<ServiceTier>, total_input: u64) -> &PriceLines {
+        let step_of = |steps: &'_ [Step]| steps.iter().rposition(|step| total_input > step.above);
+        let own = self.tiers.iter().find(|own| Some(own.tier) == tier);
+        if let Some(own) = own {
+            if let Some(at) = step_of(&own.steps) {
+                return &own.steps[at].lines;
+            }
+            if step_of(&self.steps).is_none() {
+                return &own.base;
+            }
+        }
+        step_of(&self.steps).map_or(&self.base, |at| &self.steps[at].lines)
     }
 }
 
@@ -108,7 +132,7 @@ fn each_part(usage: &Usage, prices: &Prices, mut part: impl FnMut(&'static str, 
             part(kind, tokens, per_million);
         }
     };
-    let lines = prices.lines_for(usage.total_input());
+    let lines = prices.lines_for(usage.tier, usage.total_input());
     each_of_prompt(usage, lines, prices.doubles_hour_writes, &mut part);
     each_of_answer(usage, lines, &mut part);
     let pieces = [("web_search", usage.web_searches, prices.web_search), ("request", 1, prices.request)];
@@ -247,6 +271,33 @@ mod tests {
             (5_001, 0, "0.024004"),
         ] {
             check(Usage { input, cache_read, output: 100, ..Usage::default() }, &prices, total);
+        }
+    }
+
+    #[test]
+    fn a_tier_has_prices_of_its_own_where_it_states_some() {
+        let step = |above, input, output| Step { above, lines: lines(input, output) };
+        let tier = |tier, base, steps: &[Step]| TierPrices { tier, base, steps: steps.into() };
+        let prices = Prices {
+            steps: [step(1_000, "2", "20")].into(),
+            tiers: [
+                tier(ServiceTier::Priority, lines("3", "30"), &[step(1_000, "6", "60")]),
+                tier(ServiceTier::Flex, lines("0.5", "5"), &[]),
+            ]
+            .into(),
+            ..Prices::from_override(&lines("1", "10"))
+        };
+        for (tier, input, total) in [
+            (None, 1_000, "0.002"),
+            (Some(ServiceTier::Standard), 1_000, "0.002"),
+            (Some(ServiceTier::Batch), 1_000, "0.002"),
+            (Some(ServiceTier::Priority), 1_000, "0.006"),
+            (Some(ServiceTier::Flex), 1_000, "0.001"),
+            (Some(ServiceTier::Priority), 2_000, "0.018"),
+            // Nothing cheaper is known for long inputs.
+            (Some(ServiceTier::Flex), 2_000, "0.006"),
+        ] {
+            check(Usage { input, output: 100, tier, ..Usage::default() }, &prices, total);
         }
     }
 

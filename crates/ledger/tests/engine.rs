@@ -211,6 +211,26 @@ fn a_wallet_never_goes_below_nothing_and_what_it_lacks_is_reported() {
     assert_eq!(owed, 70);
 }
 
+/// Access contract, §5: overshoot is reported per owner, whatever its quota counts.
+#[test]
+fn tokens_beyond_a_quota_are_reported() {
+    let (ledger, _) = ledger();
+    let payers: Arc<[Payer]> =
+        Arc::new([payer(OwnerKind::Key, &[(Unit::Tokens, Period::Never, 100)], false)]);
+    let overshoot = || {
+        let standing = ledger.standing(&owner(OwnerKind::Key), &payers[0].quotas, false, NOON);
+        (standing.windows[0].used, standing.overshoot_tokens)
+    };
+    let (one, other) = (
+        begun(&ledger, asked(1, &payers, [1, 40, 1], NOON)),
+        begun(&ledger, asked(2, &payers, [1, 60, 1], NOON)),
+    );
+    ledger.settle(one, used(55, 1, NOON));
+    assert_eq!(overshoot(), (55, 15), "what the other one holds is its own");
+    ledger.settle(other, used(70, 1, NOON));
+    assert_eq!(overshoot(), (125, 25));
+}
+
 #[test]
 fn what_is_begun_and_dropped_is_charged_as_estimated_and_what_is_not_begun_leaves_nothing() {
     let (ledger, journal) = ledger();

@@ -26,10 +26,12 @@ pub(crate) enum Wanted {
     Message,
     Type,
     Code,
+    /// OpenAI's.
+    ServiceTier,
 }
 
 impl Wanted {
-    const COUNT: usize = 10;
+    const COUNT: usize = 11;
 
     fn named(name: &[u8]) -> Option<Self> {
         Some(match name {
@@ -43,6 +45,7 @@ impl Wanted {
             b"message" => Self::Message,
             b"type" => Self::Type,
             b"code" => Self::Code,
+            b"service_tier" => Self::ServiceTier,
             _ => return None,
         })
     }

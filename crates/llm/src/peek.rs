@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use http::Uri;
-use model::{Code, Rejection};
+use model::{Code, Rejection, ServiceTier};
 use serde::de::IgnoredAny;
 
 use crate::json::{self, Fault};
@@ -34,6 +34,8 @@ pub struct Call {
     pub max_output: Option<u64>,
     /// How many answers are asked for (`n`), at least 1.
     pub choices: u32,
+    /// The service tier that is asked for, where the request names one.
+    pub tier: Option<ServiceTier>,
     /// What the provider has kept or is to keep, of requests that say something about it.
     pub kept: Option<Box<Kept>>,
     /// The dialect that the body is written in, where that is not the endpoint's own.
@@ -56,6 +58,7 @@ impl Call {
             include_usage: false,
             max_output: None,
             choices: 1,
+            tier: None,
             kept: None,
             written: None,
             spans: Spans {
@@ -222,6 +225,7 @@ struct Fields<'a> {
     conversation: Option<&'a str>,
     background: Option<&'a str>,
     store: Option<&'a str>,
+    tier: Option<&'a str>,
     duplicate: Option<&'static str>,
     hints: Hints,
 }
@@ -245,6 +249,7 @@ impl<'a> Fields<'a> {
                 Some(("max_completion_tokens", &mut self.max_completion_tokens))
             }
             b"n" if chat => Some(("n", &mut self.n)),
+            b"service_tier" if chat => Some(("service_tier", &mut self.tier)),
             _ => None,
         }
     }
@@ -258,6 +263,7 @@ impl<'a> Fields<'a> {
             b"conversation" => ("conversation", &mut self.conversation),
             b"background" => ("background", &mut self.background),
             b"store" => ("store", &mut self.store),
+            b"service_tier" => ("service_tier", &mut self.tier),
             _ => return None,
         })
     }
@@ -266,6 +272,7 @@ impl<'a> Fields<'a> {
     fn gemini_slot(&mut self, key: &[u8]) -> Option<(&'static str, &mut Option<&'a str>)> {
         match key {
             b"generationConfig" | b"generation_config" => Some(("generationConfig", &mut self.config)),
+            b"serviceTier" | b"service_tier" => Some(("serviceTier", &mut self.tier)),
             _ => None,
         }
     }
@@ -307,6 +314,7 @@ impl<'a> Fields<'a> {
                 .and_then(count)
                 .or_else(|| self.max_tokens.and_then(count)),
             choices: self.n.and_then(count).map_or(1, |n| u32::try_from(n).unwrap_or(u32::MAX).max(1)),
+            tier: self.tier.and_then(members::string).and_then(|word| ServiceTier::named(&word)),
             kept: self.kept()?,
             written: None,
             spans,

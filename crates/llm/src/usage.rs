@@ -4,7 +4,7 @@
 //! differs per provider and even per host; the conventions come from the preset, and the figures
 //! themselves overrule them where they cannot be meant otherwise.
 
-use model::{Usage, UsageSource};
+use model::{ServiceTier, Usage, UsageSource};
 use serde::Deserialize;
 
 use crate::members;
@@ -62,6 +62,9 @@ pub(crate) struct Counts {
     web_searches: Option<u64>,
     /// Tokens that tools have put into the prompt, counted beside it (Gemini).
     tool_prompt: Option<u64>,
+    tier: Option<ServiceTier>,
+    /// Whether a count that nobody can mean was stated.
+    absurd: bool,
 }
 
 /// The usage objects of an answer as its provider wrote them, for whoever must check the counters: the first and
@@ -116,9 +119,11 @@ impl Counts {
 
     fn read_member(&mut self, key: &str, value: &str) {
         match key {
-            "prompt_tokens" | "input_tokens" | "inputTokens" => set(&mut self.input, value),
-            "completion_tokens" | "output_tokens" | "outputTokens" => set(&mut self.output, value),
-            "total_tokens" | "totalTokens" => set(&mut self.total, value),
+            "prompt_tokens" | "input_tokens" | "inputTokens" => set(&mut self.absurd, &mut self.input, value),
+            "completion_tokens" | "output_tokens" | "outputTokens" => {
+                set(&mut self.absurd, &mut self.output, value);
+            }
+            "total_tokens" | "totalTokens" => set(&mut self.absurd, &mut self.total, value),
             // Prompt details of OpenAI's Chat, OpenAI's Responses, and Mistral's second spelling.
             "prompt_tokens_details" | "input_tokens_details" | "prompt_token_details" => {
                 self.read_details(value, Direction::In);
@@ -126,44 +131,55 @@ impl Counts {
             "completion_tokens_details" | "output_tokens_details" => self.read_details(value, Direction::Out),
             // Anthropic; DeepSeek; Moonshot; Mistral.
             "cache_read_input_tokens" | "prompt_cache_hit_tokens" | "cached_tokens" | "num_cached_tokens" => {
-                set(&mut self.cache_read, value);
+                set(&mut self.absurd, &mut self.cache_read, value);
             }
-            "cache_creation_input_tokens" | "cacheWriteInputTokens" => set(&mut self.cache_write, value),
-            "cacheReadInputTokens" => set(&mut self.cache_read, value),
+            "cache_creation_input_tokens" | "cacheWriteInputTokens" => {
+                set(&mut self.absurd, &mut self.cache_write, value);
+            }
+            "cacheReadInputTokens" => set(&mut self.absurd, &mut self.cache_read, value),
             "cacheDetails" => self.read_cache_details(value),
             "cache_creation" => self.read_cache_creation(value),
             // Gemini; `cachedContentTokenCount` is within the prompt's count.
-            "promptTokenCount" => set(&mut self.input, value),
-            "candidatesTokenCount" => set(&mut self.output, value),
-            "thoughtsTokenCount" => set(&mut self.reasoning, value),
-            "cachedContentTokenCount" => set(&mut self.cache_read, value),
-            "toolUsePromptTokenCount" => set(&mut self.tool_prompt, value),
-            "totalTokenCount" => set(&mut self.total, value),
-            "promptTokensDetails" => set_modality(&mut self.audio_in, value),
-            "candidatesTokensDetails" => set_modality(&mut self.audio_out, value),
-            "reasoning_tokens" => set(&mut self.reasoning, value),
+            "promptTokenCount" => set(&mut self.absurd, &mut self.input, value),
+            "candidatesTokenCount" => set(&mut self.absurd, &mut self.output, value),
+            "thoughtsTokenCount" => set(&mut self.absurd, &mut self.reasoning, value),
+            "cachedContentTokenCount" => set(&mut self.absurd, &mut self.cache_read, value),
+            "toolUsePromptTokenCount" => set(&mut self.absurd, &mut self.tool_prompt, value),
+            "totalTokenCount" => set(&mut self.absurd, &mut self.total, value),
+            "promptTokensDetails" => set_modality(&mut self.absurd, &mut self.audio_in, value),
+            "candidatesTokensDetails" => set_modality(&mut self.absurd, &mut self.audio_out, value),
+            "reasoning_tokens" => set(&mut self.absurd, &mut self.reasoning, value),
             "server_tool_use" => self.read_server_tools(value),
+            // Anthropic; Gemini; Vertex.
+            "service_tier" | "serviceTier" | "trafficType" => self.read_tier(value),
             _ => {}
         }
     }
 
+    /// Reads the raw name of the tier in which the answer was made.
+    pub(crate) fn read_tier(&mut self, raw: &str) {
+        self.tier = members::string(raw).and_then(|word| ServiceTier::named(&word)).or(self.tier);
+    }
+
     fn read_details(&mut self, raw: &str, direction: Direction) {
         let _ = members::each(raw, |key, value| match (direction, key) {
-            (Direction::In, "cached_tokens") => set(&mut self.cache_read, value),
+            (Direction::In, "cached_tokens") => set(&mut self.absurd, &mut self.cache_read, value),
             (Direction::In, "cache_write_tokens" | "cache_creation_input_tokens") => {
-                set(&mut self.cache_write, value);
+                set(&mut self.absurd, &mut self.cache_write, value);
             }
-            (Direction::In, "audio_tokens") => set(&mut self.audio_in, value),
-            (Direction::Out, "reasoning_tokens" | "thinking_tokens") => set(&mut self.reasoning, value),
-            (Direction::Out, "audio_tokens") => set(&mut self.audio_out, value),
+            (Direction::In, "audio_tokens") => set(&mut self.absurd, &mut self.audio_in, value),
+            (Direction::Out, "reasoning_tokens" | "thinking_tokens") => {
+                set(&mut self.absurd, &mut self.reasoning, value);
+            }
+            (Direction::Out, "audio_tokens") => set(&mut self.absurd, &mut self.audio_out, value),
             _ => {}
         });
     }
 
     fn read_cache_creation(&mut self, raw: &str) {
         let _ = members::each(raw, |key, value| match key {
-            "ephemeral_5m_input_tokens" => set(&mut self.cache_write_5m, value),
-            "ephemeral_1h_input_tokens" => set(&mut self.cache_write_1h, value),
+            "ephemeral_5m_input_tokens" => set(&mut self.absurd, &mut self.cache_write_5m, value),
+            "ephemeral_1h_input_tokens" => set(&mut self.absurd, &mut self.cache_write_1h, value),
             _ => {}
         });
     }
@@ -174,7 +190,7 @@ impl Counts {
             let (mut hour, mut tokens) = (false, None);
             let _ = members::each(detail, |key, value| match key {
                 "ttl" => hour = value == "\"1h\"",
-                "inputTokens" => set(&mut tokens, value),
+                "inputTokens" => set(&mut self.absurd, &mut tokens, value),
                 _ => {}
             });
             let count = if hour { &mut self.cache_write_1h } else { &mut self.cache_write_5m };
@@ -185,7 +201,7 @@ impl Counts {
     fn read_server_tools(&mut self, raw: &str) {
         let _ = members::each(raw, |key, value| {
             if key == "web_search_requests" {
-                set(&mut self.web_searches, value);
+                set(&mut self.absurd, &mut self.web_searches, value);
             }
         });
     }
@@ -211,6 +227,8 @@ impl Counts {
             audio_out: self.audio_out.unwrap_or(0),
             web_searches: self.web_searches.unwrap_or(0),
             source: UsageSource::Measured,
+            tier: self.tier,
+            capped: self.absurd,
         })
     }
 
@@ -260,7 +278,7 @@ fn uncached(prompt: u64, cache_read: u64, cache_write: u64, convention: CacheCon
 }
 
 /// Sets `count` to the audio tokens of Gemini's list by modality.
-fn set_modality(count: &mut Option<u64>, raw: &str) {
+fn set_modality(absurd: &mut bool, count: &mut Option<u64>, raw: &str) {
     for detail in members::elements(raw) {
         let (mut audio, mut tokens) = (false, "0");
         let _ = members::each(detail, |key, value| match key {
@@ -269,20 +287,21 @@ fn set_modality(count: &mut Option<u64>, raw: &str) {
             _ => {}
         });
         if audio {
-            set(count, tokens);
+            set(absurd, count, tokens);
         }
     }
 }
 
-/// Sets `count` to the number `raw`: negative ones become 0, absurd ones the limit. `null` and
-/// other types state nothing.
-fn set(count: &mut Option<u64>, raw: &str) {
+/// Sets `count` to the number `raw`: negative ones become 0 and those beyond the limit the limit, which is `absurd`.
+/// `null` and other types state nothing.
+fn set(absurd: &mut bool, count: &mut Option<u64>, raw: &str) {
     let number = raw.parse::<u64>().ok().or_else(|| {
         let number: f64 = raw.parse().ok()?;
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
         Some(number as u64)
     });
     if let Some(number) = number {
+        *absurd |= number > COUNT_LIMIT || raw.starts_with('-') && raw != "-0";
         *count = Some(number.min(COUNT_LIMIT));
     }
 }
@@ -405,11 +424,12 @@ mod tests {
     fn figures_are_never_negative_nor_absurd_and_zero_stays_zero() {
         let plain = |raw| usage(raw, CacheConvention::InInput, ReasoningConvention::InOutput);
         let zero = plain(r#"{"prompt_tokens":0,"completion_tokens":0}"#).unwrap();
-        assert_eq!((zero.total(), zero.source), (0, UsageSource::Measured));
+        assert_eq!((zero.total(), zero.source, zero.capped), (0, UsageSource::Measured, false));
         let odd = plain(r#"{"prompt_tokens":-5,"completion_tokens":1e300,"total_tokens":3.0}"#).unwrap();
-        assert_eq!((odd.input, odd.output), (0, COUNT_LIMIT));
+        assert_eq!((odd.input, odd.output, odd.capped), (0, COUNT_LIMIT, true));
+        assert!(plain(r#"{"prompt_tokens":-5,"completion_tokens":1}"#).unwrap().capped);
         let huge = plain(r#"{"prompt_tokens":18446744073709551615,"completion_tokens":null}"#).unwrap();
-        assert_eq!((huge.input, huge.output), (COUNT_LIMIT, 0));
+        assert_eq!((huge.input, huge.output, huge.capped), (COUNT_LIMIT, 0, true));
         for nothing in ["null", "[]", "7", "\"x\""] {
             assert_eq!(plain(nothing), None);
         }
@@ -423,6 +443,20 @@ mod tests {
         let conventions = Conventions { cache: CacheConvention::BesideInput, ..Conventions::default() };
         let usage = counts.usage(conventions).unwrap();
         assert_eq!((usage.input, usage.cache_read, usage.output, usage.web_searches), (9, 4, 70, 2));
+    }
+
+    #[test]
+    fn the_tier_is_read_where_it_stands_with_the_usage() {
+        let plain = |raw| usage(raw, CacheConvention::InInput, ReasoningConvention::InOutput).unwrap().tier;
+        for (raw, tier) in [
+            (r#"{"input_tokens":1,"service_tier":"priority"}"#, Some(ServiceTier::Priority)),
+            (r#"{"promptTokenCount":1,"serviceTier":"flex"}"#, Some(ServiceTier::Flex)),
+            (r#"{"promptTokenCount":1,"trafficType":"ON_DEMAND_PRIORITY"}"#, Some(ServiceTier::Priority)),
+            (r#"{"promptTokenCount":1,"trafficType":"PROVISIONED_THROUGHPUT"}"#, None),
+            (r#"{"input_tokens":1,"service_tier":null}"#, None),
+        ] {
+            assert_eq!(plain(raw), tier, "{raw}");
+        }
     }
 
     #[test]

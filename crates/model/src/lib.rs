@@ -26,4 +26,4 @@ pub use money::NanoUsd;
 pub use quota::{Amounts, Owner, OwnerKind, Period, Quota, Unit};
 pub use rejection::{Blame, Rejection, Retry};
 pub use secret::Secret;
-pub use usage::{Usage, UsageSource};
+pub use usage::{ServiceTier, Usage, UsageSource};

@@ -144,7 +144,7 @@ fn expected(exchange: &Exchange, key: &Key, call: &Call) -> Usage {
         }
         _ => UNKNOWN.min(most.unwrap_or(UNKNOWN)),
     };
-    Usage { input: exchange.prompt, output, ..Usage::default() }
+    Usage { input: exchange.prompt, output, tier: call.tier, ..Usage::default() }
 }
 
 /// The demands on all levels but the key's; most gateways configure none.

@@ -11,7 +11,7 @@ use llm::{Family, Scanner};
 use model::clock::EpochMs;
 use model::quota::Amounts;
 use model::resource::terms::WhenExhausted;
-use model::{NanoUsd, Rejection, Usage, UsageSource};
+use model::{NanoUsd, Rejection, ServiceTier, Usage, UsageSource};
 use telemetry::failpoint;
 use tokio::time::Instant;
 
@@ -244,8 +244,15 @@ impl Belongings {
         }
     }
 
-    /// What the request has used so far, if an upstream works for it: as stated, else estimated.
+    /// What the request has used so far, if an upstream works for it: as stated, else estimated. Where the answer
+    /// does not say in which tier it was made, it is the one that was asked for.
     pub fn usage_so_far(&self) -> Usage {
+        let usage = self.counted_so_far();
+        let tier = usage.tier.or(self.expected.tier).filter(|tier| *tier != ServiceTier::Standard);
+        Usage { tier, ..usage }
+    }
+
+    fn counted_so_far(&self) -> Usage {
         let stated = self.scanner.as_ref().and_then(Scanner::usage);
         // What is stated behind a cut counts what was not forwarded.
         let is_cut = self.charge.as_ref().is_some_and(|charge| charge.is_cut);

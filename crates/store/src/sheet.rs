@@ -115,7 +115,8 @@ impl<'t> Sheet<'t> {
         let is_there = counts.iter().rev().fold(0_u64, |bits, count| bits << 1 | u64::from(*count > 0));
         self.number(is_there);
         counts.into_iter().filter(|count| *count > 0).for_each(|count| self.number(count));
-        self.count(SOURCES.iter().position(|source| *source == usage.source).unwrap_or(0));
+        let source = SOURCES.iter().position(|source| *source == usage.source).unwrap_or(0);
+        self.number(source as u64 + SOURCES.len() as u64 * usage.marks());
     }
 
     /// Ends a row.
@@ -241,7 +242,9 @@ impl<'b, 'r> Cells<'b, 'r> {
                 *count = self.number()?;
             }
         }
-        let source = *SOURCES.get(self.number::<usize>()?)?;
+        let how: u64 = self.number()?;
+        let (source, marks) = (how % SOURCES.len() as u64, how / SOURCES.len() as u64);
+        let source = *SOURCES.get(usize::try_from(source).ok()?)?;
         let [
             input,
             output,
@@ -253,7 +256,7 @@ impl<'b, 'r> Cells<'b, 'r> {
             audio_out,
             web_searches,
         ] = counts;
-        Some(Usage {
+        Usage {
             input,
             output,
             cache_read,
@@ -264,18 +267,27 @@ impl<'b, 'r> Cells<'b, 'r> {
             audio_out,
             web_searches,
             source,
-        })
+            ..Usage::default()
+        }
+        .marked(marks)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::ServiceTier;
 
     #[test]
     fn what_is_written_is_read_back() {
-        let usage =
-            Usage { input: 7, audio_out: u64::MAX, source: UsageSource::Measured, ..Usage::default() };
+        let usage = Usage {
+            input: 7,
+            audio_out: u64::MAX,
+            source: UsageSource::Measured,
+            tier: Some(ServiceTier::Flex),
+            capped: true,
+            ..Usage::default()
+        };
         let nasty = "a \"b\"\n~\u{1b}玉";
         let mut sheet = Sheet::with_capacity(10);
         for number in [0_u64, u64::MAX] {

@@ -25,6 +25,7 @@ impl Tokens<'_> {
                 .into_iter()
                 .find(|source| source.name() == self.9)
                 .unwrap_or(UsageSource::None),
+            ..Usage::default()
         }
     }
 }

@@ -165,6 +165,9 @@ mod tests {
         refused.checks =
             vec![check("rpm", 60, 57), check("tpm", 0, 0), check("queue_wait_ms", 30_000, 1_250)];
         metrics.observe([&refused]);
+        let mut odd = record();
+        (odd.cost, odd.usage.capped) = (None, true);
+        metrics.observe([&odd, &odd]);
         metrics.worker(0).connections.inc();
         metrics.worker(1).in_flight.inc();
         metrics.set_circuits([("openai:gpt-5", 2)]);
@@ -208,16 +211,18 @@ mod tests {
     fn a_request_is_counted_where_it_belongs() {
         let text = busy().render();
         for line in [
-            "gateway_request_total{surface=\"openai_chat\",status=\"200\",code=\"\"} 1",
+            "gateway_request_total{surface=\"openai_chat\",status=\"200\",code=\"\"} 3",
             "gateway_request_total{surface=\"openai_chat\",status=\"429\",code=\"RATE_LIMIT_RPM\"} 1",
             "gateway_limit_rejected_total{dimension=\"rpm\"} 1",
             "gateway_limit_used_ratio_sum{dimension=\"rpm\"} 0.95",
             "gateway_limit_used_ratio_sum{dimension=\"tpm\"} 1.0",
             "gateway_queue_waiting 5",
             "gateway_queue_wait_seconds_sum 1.25",
-            "gateway_first_token_seconds_sum{surface=\"openai_chat\"} 0.212",
-            "gateway_upstream_attempt_total{upstream=\"main\",class=\"ok\"} 2",
-            "gateway_tokens_total{kind=\"output\"} 68",
+            "gateway_first_token_seconds_sum{surface=\"openai_chat\"} 0.636",
+            "gateway_upstream_attempt_total{upstream=\"main\",class=\"ok\"} 4",
+            "gateway_unpriced_request_total{model=\"gpt-5\"} 2",
+            "gateway_absurd_usage_total{upstream=\"main\"} 2",
+            "gateway_tokens_total{kind=\"output\"} 136",
             "gateway_cost_usd_total 0.00071",
             "gateway_connections{worker=\"0\"} 1",
             "gateway_in_flight 1",

@@ -220,7 +220,8 @@ async fn a_request_is_found_with_its_whole_story() {
     }
     assert_eq!(item["attempts"][0]["class"], "ok");
     let usage = json!({"input": 12, "output": 34, "cache_read": 5, "cache_write": 0, "reasoning": 0,
-        "source": "measured"});
+        "source": "measured",
+            "tier": null, "capped": false});
     assert_eq!(item["usage"], usage);
 }
 

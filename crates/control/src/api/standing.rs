@@ -93,6 +93,9 @@ pub struct Left {
     /// What answers cost beyond what was left; only when there is some.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overshoot: Option<NanoUsd>,
+    /// Tokens that answers had beyond what was left, since the process started; only when there are some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overshoot_tokens: Option<i64>,
     /// The quotas' windows.
     pub windows: Vec<Window>,
 }
@@ -110,6 +113,7 @@ impl Left {
             balance: wallet.then(|| standing.balance.unwrap_or_default()),
             held: wallet.then_some(standing.held),
             overshoot: (standing.overshoot > NanoUsd::ZERO).then_some(standing.overshoot),
+            overshoot_tokens: Some(standing.overshoot_tokens).filter(|tokens| *tokens > 0),
             windows: standing.windows.iter().map(|window| Window::of(kind, window)).collect(),
         }
     }

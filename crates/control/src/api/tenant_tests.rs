@@ -143,7 +143,8 @@ async fn entries_are_found_by_request_key_and_user_and_a_plain_user_sees_their_c
     let expected = json!({"kind": "charge", "state": "measured", "request_id": request_id, "attempt": 0,
         "key_id": key["id"], "user_id": owner.id, "tenant_id": "default", "model": "gpt-5", "account": null,
         "usage": {"input": 12, "output": 34, "cache_read": 0, "cache_write": 0, "reasoning": 0,
-            "source": "measured"},
+            "source": "measured",
+            "tier": null, "capped": false},
         "amount": "0.000355", "overshoot": "0.000001", "reason": null, "actor": null,
         "at": "2026-09-21T14:13:20.000Z"});
     assert_eq!(*charge, expected);

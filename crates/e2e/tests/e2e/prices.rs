@@ -2,8 +2,10 @@
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
+use testkit::canned;
 use testkit::gateway::Options;
-use testkit::surface::CHAT;
+use testkit::surface::{CHAT, MESSAGES};
+use testkit::upstream::Upstream;
 use testkit::wait;
 
 use crate::stage::{IN_FORCE, Stage};
@@ -37,5 +39,68 @@ async fn the_charge_of_a_request_is_explained_by_its_lines() -> Result<()> {
     let asked = stage.admin.get(&format!("prices/explain?{query}")).await?;
     ensure!(asked["lines"] == explained["lines"] && asked["total"] == explained["total"], "{asked}");
     ensure!(asked["charged"].is_null(), "{asked}");
+    Ok(())
+}
+
+/// Accounts contract, §5: the catalogue has batch and priority modes. What counts is the tier that the answer names;
+/// where it names none, the one that was asked for.
+#[tokio::test]
+async fn a_request_costs_what_the_tier_costs_in_which_it_was_served() -> Result<()> {
+    let stage = Stage::start(Options::default()).await?;
+    let served = |tier: &str| {
+        let mut body = canned::body(&CHAT, "gpt-5");
+        body["usage"] = json!({"prompt_tokens": 1_000, "completion_tokens": 100, "total_tokens": 1_100});
+        if !tier.is_empty() {
+            body["service_tier"] = json!(tier);
+        }
+        canned::json_answer(200, &[], &body.to_string())
+    };
+    let upstream = Upstream::always(served("")).await?;
+    stage.account("a", &CHAT, &upstream, "gpt-5").await?;
+    for (asked, answered, shown, cost) in [
+        ("auto", "default", None, "0.00225"),
+        ("auto", "priority", Some("priority"), "0.0045"),
+        ("flex", "flex", Some("flex"), "0.001125"),
+        ("priority", "default", None, "0.00225"),
+        ("priority", "", Some("priority"), "0.0045"),
+        ("", "", None, "0.00225"),
+    ] {
+        for surface in [CHAT, MESSAGES] {
+            // Messages asks for no tier by these names: only the answer's counts there.
+            if surface.name != CHAT.name && answered.is_empty() {
+                continue;
+            }
+            upstream.next([served(answered)]);
+            let mut body = surface.request("gpt-5", false);
+            if surface.name == CHAT.name && !asked.is_empty() {
+                body["service_tier"] = json!(asked);
+            }
+            let record = stage.record(&stage.send(&surface, &body).await?).await?;
+            let name = format!("{}: asked {asked}, answered {answered}", surface.name);
+            ensure!(record["usage"]["tier"] == json!(shown), "{name}: {record}");
+            ensure!(record["cost"] == cost, "{name}: {record}");
+        }
+    }
+    Ok(())
+}
+
+/// Accounts contract, §5: what has no price raises an alert, and absurd figures are capped, flagged and alerted.
+#[tokio::test]
+async fn what_cannot_be_priced_or_meant_is_told() -> Result<()> {
+    let stage = Stage::start(Options::default()).await?;
+    let mut body = canned::body(&CHAT, "m");
+    body["usage"] = json!({"prompt_tokens": 1e18, "completion_tokens": 1});
+    let upstream = Upstream::always(canned::json_answer(200, &[], &body.to_string())).await?;
+    stage.account("absurd", &CHAT, &upstream, "nobody-prices-this").await?;
+    let record = stage.record(&stage.ask(&CHAT, "nobody-prices-this", false).await?).await?;
+    ensure!(record["cost"].is_null() && record["usage"]["capped"] == true, "{record}");
+    let metrics = stage.gateway.metrics().await?;
+    for (name, label, value) in [
+        ("gateway_unpriced_request_total", "model", "nobody-prices-this"),
+        ("gateway_absurd_usage_total", "upstream", "absurd"),
+    ] {
+        let counted = metrics.by_label(name, label);
+        ensure!(counted.get(value) == Some(&1.0), "{name}: {counted:?}");
+    }
     Ok(())
 }

@@ -83,6 +83,8 @@ pub struct Account {
     wallet: Wallet,
     /// What was charged and never covered.
     overshoot: i64,
+    /// Tokens that were used beyond a quota.
+    overshoot_tokens: i64,
     frozen: Option<Violation>,
 }
 
@@ -97,6 +99,12 @@ impl Account {
     #[must_use]
     pub fn overshoot(&self) -> NanoUsd {
         NanoUsd(self.overshoot)
+    }
+
+    /// Tokens that were used and that a quota did not cover, since the process started.
+    #[must_use]
+    pub fn overshoot_tokens(&self) -> i64 {
+        self.overshoot_tokens
     }
 
     /// Why it is frozen.
@@ -187,20 +195,23 @@ impl Account {
         NanoUsd(cost.0.min(i64::try_from(available).unwrap_or(i64::MAX)))
     }
 
-    /// By how much a charge of `cost`, of which `held` was held, exceeds the quotas that count money.
-    pub(crate) fn excess(&self, share: Share<'_>, held: &Amounts, cost: NanoUsd) -> NanoUsd {
-        let quotas = share.payer.quotas.iter().zip(share.began).filter(|(quota, _)| quota.unit == Unit::Cost);
+    /// By how much a charge, of which `held` was held, exceeds the quotas that count `unit`.
+    pub(crate) fn excess(&self, share: Share<'_>, held: &Amounts, charged: &Amounts, unit: Unit) -> i64 {
+        let quotas = share.payer.quotas.iter().zip(share.began).filter(|(quota, _)| quota.unit == unit);
+        let (held, charged) = (wide(held.of(unit)), wide(charged.of(unit)));
         let excess = quotas.map(|(quota, began)| {
             let cell = self.cell(quota, *began);
             let before = wide(cell.used) + wide(cell.held) - wide(quota.limit);
-            let after = before - wide(held.cost.0) + wide(cost.0);
-            (after.max(0) - before.max(0)).clamp(0, wide(cost.0))
+            let after = before - held + charged;
+            (after.max(0) - before.max(0)).clamp(0, charged.max(0))
         });
-        NanoUsd(i64::try_from(excess.max().unwrap_or(0)).unwrap_or(i64::MAX))
+        i64::try_from(excess.max().unwrap_or(0)).unwrap_or(i64::MAX)
     }
 
     /// Gives back what was held, and charges what was used.
     pub(crate) fn end(&mut self, share: Share<'_>, held: &Amounts, charge: Charge) -> Result<(), Violation> {
+        let tokens = self.excess(share, held, &charge.charged, Unit::Tokens);
+        self.overshoot_tokens = self.overshoot_tokens.saturating_add(tokens);
         for (quota, began) in share.payer.quotas.iter().zip(share.began) {
             let cell = self.cell_mut(quota.unit, quota.period, *began);
             let left = cell.held.checked_sub(held.of(quota.unit)).filter(|left| *left >= 0);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::NanoUsd;
 use model::clock::EpochMs;
-use model::quota::Amounts;
+use model::quota::{Amounts, Unit};
 
 use crate::book::account::{Account, Charge, Lacks, Share, Violation};
 use crate::book::refusal::Refusal;
@@ -85,8 +85,10 @@ pub(crate) fn ended(accounts: &mut impl Accounts, opening: &Arc<Opening>, held: 
         let paid = accounts.at(place).payable(held, cost);
         (paid, NanoUsd(cost.0 - paid.0))
     } else {
-        let excess = shares(opening).map(|(place, share)| accounts.at(place).excess(share, held, cost));
-        (NanoUsd::ZERO, excess.max().unwrap_or(NanoUsd::ZERO))
+        let charged = &figures.charged;
+        let excess =
+            shares(opening).map(|(place, share)| accounts.at(place).excess(share, held, charged, Unit::Cost));
+        (NanoUsd::ZERO, NanoUsd(excess.max().unwrap_or(0)))
     };
     Ended {
         opening: Arc::clone(opening),
@@ -115,7 +117,7 @@ pub(crate) fn end(accounts: &mut impl Accounts, ended: &Ended, held: &Amounts) -
             overshoot: match (share.wallet, ended.opening.wallet()) {
                 (true, _) => ended.overshoot,
                 (false, Some(_)) => NanoUsd::ZERO,
-                (false, None) => account.excess(share, held, ended.charged.cost),
+                (false, None) => NanoUsd(account.excess(share, held, &ended.charged, Unit::Cost)),
             },
         };
         outcome = outcome.and(account.end(share, held, charge));

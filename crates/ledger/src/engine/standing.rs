@@ -18,6 +18,8 @@ pub struct Standing {
     pub held: NanoUsd,
     /// What was charged and not covered since the process started.
     pub overshoot: NanoUsd,
+    /// Tokens that were used beyond a quota since the process started.
+    pub overshoot_tokens: i64,
     /// The windows, one for each quota, in their order.
     pub windows: Vec<WindowStanding>,
 }
@@ -79,6 +81,7 @@ impl Ledger {
             balance: wallet.then_some(NanoUsd(account.wallet().balance)),
             held: NanoUsd(account.wallet().held),
             overshoot: account.overshoot(),
+            overshoot_tokens: account.overshoot_tokens(),
             windows: quotas.iter().map(window).collect(),
         }
     }

@@ -202,7 +202,9 @@ impl Writer<'_> {
             usage.web_searches,
         ];
         counts.iter().for_each(|count| self.number(*count));
-        self.one_of(&usage.source, &SOURCES);
+        // Readers of before knew the sources alone: usual usage is written as it was for them.
+        let source = SOURCES.iter().position(|one| *one == usage.source).unwrap_or_default();
+        self.number(source as u64 + SOURCES.len() as u64 * usage.marks());
     }
 
     fn amounts(&mut self, amounts: &Amounts) {
@@ -370,7 +372,7 @@ impl<'a> Reader<'a> {
     }
 
     fn usage(&mut self) -> Option<Usage> {
-        Some(Usage {
+        let counted = Usage {
             input: self.number()?,
             output: self.number()?,
             cache_read: self.number()?,
@@ -380,8 +382,11 @@ impl<'a> Reader<'a> {
             audio_in: self.number()?,
             audio_out: self.number()?,
             web_searches: self.number()?,
-            source: self.one_of(&SOURCES)?,
-        })
+            ..Usage::default()
+        };
+        let (how, known) = (self.number()?, SOURCES.len() as u64);
+        let source = *SOURCES.get(usize::try_from(how % known).ok()?)?;
+        Usage { source, ..counted }.marked(how / known)
     }
 
     fn amounts(&mut self) -> Option<Amounts> {

@@ -40,7 +40,9 @@ fn text(rng: &mut Rng) -> String {
 fn usage(rng: &mut Rng) -> Usage {
     let source = [UsageSource::Measured, UsageSource::Estimated, UsageSource::None][rng.usize(0..3)];
     let output = if rng.u8(..) == 0 { u64::MAX } else { rng.u64(0..100_000) };
-    Usage { input: rng.u64(0..1_000_000), output, reasoning: rng.u64(0..9), source, ..Usage::default() }
+    let usage =
+        Usage { input: rng.u64(0..1_000_000), output, reasoning: rng.u64(0..9), source, ..Usage::default() };
+    usage.marked(rng.u64(0..12)).expect("marks of usage")
 }
 
 fn cost(rng: &mut Rng) -> Option<NanoUsd> {

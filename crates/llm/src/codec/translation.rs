@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use model::{Rejection, Usage, UsageSource};
+use model::{Rejection, ServiceTier, Usage, UsageSource};
 
 use super::answer_tool::{self, Answers};
 use super::refused::{self, Refusals};
@@ -46,6 +46,7 @@ struct Found {
     whole: bool,
     failure: Option<UpstreamFailure>,
     usage: Option<Usage>,
+    tier: Option<ServiceTier>,
     losses: Losses,
     native: Option<String>,
     stated: Stated,
@@ -195,7 +196,8 @@ impl Translation {
     }
 
     pub(crate) fn usage(&self) -> Option<Usage> {
-        self.found.usage
+        let found = &self.found;
+        found.usage.map(|usage| Usage { tier: found.tier.or(usage.tier), ..usage })
     }
 
     pub(crate) fn take_losses(&mut self) -> Losses {
@@ -258,6 +260,9 @@ impl Whole {
         };
         if let Some(used) = &reply.usage {
             found.note_usage(used);
+        }
+        if let Some(tier) = &reply.tier {
+            found.note_tier(tier);
         }
         if let Some(native) = reply.choices.first().and_then(|choice| choice.native.as_deref()) {
             found.note_native(native);
@@ -336,6 +341,10 @@ impl Found {
         self.stated.note(&used.ext.json());
     }
 
+    fn note_tier(&mut self, word: &str) {
+        self.tier = ServiceTier::named(word).or(self.tier);
+    }
+
     fn note_native(&mut self, native: &str) {
         self.native = Some(native.chars().take(NATIVE_CHARS).collect());
     }
@@ -365,12 +374,13 @@ impl Found {
             }
             Event::Finish { .. } => self.content_begun = true,
             Event::Usage(used) => self.note_usage(used),
+            Event::Tier(tier) => self.note_tier(tier),
             Event::Error(failure) => {
                 self.failure.get_or_insert_with(|| failure.clone());
             }
             Event::End => self.whole = true,
             Event::Aside(path) => self.losses.advisory(path, ASIDE),
-            Event::Start { .. } | Event::PartStop { .. } | Event::Tier(_) | Event::Ping => {}
+            Event::Start { .. } | Event::PartStop { .. } | Event::Ping => {}
         }
     }
 }

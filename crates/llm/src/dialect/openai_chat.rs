@@ -147,6 +147,7 @@ impl<'a> Chunk<'a> {
                 findings.read_usage(value);
                 chunk.usage = Some(value);
             }
+            "service_tier" => findings.counts.read_tier(value),
             "error" if members::is_said(value) => chunk.failure = Some(UpstreamFailure::of_error(value)),
             "x_groq" => read_groq(value, findings, &mut chunk.failure),
             "base_resp" => chunk.failure = chunk.failure.take().or(failed_base_response(value)),

@@ -108,10 +108,10 @@ fn read_id(response: &str, findings: &mut Findings) {
 
 fn read_end(response: &str, findings: &mut Findings) {
     read_id(response, findings);
-    let _ = members::each(response, |key, value| {
-        if key == "usage" {
-            findings.read_usage(value);
-        }
+    let _ = members::each(response, |key, value| match key {
+        "usage" => findings.read_usage(value),
+        "service_tier" => findings.counts.read_tier(value),
+        _ => {}
     });
 }
 

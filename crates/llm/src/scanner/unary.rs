@@ -113,6 +113,9 @@ impl Unary {
                 counts.read(raw);
             }
         }
+        if let Some(raw) = self.outline.member(Wanted::ServiceTier) {
+            counts.read_tier(raw);
+        }
         counts.usage(self.conventions)
     }
 }

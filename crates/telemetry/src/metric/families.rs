@@ -46,6 +46,8 @@ pub(super) struct Families {
     pub upstream_seconds: Histograms<1>,
     pub attempts: Family<Labels<2>, Counter>,
     pub tokens: Family<Labels<1>, Counter>,
+    pub unpriced: Family<Labels<1>, Counter>,
+    pub absurd_usage: Family<Labels<1>, Counter>,
     pub limit_rejected: Family<Labels<1>, Counter>,
     pub limit_used: Histograms<1>,
     pub queue_waiting: Gauge,
@@ -78,6 +80,8 @@ impl Default for Families {
             upstream_seconds: Family::new_with_constructor(seconds),
             attempts: Family::default(),
             tokens: Family::default(),
+            unpriced: Family::default(),
+            absurd_usage: Family::default(),
             limit_rejected: Family::default(),
             limit_used: Family::new_with_constructor(|| Histogram::new(RATIOS)),
             queue_waiting: Gauge::default(),
@@ -110,6 +114,8 @@ impl Families {
         add(registry, "gateway_upstream_latency_seconds", self.upstream_seconds.clone());
         add(registry, "gateway_upstream_attempt_total", self.attempts.clone());
         add(registry, "gateway_tokens_total", self.tokens.clone());
+        add(registry, "gateway_unpriced_request_total", self.unpriced.clone());
+        add(registry, "gateway_absurd_usage_total", self.absurd_usage.clone());
         add(registry, "gateway_limit_rejected_total", self.limit_rejected.clone());
         add(registry, "gateway_limit_used_ratio", self.limit_used.clone());
         add(registry, "gateway_queue_waiting", self.queue_waiting.clone());

@@ -68,6 +68,8 @@ pub const TABLE: &[MetricInfo] = &[
     row("gateway_upstream_attempt_total", Kind::Counter, "attempts", &["upstream", "class"], "Calls to upstreams by how they ended"),
     row("gateway_tokens_total", Kind::Counter, "tokens", &["kind"], "Tokens by kind; reasoning is a part of output"),
     row("gateway_cost_usd_total", Kind::Counter, "US dollars", &[], "What finished requests cost their callers"),
+    row("gateway_unpriced_request_total", Kind::Counter, "requests", &["model"], "Requests whose cost nobody knows, since nothing prices their model; a warning names each model once"),
+    row("gateway_absurd_usage_total", Kind::Counter, "requests", &["upstream"], "Answers that stated a usage which nobody can mean and which was capped; a warning names each upstream once"),
     row("gateway_limit_rejected_total", Kind::Counter, "requests", &["dimension"], "Requests refused by a limit of this gateway"),
     row("gateway_limit_used_ratio", Kind::Histogram, "ratio", &["dimension"], "How much of a limit was used when a request came to it, of the tightest level"),
     row("gateway_queue_waiting", Kind::Gauge, "requests", &[], "Requests that wait for a place at an account"),

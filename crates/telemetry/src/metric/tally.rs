@@ -1,13 +1,16 @@
 //! Counts a batch of records on the side, so that the families, which look labels up under a lock, are
 //! touched once per batch and label and not once per record.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use model::Code;
 use model::record::{Attempt, Check, RequestRecord};
+use model::{Code, UsageSource};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 
 use super::Metrics;
@@ -54,6 +57,8 @@ pub(super) struct Tally<'m, 'r> {
     attempts: Counts<(&'r Arc<str>, &'static str)>,
     // Callers name models: there may be many.
     models: HashMap<&'r str, u64>,
+    unpriced: HashMap<&'r str, u64>,
+    absurd: Counts<&'r str>,
     bytes: [u64; 2],
     tokens: [u64; 5],
     cost_nanos: u64,
@@ -69,6 +74,8 @@ impl<'m, 'r> Tally<'m, 'r> {
             requests: Counts::default(),
             attempts: Counts::default(),
             models: HashMap::new(),
+            unpriced: HashMap::new(),
+            absurd: Counts::default(),
             bytes: [0; 2],
             tokens: [0; 5],
             cost_nanos: 0,
@@ -98,6 +105,12 @@ impl<'m, 'r> Tally<'m, 'r> {
         }
         add_all(&mut self.bytes, [record.bytes_in, record.bytes_out]);
         let usage = &record.usage;
+        if record.cost.is_none() && usage.source != UsageSource::None {
+            *self.unpriced.entry(&record.model).or_default() += 1;
+        }
+        if let Some(upstream) = record.upstream.as_deref().filter(|_| usage.capped) {
+            self.absurd.add(upstream);
+        }
         let kinds = [usage.input, usage.cache_read, usage.cache_write(), usage.output, usage.reasoning];
         add_all(&mut self.tokens, kinds);
         let nanos = record.cost.map_or(0, |cost| u64::try_from(cost.0).unwrap_or(0));
@@ -181,6 +194,18 @@ impl<'m, 'r> Tally<'m, 'r> {
             let model = bounds.bounded("model", model);
             families.model_requests.get_or_create(&[("model", model)]).inc_by(count);
         }
+        for (model, count) in self.unpriced {
+            let model = bounds.bounded("model", model);
+            if count_first(&families.unpriced, ("model", &model), count) {
+                tracing::warn!(%model, "nothing prices this model: its requests are recorded without a cost");
+            }
+        }
+        for (upstream, count) in self.absurd.0 {
+            let upstream = bounds.bounded("upstream", upstream);
+            if count_first(&families.absurd_usage, ("upstream", &upstream), count) {
+                tracing::warn!(%upstream, "this upstream states a usage that nobody can mean: it was capped");
+            }
+        }
         for (direction, bytes) in ["in", "out"].into_iter().zip(self.bytes) {
             families.bytes.get_or_create(&[("direction", direction.into())]).inc_by(bytes);
         }
@@ -190,6 +215,16 @@ impl<'m, 'r> Tally<'m, 'r> {
         }
         self.metrics.sampled.cost_nanos.fetch_add(self.cost_nanos, Ordering::Relaxed);
     }
+}
+
+/// Counts, and says whether it was the first time.
+fn count_first(
+    family: &Family<[(&'static str, Cow<'static, str>); 1], Counter>,
+    (label, value): (&'static str, &Cow<'static, str>),
+    count: u64,
+) -> bool {
+    let counter = family.get_or_create_owned(&[(label, value.clone())]);
+    counter.inc_by(count) == 0
 }
 
 fn seconds(ms: u32) -> f64 {

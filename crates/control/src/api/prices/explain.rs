@@ -4,7 +4,7 @@
 use ledger::Catalogue;
 use ledger::price::{self, PriceLine, Prices};
 use model::entry::EntryKind;
-use model::{Code, NanoUsd, Usage};
+use model::{Code, NanoUsd, ServiceTier, Usage};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::{LedgerFilter, PageRequest};
@@ -36,6 +36,8 @@ pub struct Asked {
     audio_in: u64,
     audio_out: u64,
     web_searches: u64,
+    /// The service tier: `priority`, `flex`, `batch`, `ultrafast`, or `standard`, which is meant where none is named.
+    tier: Option<String>,
 }
 
 /// The price of a request, explained. Amounts are decimal strings of US dollars.
@@ -127,6 +129,7 @@ fn usage(asked: &Asked) -> Answer<Usage> {
         audio_in: asked.audio_in,
         audio_out: asked.audio_out,
         web_searches: asked.web_searches,
+        tier: tier(asked.tier.as_deref())?,
         ..Usage::default()
     };
     let all = [
@@ -144,6 +147,13 @@ fn usage(asked: &Asked) -> Answer<Usage> {
         Some((field, _)) => Err(Refusal::invalid(field, format!("`{field}` must be at most {MOST_TOKENS}."))),
         None => Ok(usage),
     }
+}
+
+fn tier(name: Option<&str>) -> Answer<Option<ServiceTier>> {
+    let Some(name) = name else { return Ok(None) };
+    let known = ServiceTier::ALL.into_iter().find(|tier| tier.name() == name);
+    let tier = known.ok_or_else(|| Refusal::invalid("tier", format!("There is no tier `{name}`.")))?;
+    Ok(Some(tier).filter(|tier| *tier != ServiceTier::Standard))
 }
 
 /// The prices in force, and where they are from: the override, else the catalogue.

@@ -50,6 +50,31 @@ async fn the_catalogue_is_explained_until_there_is_an_override() {
     assert_eq!((&seen.json["source"], &seen.json["total"]), (&json!("override"), &json!("1")));
 }
 
+/// Accounts contract, §5: the catalogue has batch and priority modes.
+#[tokio::test]
+async fn a_tier_is_explained_with_its_own_prices() {
+    let fixture = Fixture::empty().await;
+    for (tier, total) in [
+        ("", "1.25"),
+        ("&tier=standard", "1.25"),
+        ("&tier=priority", "2.5"),
+        ("&tier=flex", "0.625"),
+        ("&tier=batch", "0.625"),
+    ] {
+        let seen = explain(&fixture, &format!("model=gpt-5&provider=openai&input=1000000{tier}")).await;
+        assert_eq!(seen.json["total"], *total, "{tier}: {}", seen.json);
+    }
+    let listed = fixture.get("/api/v1/admin/prices/gpt-5", ADMIN_TOKEN).await.json;
+    let tiers: Vec<_> =
+        listed["tiers"].as_array().unwrap().iter().map(|own| (&own["tier"], &own["in"])).collect();
+    let own = |tier, price| (json!(tier), json!(price));
+    let expected = [own("batch", "0.625"), own("flex", "0.625"), own("priority", "2.5")];
+    assert_eq!(tiers, expected.iter().map(|(tier, price)| (tier, price)).collect::<Vec<_>>());
+    set(&fixture, "gpt-5", json!({"in": "1", "out": "1"})).await;
+    let seen = explain(&fixture, "model=gpt-5&input=1000000&tier=priority").await;
+    assert_eq!(seen.json["total"], "1", "a price that is set holds in every tier");
+}
+
 #[tokio::test]
 async fn what_cannot_be_explained_is_refused_at_its_field() {
     let fixture = Fixture::empty().await;
@@ -58,6 +83,7 @@ async fn what_cannot_be_explained_is_refused_at_its_field() {
         ("input=5", 400, "`model`"),
         ("model=m&input=1000000001", 400, "`input`"),
         ("model=m&inputs=1", 400, "`inputs`"),
+        ("model=m&tier=soon", 400, "`soon`"),
         ("request_id=nonsense", 400, "`request_id`"),
         ("model=nobody-prices-this", 404, ""),
         ("request_id=req-00000000000000000000000000000000", 404, ""),

@@ -2,7 +2,7 @@
 
 pub mod list;
 
-use model::Usage;
+use model::{ServiceTier, Usage};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -15,6 +15,10 @@ pub struct UsageView {
     cache_write: u64,
     reasoning: u64,
     source: &'static str,
+    /// The service tier in which it was served, where that was not the standard one.
+    tier: Option<&'static str>,
+    /// Whether the provider stated a figure that nobody can mean, and the nearest one that is believed stands here.
+    capped: bool,
 }
 
 impl From<Usage> for UsageView {
@@ -26,6 +30,8 @@ impl From<Usage> for UsageView {
             cache_write: usage.cache_write(),
             reasoning: usage.reasoning,
             source: usage.source.name(),
+            tier: usage.tier.map(ServiceTier::name),
+            capped: usage.capped,
         }
     }
 }
