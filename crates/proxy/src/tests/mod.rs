@@ -7,6 +7,7 @@ mod drain;
 mod encoded;
 mod families;
 mod late;
+mod linger;
 mod money;
 mod queue;
 mod replay;

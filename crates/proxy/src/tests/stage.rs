@@ -374,6 +374,18 @@ impl Caller {
         self.pipe.write_all(text.as_bytes()).await.unwrap();
     }
 
+    /// Sends so many bytes, or fewer when the connection closes before; how many were taken.
+    pub async fn pour(&mut self, bytes: usize) -> usize {
+        let mut taken = 0;
+        while taken < bytes {
+            match self.pipe.write(&vec![b'x'; (bytes - taken).min(PIPE_BYTES)]).await {
+                Ok(more) => taken += more,
+                Err(_) => break,
+            }
+        }
+        taken
+    }
+
     /// Reads until `text` has come; how many milliseconds after the call that was.
     pub async fn until(&mut self, text: &str) -> u128 {
         while !self.text().contains(text) {
