@@ -20,6 +20,9 @@ use store::StoreError;
 use crate::api::precondition::tag;
 use crate::state::ControlState;
 
+/// Seconds after which to ask again for what the database could not do.
+const DATABASE_RETRY_S: u64 = 1;
+
 /// A rejection on its way out.
 #[derive(Debug)]
 pub struct Refusal(pub Box<Rejection>);
@@ -67,7 +70,10 @@ impl From<StoreError> for Refusal {
             }
             StoreError::Stale => Self::new(Code::Conflict),
             StoreError::Refused(why) => Self::because(Code::Conflict, format!("{}.", capitalised(why))),
-            StoreError::Busy => Rejection::new(Code::ServiceDegraded).caused_by(error).retry_after(1).into(),
+            // Changes wait for the database; what it holds is served from memory meanwhile.
+            lost if lost.is_retryable() => {
+                Rejection::new(Code::ServiceDegraded).caused_by(lost).retry_after(DATABASE_RETRY_S).into()
+            }
             other => Self::internal(other),
         }
     }
@@ -198,12 +204,25 @@ pub async fn dress(state: Arc<ControlState>, mut request: Request, next: Next) -
     if let Some(Undressed(rejection)) = response.extensions_mut().remove::<Undressed>() {
         render(&mut response, &rejection, &request_id, &trace_id);
     }
+    stamp(&mut response, &request_id, &trace_id);
+    response
+}
+
+/// The answer to a request that is refused before the control plane sees it.
+#[must_use]
+pub fn refused(rejection: &Rejection, request_id: &RequestId, trace_id: &TraceId) -> Response {
+    let mut response = Response::new(Body::empty());
+    render(&mut response, rejection, request_id, trace_id);
+    stamp(&mut response, request_id, trace_id);
+    response
+}
+
+fn stamp(response: &mut Response, request_id: &RequestId, trace_id: &TraceId) {
     let headers = response.headers_mut();
     insert(headers, REQUEST_ID, &request_id.to_string());
     insert(headers, TRACE_ID, &trace_id.to_string());
     // Answers carry keys and tokens; no cache on the way may keep them.
     headers.insert(CACHE_CONTROL, NO_STORE);
-    response
 }
 
 fn render(response: &mut Response, rejection: &Rejection, request_id: &RequestId, trace_id: &TraceId) {

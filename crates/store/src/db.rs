@@ -170,6 +170,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_database_that_may_only_be_read_is_retryable() {
+        let sample = Sample::new("read-only").await;
+        // What SQLite says of a file on a file system that became read-only.
+        sqlx::query("PRAGMA query_only = 1").execute(&sample.db.writer).await.unwrap();
+        let error = sample.insert(1).await.unwrap_err();
+        assert!(matches!(error, StoreError::Unavailable(_)) && error.is_retryable(), "{error}");
+    }
+
+    #[tokio::test]
     async fn a_lock_from_outside_that_stays_is_busy_and_one_that_ends_is_waited_for() {
         let sample = Sample::new("locked").await;
         let file = SqliteConnectOptions::new().filename(sample.directory.join("test.db"));

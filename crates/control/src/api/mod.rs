@@ -42,6 +42,8 @@ pub mod users;
 #[cfg(test)]
 mod audit_tests;
 #[cfg(test)]
+mod lost_tests;
+#[cfg(test)]
 mod matrix_tests;
 #[cfg(test)]
 mod money_tests;

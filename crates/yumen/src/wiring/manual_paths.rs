@@ -114,7 +114,7 @@ impl ManualPaths {
 
     async fn config(&self) -> Result<Value, Rejection> {
         let stored = self.store.configuration().await;
-        let stored = stored.map_err(|error| Rejection::new(Code::InternalError).caused_by(error))?;
+        let stored = stored.map_err(|error| *control::answer::Refusal::from(error).0)?;
         Ok(json!({
             "version": env!("CARGO_PKG_VERSION"),
             "revision": stored.revision,

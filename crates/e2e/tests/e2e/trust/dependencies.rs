@@ -152,6 +152,23 @@ async fn all_end(running: Vec<(Connection, Arriving)>) -> Result<()> {
     Ok(())
 }
 
+/// Changes of configuration that the database cannot take are refused as what will work again.
+async fn changes_are_refused(stage: &Stage) -> Result<()> {
+    let mut made = 0;
+    // Until the room is used up that the write-ahead log already has.
+    wait::until("changes to be refused", wait::PATIENCE, async || {
+        made += 1;
+        let body = json!({"name": format!("full-{made}")}).to_string();
+        let request = Request::post("/api/v1/admin/api-keys", body).bearer(ADMIN_TOKEN);
+        let answer = stage.gateway.call(&request).await?;
+        let refused = answer.status() == 503 && answer.code() == Some("SERVICE_DEGRADED");
+        ensure!(refused || answer.status() == 201, "{} {}", answer.status(), answer.text());
+        ensure!(!refused || answer.header("retry-after").is_some(), "{:?}", answer.head);
+        Ok(refused.then_some(()))
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_lets_what_runs_settle_and_recovers() -> Result<()> {
     let Some(disk) = SmallDisk::mount(DISK_MIB).await? else {
@@ -193,6 +210,7 @@ async fn a_full_disk_lets_what_runs_settle_and_recovers() -> Result<()> {
     .await?;
     let ready = stage.gateway.call(&Request::get("/health/ready")).await?;
     ensure!(ready.status() == 503, "/health/ready says {}: {}", ready.status(), ready.text());
+    changes_are_refused(&stage).await?;
     slow.open_gate(1);
     let count = running.len();
     all_end(running).await?;
