@@ -15,6 +15,7 @@ pub mod state;
 #[cfg(test)]
 mod testing;
 
+pub use api::body::BodyRefused;
 pub use api::context::{CallerKey, LocalOperator};
 pub use api::router;
 pub use health::Readiness;

@@ -1,10 +1,10 @@
 //! A caller's socket with deadlines: for sending a request's head, for idling, and for reading what is
 //! written to it. Kept below hyper, so that they hold whatever state the connection is in.
 
-use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -32,31 +32,56 @@ enum Doing {
 
 /// Tells the socket what the connection is doing.
 #[derive(Clone)]
-pub(crate) struct Activity(Rc<Cell<Doing>>);
+pub struct Activity(Arc<Noted>);
+
+/// What was told, in one word, because connections of administration are served by many threads.
+struct Noted {
+    opened: Instant,
+    /// Milliseconds since `opened`, times two, and one more while idling; or [`SERVING`].
+    since: AtomicU64,
+}
+
+const SERVING: u64 = u64::MAX;
 
 /// Held while a request is served; afterwards the connection idles again.
-pub(crate) struct Busy(Activity);
+pub struct Busy(Activity);
 
 impl Activity {
     fn new() -> Self {
-        Self(Rc::new(Cell::new(Doing::Idling(Instant::now()))))
+        Self(Arc::new(Noted { opened: Instant::now(), since: AtomicU64::new(1) }))
     }
 
     /// A request has arrived and is being served until the guard is dropped.
+    #[must_use]
     pub fn serve(&self) -> Busy {
-        self.0.set(Doing::Serving);
+        self.0.since.store(SERVING, Ordering::Relaxed);
         Busy(self.clone())
+    }
+
+    fn waits(&self, idling: bool) {
+        let since = u64::try_from(self.0.opened.elapsed().as_millis()).unwrap_or(0);
+        self.0.since.store(since << 1 | u64::from(idling), Ordering::Relaxed);
+    }
+
+    fn doing(&self) -> Doing {
+        match self.0.since.load(Ordering::Relaxed) {
+            SERVING => Doing::Serving,
+            since => {
+                let at = self.0.opened + Duration::from_millis(since >> 1);
+                if since & 1 == 1 { Doing::Idling(at) } else { Doing::Receiving(at) }
+            }
+        }
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.0.set(Doing::Idling(Instant::now()));
+        self.0.waits(true);
     }
 }
 
-/// The socket.
-pub(crate) struct CallerSocket {
+/// The socket of a caller.
+pub struct CallerSocket {
     stream: TokioIo<TcpStream>,
     activity: Activity,
     timers: ClientTimers,
@@ -67,6 +92,7 @@ pub(crate) struct CallerSocket {
 
 impl CallerSocket {
     /// Takes an accepted connection over.
+    #[must_use]
     pub fn new(stream: TcpStream, timers: ClientTimers) -> (Self, Activity) {
         let activity = Activity::new();
         let socket = Self {
@@ -82,7 +108,7 @@ impl CallerSocket {
 
     /// When waiting for a head or for the next request ends.
     fn read_deadline(&self) -> Option<Instant> {
-        match self.activity.0.get() {
+        match self.activity.doing() {
             Doing::Idling(since) => Some(since + IDLE),
             Doing::Receiving(since) => Some(since + self.timers.header_read),
             Doing::Serving => None,
@@ -136,8 +162,8 @@ impl Read for CallerSocket {
         let this = self.get_mut();
         match Pin::new(&mut this.stream).poll_read(cx, buf) {
             Poll::Ready(result) => {
-                if let Doing::Idling(_) = this.activity.0.get() {
-                    this.activity.0.set(Doing::Receiving(Instant::now()));
+                if let Doing::Idling(_) = this.activity.doing() {
+                    this.activity.waits(false);
                 }
                 Poll::Ready(result)
             }

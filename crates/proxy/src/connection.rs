@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 
-use http::Request;
+use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -14,7 +14,6 @@ use hyper::service::service_fn;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use crate::body::Outgoing;
 use crate::caller::{Busy, CallerSocket};
 use crate::request;
 use crate::settings::Sizes;
@@ -26,16 +25,16 @@ use crate::worker::Worker;
 const BUFFER_BYTES: usize = 48 << 10;
 /// What the buffer must hold besides the headers that are taken: the request line, and more than is taken.
 const BESIDE_HEADERS: usize = 16 << 10;
-/// Headers that hyper reads without memory of their own (its `max_headers`); with more it refuses by itself.
-const USUAL_HEADERS: usize = 100;
+/// Headers that are read beyond those that are taken, so that the refusal is ours, in the caller's dialect.
+/// Of a head with still more hyper says the status 431 and nothing else.
+const HEADERS_BEYOND: usize = 50;
 
 /// How hyper reads requests: a head up to the limits that are set, so that what exceeds them is refused here.
-fn builder(sizes: &Sizes) -> http1::Builder {
+#[must_use]
+pub fn builder(sizes: &Sizes) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder.max_buf_size(BUFFER_BYTES.max(sizes.headers + BESIDE_HEADERS));
-    if sizes.header_count > USUAL_HEADERS {
-        builder.max_headers(sizes.header_count * 2);
-    }
+    builder.max_headers(sizes.header_count + HEADERS_BEYOND);
     builder
 }
 
@@ -46,15 +45,12 @@ pub(crate) async fn serve(
     peer: SocketAddr,
     stop: watch::Receiver<bool>,
 ) {
-    let (socket, activity) = CallerSocket::new(stream, worker.shared.settings.client);
-    let sizes = worker.shared.settings.sizes;
+    let (sizes, timers) = (worker.shared.settings.sizes, worker.shared.settings.client);
+    let (socket, activity) = CallerSocket::new(stream, timers);
     let service = service_fn(move |incoming: Request<Incoming>| {
         let busy = activity.serve();
         let worker = Rc::clone(&worker);
-        async move {
-            let response = request::serve(worker, incoming, peer.ip()).await;
-            Ok::<_, Infallible>(response.map(|body| UntilEnd { body, _busy: busy }))
-        }
+        async move { Ok::<_, Infallible>(busy.until_end(request::serve(worker, incoming, peer.ip()).await)) }
     });
     let connection = builder(&sizes).serve_connection(socket, service);
     let mut connection = pin!(connection);
@@ -83,15 +79,22 @@ pub(crate) async fn serve(
     .await;
 }
 
+impl Busy {
+    /// The answer; the connection is busy until its end.
+    pub fn until_end<B>(self, answer: Response<B>) -> Response<UntilEnd<B>> {
+        answer.map(|body| UntilEnd { body, _busy: self })
+    }
+}
+
 /// An answer's body, at whose end the connection waits for the next request again.
-struct UntilEnd {
-    body: Outgoing,
+pub struct UntilEnd<B> {
+    body: B,
     _busy: Busy,
 }
 
-impl Body for UntilEnd {
-    type Data = bytes::Bytes;
-    type Error = crate::body::CutOff;
+impl<B: Body + Unpin> Body for UntilEnd<B> {
+    type Data = B::Data;
+    type Error = B::Error;
 
     fn poll_frame(
         self: std::pin::Pin<&mut Self>,

@@ -12,24 +12,20 @@ use hyper::body::Incoming;
 use llm::{Call, Extras, Surface};
 use model::{Code, Rejection};
 use state::capacity::{Admitted, Busy, RETRY_AFTER_S};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use crate::channel::Channel;
 use crate::endpoint::stored;
 use crate::exchange::Exchange;
 use crate::gathered::Gathered;
+use crate::pace::Pace;
 use crate::settings::Sizes;
-
-/// A body that comes more slowly than this for longer than the idle time only occupies a place
-/// (reliability.md T24): a request of 1 KB has half a minute, one of 1 MB an hour.
-const SLOWEST_BYTES_PER_SECOND: u64 = 256;
 
 /// Refuses a head that is too large, before anything else is looked at.
 ///
 /// # Errors
 /// `URI_TOO_LONG` or `HEADERS_TOO_LARGE`, naming the limit.
-pub(crate) fn check_head(exchange: &Exchange, request: &Request<Incoming>) -> Result<(), Rejection> {
-    let sizes = &exchange.worker.shared.settings.sizes;
+pub fn check_head(sizes: &Sizes, request: &Request<Incoming>) -> Result<(), Rejection> {
     let uri = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
     if uri > sizes.uri {
         let message = format!("The request URI has {uri} bytes; at most {} are taken.", sizes.uri);
@@ -154,14 +150,6 @@ pub(crate) fn look(
     Ok(Received { call, body, extras })
 }
 
-fn too_slow(bytes: usize, time: Duration) -> Rejection {
-    let message = format!(
-        "The request body stopped arriving, or arrives too slowly: {bytes} bytes in {} s.",
-        time.as_secs()
-    );
-    Rejection::because(Code::InvalidRequest, message)
-}
-
 fn too_large(sizes: &Sizes) -> Rejection {
     Rejection::because(Code::BodyTooLarge, format!("The request body exceeds {} bytes.", sizes.body))
 }
@@ -199,14 +187,11 @@ impl Reading<'_> {
         let Self { held, sizes, idle } = self;
         // What is declared beforehand is not reserved until it arrives: a header costs a caller nothing.
         let mut gathered = Gathered::new(room);
-        let mut began = None;
+        let mut pace = Pace::new(idle);
         // A body of a stated length has ended with its last byte: it need not be asked again.
         while !body.is_end_stream() {
-            let now = Instant::now();
-            let began = *began.get_or_insert(now);
-            let earned = Duration::from_secs(gathered.len() as u64 / SLOWEST_BYTES_PER_SECOND);
-            let Ok(next) = timeout_at((now + idle).min(began + idle + earned), body.frame()).await else {
-                return Err(too_slow(gathered.len(), began.elapsed()));
+            let Ok(next) = timeout_at(pace.deadline(gathered.len()), body.frame()).await else {
+                return Err(pace.too_slow(gathered.len()));
             };
             let Some(frame) = next else { break };
             let frame = frame.map_err(|error| {

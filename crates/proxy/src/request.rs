@@ -47,7 +47,7 @@ pub(crate) async fn serve(
     if matches!(route, Route::Models | Route::Model(_)) && !exchange.tells_errors_itself() {
         exchange.envelope = models::shape(request.uri(), request.headers()).envelope();
     }
-    if let Err(rejection) = intake::check_head(&exchange, &request) {
+    if let Err(rejection) = intake::check_head(&worker.shared.settings.sizes, &request) {
         return linger::refuse(exchange, &rejection, request);
     }
     match route {

@@ -2,12 +2,15 @@
 //! native envelope.
 
 use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
 
-use axum::body::to_bytes;
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
-use model::{Code, ResourceId};
+use http_body_util::LengthLimitError;
+use model::{Code, Rejection, ResourceId};
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::context::Context;
@@ -60,25 +63,13 @@ fn check_content_type(request: &Request) -> Result<(), Refusal> {
 }
 
 async fn read<T: DeserializeOwned>(request: Request) -> Result<T, Refusal> {
-    let too_large = || {
-        let message = format!("The body is larger than {LARGEST_BODY} bytes.");
-        Refusal::because(Code::BodyTooLarge, message)
-    };
     let stated = request.headers().get(CONTENT_LENGTH);
     let stated = stated.and_then(|value| value.to_str().ok()).and_then(|value| value.parse::<usize>().ok());
     if stated.is_some_and(|length| length > LARGEST_BODY) {
         return Err(too_large());
     }
     let context = request.extensions().get::<Context>().cloned();
-    let bytes = to_bytes(request.into_body(), LARGEST_BODY).await.map_err(|error| {
-        let limit = std::error::Error::source(&error)
-            .is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
-        if limit {
-            too_large()
-        } else {
-            Refusal::because(Code::InvalidRequest, "The body ended before it was complete.")
-        }
-    })?;
+    let bytes = whole(request.into_body()).await?;
     if bytes.is_empty() {
         return Err(Refusal::because(Code::InvalidRequest, "The body is empty; send a JSON object."));
     }
@@ -88,6 +79,42 @@ async fn read<T: DeserializeOwned>(request: Request) -> Result<T, Refusal> {
         context.note.fields(fields.into_keys().collect());
     }
     Ok(body)
+}
+
+fn too_large() -> Refusal {
+    Refusal::because(Code::BodyTooLarge, format!("The body is larger than {LARGEST_BODY} bytes."))
+}
+
+/// Why whoever hands a request over ended its body: it came too slowly, or there was no room for it.
+#[derive(Debug)]
+pub struct BodyRefused(pub Rejection);
+
+impl fmt::Display for BodyRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl Error for BodyRefused {}
+
+/// Reads a body to its end.
+///
+/// # Errors
+/// `BODY_TOO_LARGE`, what a [`BodyRefused`] says, or `INVALID_REQUEST` when it breaks off.
+pub(super) async fn whole(body: Body) -> Result<Bytes, Refusal> {
+    to_bytes(body, LARGEST_BODY).await.map_err(|error| {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
+        while let Some(known) = cause {
+            if known.is::<LengthLimitError>() {
+                return too_large();
+            }
+            if let Some(BodyRefused(rejection)) = known.downcast_ref() {
+                return rejection.clone().into();
+            }
+            cause = known.source();
+        }
+        Refusal::because(Code::InvalidRequest, "The body ended before it was complete.")
+    })
 }
 
 /// The fields of an object, without their values.

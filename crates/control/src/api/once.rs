@@ -15,7 +15,7 @@ use model::clock::EpochMs;
 use model::{Code, ResourceId};
 use store::KeptAnswer;
 
-use super::body::LARGEST_BODY;
+use super::body::whole;
 use super::context::Context;
 use super::permission::Actor;
 use super::route::Line;
@@ -63,7 +63,7 @@ fn caller(actor: &Actor) -> Option<ResourceId> {
 async fn claimed(context: &Context, of: ResourceId, request: Request, next: Next) -> Answer<Response> {
     let key = key(request.headers())?.to_owned();
     let (parts, body) = request.into_parts();
-    let body = to_bytes(body, LARGEST_BODY).await.map_err(|_| Refusal::new(Code::BodyTooLarge))?;
+    let body = whole(body).await?;
     let mut digest = Digest::new(&SHA256);
     for part in [parts.uri.to_string().as_bytes(), b"\n", &body] {
         digest.update(part);

@@ -72,6 +72,8 @@ mod sessions;
 #[cfg(test)]
 mod signing;
 #[cfg(test)]
+mod sockets;
+#[cfg(test)]
 mod stage;
 #[cfg(test)]
 mod stalls;

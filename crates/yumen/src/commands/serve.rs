@@ -9,6 +9,7 @@ use std::time::Duration;
 use control::Passwords;
 use control::jobs::{blocked, publisher, recorder, retention};
 use model::Clock;
+use proxy::settings::Sizes;
 use state::homes::Homes;
 use state::signatures::Signatures;
 use store::Store;
@@ -24,6 +25,7 @@ use crate::problem::Problem;
 use crate::startup;
 use crate::system_clock::SystemClock;
 use crate::wiring::control_plane::Bridge;
+use crate::wiring::descriptors::Descriptors;
 use crate::wiring::manual_paths::ManualPaths;
 use crate::wiring::{
     control_plane, data_plane, demo, environment_accounts, homes, keys, ledger, local_socket, side_listener,
@@ -75,6 +77,7 @@ async fn serve(loaded: Loaded, options: Options, clock: Arc<dyn Clock>) -> Resul
     for warning in &loaded.warnings {
         tracing::warn!(warning, "a setting has no effect in this version");
     }
+    let descriptors = Descriptors::claim(Sizes::standard().connections);
     // Sockets first: a port that is taken must not leave a half-made data directory behind.
     let public = startup::bind(settings.listen, "listen")?;
     let address =
@@ -100,7 +103,7 @@ async fn serve(loaded: Loaded, options: Options, clock: Arc<dyn Clock>) -> Resul
     let signatures = signatures::open(&settings, &*clock)?;
     let homes = homes::open(&settings)?;
     let warmed = passwords.clone();
-    let parts = Opened { store, ledger, signatures, homes, clock, log, passwords, manual };
+    let parts = Opened { store, ledger, signatures, homes, clock, log, passwords, manual, descriptors };
     let running = start(&settings, parts, public, sides).await?;
     announce(&Banner { address, demo_key, administrator }, options);
     drop(held_back);
@@ -121,6 +124,7 @@ struct Opened {
     log: LevelHandle,
     passwords: Passwords,
     manual: ManualPaths,
+    descriptors: Descriptors,
 }
 
 /// Starts both planes and the work beside them.
@@ -130,7 +134,7 @@ async fn start(
     public: TcpListener,
     sides: Vec<side_listener::Bound>,
 ) -> Result<Running, Problem> {
-    let Opened { store, ledger, signatures, homes, clock, log, passwords, manual } = opened;
+    let Opened { store, ledger, signatures, homes, clock, log, passwords, manual, descriptors } = opened;
     let (records, receiver) = telemetry::queue::record_channel(WAITING_RECORDS);
     let metrics = Arc::new(telemetry::metric::Metrics::new());
     let memory = data_plane::Memory::new(Arc::clone(&signatures), Arc::clone(&homes));
@@ -149,6 +153,7 @@ async fn start(
         records,
         metrics: Arc::clone(&metrics),
         egress,
+        connections: descriptors.public,
         control: Arc::new(control.clone()),
     };
     let shared = data_plane::shared(settings, parts, &first);
@@ -160,6 +165,12 @@ async fn start(
     let format = keys::log_format(settings);
     let recorder = tokio::spawn(recorder::run(receiver, Arc::clone(&store), metrics, format));
     let publish = Arc::new(move |configuration| publisher.publish(configuration));
+    let beside_public = side_listener::Served {
+        bridge: &control,
+        manual: &manual,
+        settings: &shared.settings,
+        connections: descriptors.side,
+    };
     let beside = vec![
         tokio::spawn(publisher::run(Arc::clone(&store), first, publish, stopping.clone())),
         tokio::spawn(homes::keep(homes, stopping.clone())),
@@ -167,7 +178,7 @@ async fn start(
         tokio::spawn(retention::run(Arc::clone(&store), clock, stopping.clone())),
         tokio::spawn(blocked::run(Arc::clone(control.state()), stopping.clone())),
         tokio::spawn(proxy::follow(Arc::clone(&shared), subscriber, applied)),
-        side_listener::serve(sides, (&control, &manual), &stopping),
+        side_listener::serve(sides, &beside_public, &stopping),
         local_socket::serve(&settings.data, &control, &stopping),
     ];
     Ok(Running { stop, listening, shared, control, beside, ledger, recorder, store })

@@ -202,7 +202,7 @@ pub static SETTINGS: &[Setting] = &[
     open("sizes.header_bytes", &[], "largest request header", |s, v| {
         put(&mut s.sizes.header_bytes, value::header_bytes(v))
     }),
-    open("sizes.header_count", &[], "most header lines", |s, v| {
+    open("sizes.header_count", &[], "most header lines; 50 more, and the refusal is a bare 431", |s, v| {
         put(&mut s.sizes.header_count, value::count(v, 10, 1000))
     }),
     open("sizes.requests", &[], "most requests in flight; further ones are refused at once", |s, v| {

@@ -7,10 +7,11 @@ use std::time::Duration;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::Router;
 use axum::body::Body;
+use control::answer::refused;
 use control::session::administrator::note_use;
 use control::{
     AccountBlock, AccountControl, CallerKey, Circuit, ControlState, FreezeControl, Freezes, Holder,
-    LoginThrottle, Passwords, Readiness,
+    LocalOperator, LoginThrottle, Passwords, Readiness,
 };
 use egress::Egress;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
@@ -22,10 +23,11 @@ use ledger::Ledger;
 use model::clock::EpochMs;
 use model::resource::Account;
 use model::{Clock, Code, Rejection, ResourceId, Secret};
+use proxy::settings::ClientTimers;
 use proxy::{AdministratorUse, ControlBody, ControlPlane, HandedOver};
 use state::blocks::ShownBlock;
 use state::queue::Queues;
-use state::signatures::Signatures;
+use state::signatures::{Signatures, Source};
 use store::Store;
 use telemetry::log::LevelHandle;
 use telemetry::metric::{self, Metrics};
@@ -39,8 +41,8 @@ use crate::entropy;
 use crate::problem::Problem;
 use crate::wiring::account_probe::Probe;
 use crate::wiring::data_plane::Memory;
+use crate::wiring::doorway::Doorway;
 use crate::wiring::keys;
-use crate::wiring::manual_paths::refused;
 
 /// How long the answer to a change waits for the data plane; the change is committed in any case.
 const APPLY_PATIENCE: Duration = Duration::from_secs(1);
@@ -55,6 +57,7 @@ pub struct Bridge {
     scrape: Arc<Scrape>,
     store: Arc<Store>,
     applied: watch::Receiver<u64>,
+    doorway: Doorway,
 }
 
 /// What a scrape of the metrics needs.
@@ -109,6 +112,7 @@ pub fn build(
         scrape: Arc::new(scrape),
         store: Arc::clone(store),
         applied,
+        doorway: Doorway::new(ClientTimers::standard().body_idle),
     })
 }
 
@@ -126,7 +130,7 @@ impl Bridge {
     /// Answers a request on the control runtime.
     pub async fn answer<B>(&self, mut request: Request<B>, known: HandedOver) -> Response<ControlBody>
     where
-        B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+        B: http_body::Body<Data = bytes::Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         if request.uri().path() == "/metrics" {
@@ -135,9 +139,16 @@ impl Bridge {
             } else {
                 let message =
                     "Send the metrics token as `Authorization: Bearer`, or ask on this machine itself.";
-                refused(&Rejection::because(Code::TokenInvalid, message), known.request_id)
+                refuse(&Rejection::because(Code::TokenInvalid, message), &known)
             };
         }
+        // Whoever watches this process, or works on its machine, must not wait behind whoever fills it.
+        let is_free =
+            is_operation(request.uri().path()) || request.extensions().get::<LocalOperator>().is_some();
+        let _inside = match self.doorway.enter() {
+            Err(rejection) if !is_free => return refuse(&rejection, &known),
+            entered => entered,
+        };
         let extensions = request.extensions_mut();
         extensions.insert(known.request_id);
         extensions.insert(known.client);
@@ -145,7 +156,9 @@ impl Bridge {
             extensions.insert(CallerKey(key));
         }
         let reads = request.method().is_safe();
-        let response = match self.router.clone().oneshot(request.map(Body::new)).await {
+        let source = Source::of(known.client);
+        let request = request.map(|body| Body::new(self.doorway.body(body, source)));
+        let response = match self.router.clone().oneshot(request).await {
             Ok(response) => response.map(boxed),
             Err(never) => match never {},
         };
@@ -166,6 +179,18 @@ impl Bridge {
             tracing::warn!(target: CONFIGURATION, revision = committed, "a change is committed but not yet applied");
         }
     }
+}
+
+/// Whether a path tells how the process is.
+#[must_use]
+pub fn is_operation(path: &str) -> bool {
+    path == "/metrics" || path.starts_with("/health") || path.starts_with("/actuator/")
+}
+
+/// Refuses a request that goes no further.
+#[must_use]
+pub fn refuse(rejection: &Rejection, known: &HandedOver) -> Response<ControlBody> {
+    refused(rejection, &known.request_id, &known.trace_id).map(boxed)
 }
 
 fn boxed<B>(body: B) -> ControlBody

@@ -75,6 +75,8 @@ pub struct Parts<'a> {
     pub metrics: Arc<Metrics>,
     /// The way out.
     pub egress: Arc<Egress>,
+    /// Connections of callers that may be open at one time.
+    pub connections: usize,
     /// Serves the other paths.
     pub control: Arc<dyn ControlPlane>,
 }
@@ -87,7 +89,7 @@ pub fn egress() -> Arc<Egress> {
 
 /// What all workers share.
 pub fn shared(settings: &Settings, parts: Parts<'_>, first: &Configuration) -> Arc<Shared> {
-    let settings = plane_settings(settings);
+    let settings = plane_settings(settings, parts.connections);
     let clock = Arc::clone(&parts.clock);
     let answers = StoredAnswers::new(Arc::clone(parts.store), clock, tokio::runtime::Handle::current());
     let catalog = Catalog::compile(first, &settings.default_limits, None);
@@ -126,7 +128,7 @@ pub fn seed() -> u64 {
     RandomState::new().hash_one(())
 }
 
-fn plane_settings(settings: &Settings) -> proxy::Settings {
+fn plane_settings(settings: &Settings, connections: usize) -> proxy::Settings {
     let cores = || available_parallelism().map_or(1, std::num::NonZero::get);
     let timers = &settings.timers;
     let (client, standard) = (ClientTimers::standard(), Sizes::standard());
@@ -152,6 +154,7 @@ fn plane_settings(settings: &Settings) -> proxy::Settings {
             headers: settings.sizes.header_bytes,
             header_count: settings.sizes.header_count,
             most: Most { requests: settings.sizes.requests as u64, ..standard.most },
+            connections,
             ..standard
         },
         default_limits: settings.rate_limit,

@@ -5,6 +5,8 @@ pub mod answers;
 pub mod control_plane;
 pub mod data_plane;
 pub mod demo;
+pub mod descriptors;
+pub mod doorway;
 pub mod environment_accounts;
 pub mod homes;
 pub mod keys;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use serde_json::json;
 use testkit::bill::tagged;
@@ -19,6 +19,7 @@ use testkit::surface::CHAT;
 use testkit::trust::Proof;
 use testkit::upstream::Upstream;
 use testkit::wait;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::tier;
@@ -37,6 +38,9 @@ const PER_READER_KB: u64 = 256;
 /// What all of them may cost, in KiB (reliability.md T23).
 const READERS_KB: u64 = 300 * 1024;
 const PER_SECOND: u64 = 200;
+/// Sign-ins that stall, and how many bodies of one network are waited for.
+const STALLED: usize = 100;
+const OF_A_NETWORK: usize = 32;
 
 /// An answer without end: ten megabytes would fit into the buffers of two sockets on one machine.
 fn endless() -> Script {
@@ -163,4 +167,44 @@ async fn callers_who_hardly_write_are_closed_and_slow_nobody() -> Result<()> {
         beside.as_micros(),
         alone.as_micros()
     ))
+}
+
+/// Nobody is asked who they are before a sign-in has come whole: what stalls must cost its own network only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stalled_sign_ins_keep_nobody_out() -> Result<()> {
+    let options = Options::default().env("YUMEN_TRUSTED_PROXIES", "127.0.0.0/8");
+    let stage = Stage::start(options).await?;
+    let login = |body: &str, from: &str| {
+        testkit::http::Request::post("/api/v1/auth/login", body.to_owned()).header("x-forwarded-for", from)
+    };
+    let half = login("{\"email\":", "198.51.100.1").header("content-length", "1000").to_bytes();
+    let mut stalled = JoinSet::new();
+    for _ in 0..STALLED {
+        let mut connection = stage.gateway.connect().await?.patient(Duration::from_secs(60));
+        connection.send_raw(&half).await?;
+        stalled.spawn(async move {
+            let arriving = connection.arriving().await?;
+            connection.rest(arriving).await
+        });
+    }
+    for _ in OF_A_NETWORK..STALLED {
+        let answer = stalled.join_next().await.context("none is left")???;
+        ensure!(answer.status() == 503 && answer.code() == Some("OVERLOADED"), "{}", answer.text());
+    }
+    let text = |name: &str| stage.gateway.ready()[name].as_str().unwrap_or_default();
+    let body = json!({"email": text("admin_email"), "password": text("admin_password")}).to_string();
+    for from in ["203.0.113.9", "198.51.100.2"] {
+        let answer = stage.gateway.call(&login(&body, from)).await?;
+        ensure!(answer.status() == 200, "from {from}: {} {}", answer.status(), answer.text());
+    }
+    let health = stage.gateway.call(&testkit::http::Request::get("/health/ready")).await?;
+    ensure!(health.status() == 200, "{}", health.text());
+    // A body may stand still for 30 s: on every commit nobody waits for that.
+    while nightly()
+        && let Some(answer) = stalled.join_next().await
+    {
+        let answer = answer??;
+        ensure!(answer.status() == 400, "a stalled sign-in: {} {}", answer.status(), answer.text());
+    }
+    Ok(())
 }
