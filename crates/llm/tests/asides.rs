@@ -91,30 +91,27 @@ mod asides {
                 let (answer, lost) = whole(provider);
                 (sse(&[answer]), lost)
             }
-            Dialect::BedrockConverse => {
-                let mut bytes = Vec::new();
-                for (kind, payload) in [
-                    ("messageStart", json!({"role": "assistant", "p": "ab"})),
-                    (
-                        "contentBlockDelta",
-                        json!({"contentBlockIndex": 0, "delta": {"text": "a"}, "p": "abc"}),
-                    ),
-                    ("contentBlockStop", json!({"contentBlockIndex": 0})),
-                    (
-                        "messageStop",
-                        json!({"stopReason": "end_turn", "additionalModelResponseFields":
-                        {"delta": {"stop_sequence": null, "kept": 1}}}),
-                    ),
-                    (
-                        "metadata",
-                        json!({"metrics": {"latencyMs": 1}, "trace": {"guardrail": {}}, "usage": {}}),
-                    ),
-                ] {
-                    aws_stream::write_frame(kind, &payload.to_string(), &mut bytes);
-                }
-                (bytes, &["additionalModelResponseFields.kept", "trace"])
-            }
+            Dialect::BedrockConverse => (frames(), &["additionalModelResponseFields.kept", "trace"]),
         }
+    }
+
+    /// A stream of Converse.
+    fn frames() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (kind, payload) in [
+            ("messageStart", json!({"role": "assistant", "p": "ab"})),
+            ("contentBlockDelta", json!({"contentBlockIndex": 0, "delta": {"text": "a"}, "p": "abc"})),
+            ("contentBlockStop", json!({"contentBlockIndex": 0})),
+            (
+                "messageStop",
+                json!({"stopReason": "end_turn", "additionalModelResponseFields":
+                {"delta": {"stop_sequence": null, "kept": 1}}}),
+            ),
+            ("metadata", json!({"metrics": {"latencyMs": 1}, "trace": {"guardrail": {}}, "usage": {}})),
+        ] {
+            aws_stream::write_frame(kind, &payload.to_string(), &mut bytes);
+        }
+        bytes
     }
 
     /// What the translation of an answer for `caller` names as lost.

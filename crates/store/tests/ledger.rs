@@ -43,6 +43,8 @@ fn charge(n: u64) -> LedgerEntry {
             audio_out: 8,
             web_searches: 9,
             source: UsageSource::Measured,
+            capped: true,
+            tier: Some(model::ServiceTier::Priority),
         },
         amount: Some(NanoUsd(1_000)),
         overshoot: NanoUsd(17),
