@@ -204,7 +204,8 @@ async fn an_upstream_that_goes_away_is_left_for_another_where_it_did_no_work() -
     ensure!(measured == served, "{measured} measured, {served} served");
     ensure!(estimated == ambiguous, "{estimated} estimated, {ambiguous} may have been worked on");
     ensure!(again * 20 > count && ambiguous * 20 > count, "{again} switches and {ambiguous} ambiguous ends");
-    at_rest(&oracle, &stage, UPSTREAMS).await?;
+    let open = upstreams.iter().map(|upstream| upstream.connections() - upstream.ended()).sum();
+    at_rest(&oracle, &stage, open).await?;
     let connections: usize = upstreams.iter().map(http2::Upstream::connections).sum();
     println!(
         "{} requests over {connections} connections of HTTP/2, {again} switches, {ambiguous} ambiguous ends, 0 sent \
