@@ -2,7 +2,7 @@
 //!
 //! A stream is: `Start`, then parts, each of `PartStart`, any number of `Delta`, `PartStop`; `Finish` once
 //! for each choice, behind its parts; `Usage` any number of times, each a running total, and in front of `Start`
-//! where it is known by then; `End`. Parts may
+//! where it is known by then; `End`. `Aside` may come anywhere behind `Start`. Parts may
 //! overlap: a dialect that cannot have that puts them in a row, see [`crate::codec::sequence`]. `Ping`
 //! may come anywhere. Behind `Error` or `End` nothing comes.
 
