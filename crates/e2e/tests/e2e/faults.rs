@@ -1,6 +1,8 @@
 //! T20: every fault of the table, in every dialect, streamed and not: it ends in time, says what it must,
 //! is recorded as what it was, and leaves nothing behind.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -14,6 +16,7 @@ use testkit::outcome::Outcome;
 use testkit::surface::Dialect;
 use testkit::trust::Proof;
 use testkit::upstream::{ClosedPort, Upstream};
+use tokio::task::{JoinSet, LocalSet};
 
 use crate::stage::Stage;
 
@@ -22,6 +25,9 @@ const PROOF: Proof = Proof::new(
     "P5",
     "Upstreams that are wrong in every way that is known: no answer is late, none that is cut looks whole",
 );
+
+/// So many trials run at the same time: few enough that none is late because of the others.
+const AT_A_TIME: usize = 16;
 
 /// One fault meeting one kind of request.
 struct Trial {
@@ -80,13 +86,11 @@ async fn warm_up(stage: &Stage) -> Result<()> {
 async fn every_fault_ends_in_time_with_its_code_and_leaves_nothing_behind() -> Result<()> {
     let options = Options::default().turn(Turn::Alone).env("LOG_LEVEL", "debug");
     let options = TIMERS.iter().fold(options, |options, (name, ms)| options.timer(name, *ms));
-    let stage = Stage::start(options).await?;
-    let trials = prepare(&stage).await?;
+    let stage = Arc::new(Stage::start(options).await?);
+    let trials: Arc<[Trial]> = prepare(&stage).await?.into();
     warm_up(&stage).await?;
     let oracle = Oracle::before(&stage.gateway)?;
-    let turn = |first| met(&stage, trials.iter().skip(first).step_by(4));
-    let (one, two, three, four) = tokio::join!(turn(0), turn(1), turn(2), turn(3));
-    let mut failures = [one, two, three, four].concat();
+    let mut failures = meet_all(&stage, &trials).await;
     let idle: usize = trials.iter().map(|trial| trial.upstream.as_ref().map_or(0, Upstream::open)).sum();
     if let Err(error) = oracle.descriptors_return(&stage.gateway, idle).await {
         failures.push(format!("{error:#}"));
@@ -110,15 +114,24 @@ async fn every_fault_ends_in_time_with_its_code_and_leaves_nothing_behind() -> R
     ))
 }
 
-/// Meets one after the other, most of which is waiting for a timer; what failed.
-async fn met<'a>(stage: &Stage, trials: impl Iterator<Item = &'a Trial>) -> Vec<String> {
-    let mut failures = Vec::new();
-    for trial in trials {
-        if let Err(error) = meet(stage, trial).await {
-            failures.push(format!("{}: {error:#}", trial.name()));
-        }
+/// Meets them all, some at the same time, since most of it is waiting for a timer; what failed.
+async fn meet_all(stage: &Arc<Stage>, trials: &Arc<[Trial]>) -> Vec<String> {
+    let next = Arc::new(AtomicUsize::new(0));
+    let (local, mut turns) = (LocalSet::new(), JoinSet::new());
+    for _ in 0..AT_A_TIME {
+        let (stage, trials, next) = (Arc::clone(stage), Arc::clone(trials), Arc::clone(&next));
+        let turn = async move {
+            let mut failures = Vec::new();
+            while let Some(trial) = trials.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if let Err(error) = meet(&stage, trial).await {
+                    failures.push(format!("{}: {error:#}", trial.name()));
+                }
+            }
+            failures
+        };
+        turns.spawn_local_on(turn, &local);
     }
-    failures
+    local.run_until(turns.join_all()).await.concat()
 }
 
 async fn meet(stage: &Stage, trial: &Trial) -> Result<()> {

@@ -113,6 +113,7 @@ async fn callers_leave_descriptors_for_upstreams_and_health() -> Result<()> {
     let mut first = stage.gateway.connect().await?;
     let health = Request::get("/health/ready");
     ensure!(first.call(&health).await?.status() == 200, "it is not ready");
+    let idle = stage.gateway.fds()?;
     let mut others = JoinSet::new();
     for _ in 0..300 {
         let address = stage.gateway.address().to_owned();
@@ -121,14 +122,15 @@ async fn callers_leave_descriptors_for_upstreams_and_health() -> Result<()> {
             std::future::pending::<()>().await;
         });
     }
-    // As many as there are places; all others wait in the kernel, and no descriptor is taken any more.
+    // As many as there are places (70, some of which the test itself has); all others wait in the kernel, and
+    // no descriptor is taken any more.
     let full = wait::until("the places to be taken", wait::PATIENCE, async || {
         let before = stage.gateway.fds()?;
         wait::pass(Duration::from_millis(200)).await;
-        Ok((before > 90 && stage.gateway.fds()? == before).then_some(before))
+        Ok((before >= idle + 60 && stage.gateway.fds()? == before).then_some(before))
     });
-    let taken = full.await?;
-    ensure!(taken < 200, "{taken} of 256 descriptors are taken by idle callers");
+    let taken = full.await? - idle;
+    ensure!(taken <= 80, "{taken} of 256 descriptors are taken by idle callers");
     let request = stage.request(&CHAT, &CHAT.request("m", false));
     ensure_complete(&CHAT, false, &first.call(&request).await?)?;
     ensure!(first.call(&health).await?.status() == 200, "it is not ready");

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use serde_json::json;
@@ -141,8 +141,12 @@ async fn a_retry_never_charges_twice_and_never_repeats_work() -> Result<()> {
     let (upstreams, ids) = three(&stage, &bill, meet).await?;
     let oracle = Oracle::before(&stage.gateway)?;
     let count = tier(1_000, 10_000);
+    let begun = Instant::now();
     let (told, books) = played(&stage, "retried", ids, &bill, count).await?;
     let (again, ambiguous) = sent_once(&bill)?;
+    let tens = usize::try_from(begun.elapsed().as_secs() / 10)?;
+    let allowed = bill.by_tag().len() / 5 + 100 * (tens + 2);
+    ensure!(again <= allowed, "{again} were sent again, of which the budget allows {allowed}");
     let attempts = books.attempts().count();
     ensure!(attempts == bill.count(), "{attempts} attempts booked, {} made", bill.count());
     let served = bill.charged().iter().filter(|call| call.how == "served").count();
