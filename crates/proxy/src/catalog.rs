@@ -20,6 +20,7 @@ use model::resource::{
 };
 use policy::identify::SigningKey;
 use state::limits::{Level, LimitOwner, ResolvedLimits};
+use state::retries::RetryBudget;
 use telemetry::stream::CONFIGURATION;
 
 pub use accounts::{circuits_of, own_circuits};
@@ -131,6 +132,8 @@ pub struct Model {
     pub price_override: Option<PriceLines>,
     /// Its limit, of all callers together.
     pub limited: Option<Limited>,
+    /// How many of its requests may be sent again; outlives the revision.
+    pub retries: Arc<RetryBudget>,
 }
 
 /// One account's offer of one model.
@@ -214,7 +217,7 @@ impl Catalog {
             keys.insert(key.id.clone(), compiled);
         }
         let mut groups: HashMap<String, HashMap<Arc<str>, Arc<Model>>> = HashMap::new();
-        let (collected, upstreams) = collect_models(configuration);
+        let (collected, upstreams) = collect_models(configuration, previous);
         for (group, models) in collected {
             let models = models.into_iter().map(|(name, model)| (name, Arc::new(model))).collect();
             groups.insert(group, models);
@@ -396,7 +399,10 @@ fn network(text: &str) -> Option<IpNet> {
 
 type ModelsByGroup = HashMap<String, HashMap<Arc<str>, Model>>;
 
-fn collect_models(configuration: &Configuration) -> (ModelsByGroup, Vec<Arc<Upstream>>) {
+fn collect_models(
+    configuration: &Configuration,
+    previous: Option<&Catalog>,
+) -> (ModelsByGroup, Vec<Arc<Upstream>>) {
     let (mut groups, mut upstreams) = (ModelsByGroup::new(), Vec::new());
     for account in &configuration.accounts {
         let upstream = match compile_upstream(account) {
@@ -411,7 +417,9 @@ fn collect_models(configuration: &Configuration) -> (ModelsByGroup, Vec<Arc<Upst
         let models = groups.entry(account.group_id.clone()).or_default();
         for entry in offered(account, upstream.preset) {
             let name: Arc<str> = entry.public().into();
+            let known = previous.and_then(|previous| previous.model(&account.group_id, &name));
             let model = models.entry(Arc::clone(&name)).or_insert_with(|| Model {
+                retries: known.map_or_else(Arc::default, |known| Arc::clone(&known.retries)),
                 price_override: price_override(configuration, &name),
                 limited: terms::limit_of_model(&configuration.gateway, &name),
                 created_ms: account.created_at,

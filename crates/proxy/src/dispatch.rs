@@ -12,6 +12,7 @@ use policy::choose::{Standing, weighted};
 use serde_json::json;
 use state::circuits::{CircuitDecision, CircuitState, Circuits};
 use state::in_flight::Slot;
+use state::retries::Verdict;
 use telemetry::failpoint;
 
 use crate::attempt::{self, Outcome};
@@ -101,6 +102,9 @@ pub(crate) async fn call_upstream(
             Err(rejection) if last.is_none() => return Err(rejection.into()),
             Ok(None) | Err(_) => break,
         };
+        if !may_send(exchange, &model, tried.is_empty()) {
+            break;
+        }
         let offer = chosen.offer;
         tried.push(offer);
         exchange.report("route", |_| json!({"candidates": model.offers.len(), "tried": tried.len() - 1}));
@@ -120,6 +124,21 @@ pub(crate) async fn call_upstream(
         return Err(Stopped::Uncounted);
     }
     Err(exhausted(exchange, &model, outbound.call.surface, last).into())
+}
+
+/// Whether the request may be sent: the first time always, again while the model's budget allows it. The
+/// record has the numbers of a budget that is used up.
+fn may_send(exchange: &mut Exchange, model: &Model, first: bool) -> bool {
+    let now_ms = exchange.now_ms();
+    if first {
+        model.retries.note_request(now_ms);
+        return true;
+    }
+    let Verdict { allowed, limit, used } = model.retries.take(now_ms);
+    if !allowed {
+        exchange.checked("retry_budget", false, Some(limit.into()), Some(used.into()));
+    }
+    allowed
 }
 
 /// Whether a count is asked for that no account can give, though one offers the model. What is kept at an

@@ -21,6 +21,7 @@ pub mod limits;
 pub mod outputs;
 pub mod queue;
 pub mod replay;
+pub mod retries;
 pub mod running;
 pub mod seals;
 pub mod sessions;

@@ -11,6 +11,7 @@ mod linger;
 mod money;
 mod queue;
 mod replay;
+mod retries;
 mod sealed;
 mod slow;
 pub(crate) mod stage;
