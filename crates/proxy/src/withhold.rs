@@ -30,11 +30,30 @@ pub(crate) fn withhold(words: &mut [u8], credential: Option<&Secret<String>>) {
         return;
     }
     let mut from = 0;
-    while let Some(at) = words[from..].windows(secret.len()).position(|window| window == secret) {
-        let end = from + at + secret.len();
-        words[from + at..end].fill(MASK);
-        from = end;
+    while from < words.len() {
+        let length = length_at(&words[from..], secret);
+        words[from..from + length.unwrap_or(0)].fill(MASK);
+        from += length.unwrap_or(1);
     }
+}
+
+/// How many bytes the secret takes where it stands at the beginning of `words`, as it is or as JSON may write it.
+fn length_at(words: &[u8], secret: &[u8]) -> Option<usize> {
+    let mut length = 0;
+    for byte in secret {
+        length += match &words[length..] {
+            [b'\\', b'u', b'0', b'0', high, low, ..] if hex(*high, *low) == Some(*byte) => 6,
+            [b'\\', escaped, ..] if escaped == byte => 2,
+            [plain, ..] if plain == byte => 1,
+            _ => return None,
+        };
+    }
+    Some(length)
+}
+
+fn hex(high: u8, low: u8) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }
 
 #[cfg(test)]
@@ -57,6 +76,20 @@ mod tests {
         ] {
             assert_eq!(shown(words, "sk-secret-1"), left);
         }
+    }
+
+    #[test]
+    fn a_credential_is_masked_as_json_may_write_it() {
+        for words in
+            [r"no: sk/+a=bc9.", r"no: sk\/+a=bc9.", r"no: sk\u002f\u002ba\u003Dbc9.", r"no: \u0073k\/+a=bc9."]
+        {
+            let left = shown(words, "sk/+a=bc9");
+            assert!(left.starts_with("no: ***") && left.ends_with("*."), "{left}");
+            assert_eq!(left.len(), words.len());
+            assert_eq!(left.replace('*', ""), "no: .");
+        }
+        assert_eq!(shown(r"sk\u002", "sk/+a=bc9"), r"sk\u002");
+        assert_eq!(shown(r"\\secret\1", r"\secret\1"), r"**********");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod abroad;
 mod admitted;
 mod compiled;
+mod credentials;
 mod drain;
 mod encoded;
 mod families;

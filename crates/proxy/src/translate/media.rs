@@ -8,9 +8,10 @@
 mod tests;
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use egress::{Class, Origin, SendError, Target};
+use egress::{Class, Origin, SendError, Target, Timers};
 use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue, LOCATION};
 use http::{StatusCode, Uri};
 use http_body_util::BodyExt;
@@ -18,6 +19,7 @@ use llm::codec::media;
 use llm::neutral::{Dialect, Request};
 use model::{Code, Rejection};
 use state::capacity::Admitted;
+use tokio::time::{Instant, timeout_at};
 
 use crate::exchange::Exchange;
 use crate::intake::overloaded;
@@ -29,6 +31,11 @@ const MOST: usize = 20;
 const MOST_BYTES: usize = 20 << 20;
 /// Most bytes of all media of one request.
 const MOST_BYTES_TOGETHER: usize = 40 << 20;
+/// How long a server that a caller names may keep us waiting for each part of its answer: the request holds a
+/// place at an account meanwhile.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long all media of a request may take together.
+const PATIENCE_TOGETHER: Duration = Duration::from_secs(60);
 /// How often a server may send us elsewhere.
 const MOST_HOPS: usize = 3;
 /// The room that a byte of a medium takes among all requests: in base64 it is a third longer, and stands both
@@ -70,6 +77,7 @@ pub(super) async fn fetch(
     // What an attempt before this one fetched is gone with its body.
     let before = std::mem::take(&mut exchange.fetched);
     let (pool, timers) = (Rc::clone(&exchange.worker.pool), exchange.worker.shared.settings.upstream);
+    let timers = hurried(&timers);
     let send = async |target: Target, asked| pool.send(&target, asked, &timers).await;
     let room = exchange.room.as_mut().ok_or_else(|| Rejection::new(Code::InternalError))?;
     room.shrink(before);
@@ -77,6 +85,12 @@ pub(super) async fn fetch(
     let outcome = all(&send, &mut Room { room, taken: &mut taken }, request, urls).await;
     exchange.fetched = taken;
     outcome
+}
+
+/// The timers of upstreams, where they wait no longer than a medium is worth.
+fn hurried(timers: &Timers) -> Timers {
+    let (first_byte, idle) = (timers.first_byte.min(PATIENCE), timers.idle.min(PATIENCE));
+    Timers { first_byte, idle, ..*timers }
 }
 
 /// The room of a request, and how much of it its media take.
@@ -108,8 +122,11 @@ where
         return Err(Rejection::because(Code::InvalidRequest, message));
     }
     let mut together = 0;
+    let until = Instant::now() + PATIENCE_TOGETHER;
     for url in urls {
-        let fetched = one(send, room, &url).await.map_err(|why| unfetched(&url, why))?;
+        let fetched = timeout_at(until, one(send, room, &url)).await;
+        let fetched = fetched.unwrap_or_else(|_| Err("the media of the request take too long".into()));
+        let fetched = fetched.map_err(|why| unfetched(&url, why))?;
         together += fetched.bytes.len();
         if together > MOST_BYTES_TOGETHER {
             return Err(unfetched(&url, "the media of the request are too large together".into()));

@@ -5,7 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use egress::{Egress, Pool, Resolve, Resolving, Timers};
+use egress::{Egress, Pool, Resolve, Resolving};
 use llm::codec::Addressed;
 use state::capacity::{Capacity, Most};
 use tokio::net::TcpListener;
@@ -49,7 +49,7 @@ async fn fetched(
     let server = Upstream::new(scripts);
     let door = Arc::new(Door(Arc::clone(&server)));
     let pool = Pool::new(Arc::new(Egress::new(Arc::new(Names)).with_in_process("cdn", door)));
-    let timers = Timers::standard();
+    let timers = hurried(&Timers::standard());
     let send = async |target: Target, asked| {
         // The only server that is there to be found; all others are what the loop says.
         let is_known = target.origin.to_string() == "https://cdn.example";
@@ -166,6 +166,31 @@ fn what_is_fetched_takes_room_among_all_requests() {
         let rejection = outcome.map(|_| ()).unwrap_err();
         assert_eq!((rejection.code, rejection.retry_after), (Code::Overloaded, Some(1)));
         assert!(taken <= 89_999);
+    });
+}
+
+#[test]
+fn a_server_that_keeps_us_waiting_is_left() {
+    run(async {
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: 100\r\n\r\n";
+        let silent = vec![Step::Hold];
+        let stalled = vec![Step::Send(head.to_owned()), Step::Hold];
+        let mut dripping = vec![Step::Send(head.to_owned())];
+        dripping.extend((0..100).flat_map(|_| [Step::Wait(9_000), Step::Send("x".to_owned())]));
+        for (script, seconds, why) in [
+            (silent, 10, "it cannot be reached"),
+            (stalled, 10, "its answer broke off"),
+            (dripping, 60, "the media of the request take too long"),
+        ] {
+            let since = Instant::now();
+            let (outcome, _, server) = fetched(vec![script], PLENTY).await;
+            let rejection = outcome.map(|_| ()).unwrap_err();
+            assert_eq!((rejection.code, since.elapsed().as_secs()), (Code::InvalidRequest, seconds), "{why}");
+            assert!(rejection.message.ends_with(&format!("{why}.")), "{}", rejection.message);
+            while server.abandoned() == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
     });
 }
 
