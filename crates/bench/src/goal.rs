@@ -9,6 +9,8 @@ pub enum Target {
     Direct,
     /// nginx.
     Floor,
+    /// The gateway's HTTP without the gateway.
+    Relay,
     /// Yumen.
     Gateway,
 }

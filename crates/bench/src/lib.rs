@@ -15,6 +15,7 @@ pub mod load;
 pub mod measure;
 pub mod payload;
 pub mod process;
+pub mod relay;
 pub mod report;
 pub mod simulator;
 pub mod wire;

@@ -47,6 +47,8 @@ struct Rig {
     simulator: SocketAddr,
     _simulator: Server,
     floor: Floor,
+    relay: Server,
+    relay_address: SocketAddr,
     installation: Installation,
     gateway: Gateway,
     figures: Figures,
@@ -58,13 +60,23 @@ struct Rig {
 /// When one of the servers cannot be started. A failed answer is no error: it voids its figure.
 pub async fn measure(plan: Plan, progress: impl Fn(&str)) -> Result<Figures> {
     progress("preparing: simulator, nginx, gateway with 10,000 keys");
-    let (simulator_server, simulator) = start_simulator(&plan)?;
+    let (simulator_server, simulator) = start_tool(&plan, "simulate", &[])?;
+    let (relay, relay_address) = start_tool(&plan, "relay", &[simulator.to_string()])?;
     let floor = floor::start(&plan.folder.join("nginx"), simulator).await?;
     let installation =
         Installation::prepare(plan.binary.clone(), plan.folder.join("yumen"), simulator).await?;
     let gateway = installation.start()?;
     let figures = Figures::default();
-    let mut rig = Rig { simulator, _simulator: simulator_server, floor, installation, gateway, figures };
+    let mut rig = Rig {
+        simulator,
+        _simulator: simulator_server,
+        floor,
+        relay,
+        relay_address,
+        installation,
+        gateway,
+        figures,
+    };
     let idle = rig.idle_memory().await;
     for round in 1..=plan.rounds {
         for case in &plan.cases {
@@ -80,19 +92,21 @@ pub async fn measure(plan: Plan, progress: impl Fn(&str)) -> Result<Figures> {
     Ok(rig.figures)
 }
 
-fn start_simulator(plan: &Plan) -> Result<(Server, SocketAddr)> {
-    let mut server =
-        Server::start("simulator", Command::new(&plan.tools).arg("simulate").stdout(Stdio::piped()))?;
-    let output = server.child().stdout.take().context("the simulator has an output")?;
+/// Starts one of the tools, which says where it listens.
+fn start_tool(plan: &Plan, name: &'static str, arguments: &[String]) -> Result<(Server, SocketAddr)> {
+    let mut command = Command::new(&plan.tools);
+    let mut server = Server::start(name, command.arg(name).args(arguments).stdout(Stdio::piped()))?;
+    let output = server.child().stdout.take().context("the tool has an output")?;
     let mut line = String::new();
     BufReader::new(output).read_line(&mut line)?;
-    Ok((server, line.trim().parse().context("the simulator did not say where it listens")?))
+    Ok((server, line.trim().parse().context("the tool did not say where it listens")?))
 }
 
 impl Rig {
     async fn run(&mut self, case: Case, round: usize) -> Result<()> {
-        let mut targets = [Target::Direct, Target::Floor, Target::Gateway];
-        targets.rotate_left(round % 3);
+        let mut targets = [Target::Direct, Target::Floor, Target::Relay, Target::Gateway];
+        let first = round % targets.len();
+        targets.rotate_left(first);
         for target in targets {
             if let Err(reason) = self.run_on(case, target).await {
                 self.figures.annul(case.name, target, &reason);
@@ -105,7 +119,13 @@ impl Rig {
     async fn run_on(&mut self, case: Case, target: Target) -> Result<()> {
         match case.kind {
             Kind::Start if target == Target::Gateway => self.start_times(case.name).await,
-            Kind::Hold { streams } if target != Target::Direct => self.hold(case.name, target, streams).await,
+            // Of the relay alone only small requests are of interest.
+            Kind::Closed { behaviour, size, .. } if target == Target::Relay && !is_small(behaviour, size) => {
+                Ok(())
+            }
+            Kind::Hold { streams } if matches!(target, Target::Floor | Target::Gateway) => {
+                self.hold(case.name, target, streams).await
+            }
             Kind::Closed { connections, behaviour, size, window } => {
                 let work = self.work(target, behaviour, size);
                 let server = self.processes(target);
@@ -252,6 +272,7 @@ impl Rig {
         let address = match target {
             Target::Direct => self.simulator,
             Target::Floor => self.floor.address,
+            Target::Relay => self.relay_address,
             Target::Gateway => self.gateway.address,
         };
         let requests = Rc::new(self.installation.request(address, behaviour, size, CALLING_KEYS));
@@ -266,9 +287,14 @@ impl Rig {
         match target {
             Target::Direct => None,
             Target::Floor => Some(self.floor.server.processes()),
+            Target::Relay => Some(self.relay.processes()),
             Target::Gateway => Some(self.gateway.server.processes()),
         }
     }
+}
+
+fn is_small(behaviour: Behaviour, size: usize) -> bool {
+    size == SMALL && matches!(behaviour, Behaviour::Unary | Behaviour::Late)
 }
 
 /// Where the gateway's processor time went in the last round, threads of one name together.

@@ -44,6 +44,7 @@ pub fn page(figures: &Figures, outcomes: &[Outcome], cases: &[Case], around: &Ci
         line(&mut page, &row(outcome));
     }
     page.push_str(&rates(figures, cases));
+    page.push_str(&relay(figures, cases));
     if !figures.notes.is_empty() {
         line(&mut page, "\nBeside the figures:\n");
         for note in &figures.notes {
@@ -126,6 +127,25 @@ fn rates(figures: &Figures, cases: &[Case]) -> String {
         return text;
     }
     format!("\nAnswers or events a second:\n\n| case | direct | nginx | Yumen |\n|---|--:|--:|--:|\n{text}")
+}
+
+/// What small requests cost a relay of the same parts that does nothing else.
+fn relay(figures: &Figures, cases: &[Case]) -> String {
+    let mut text = String::new();
+    for case in cases {
+        for (figure, name) in [("cpu", "CPU per request"), ("p50", "p50")] {
+            let of = |target| figures.median(case.name, target, figure);
+            if of(Target::Relay).is_some() {
+                let cells = [Target::Floor, Target::Relay, Target::Gateway].map(|target| shown(of(target)));
+                line(&mut text, &format!("| {}, {name} in µs | {} |", case.name, cells.join(" | ")));
+            }
+        }
+    }
+    if text.is_empty() {
+        return text;
+    }
+    let intro = "The relay alone has the gateway's HTTP and nothing else (`crates/bench/src/relay.rs`):";
+    format!("\n{intro}\n\n| case | nginx | relay | Yumen |\n|---|--:|--:|--:|\n{text}")
 }
 
 fn shown(value: Option<f64>) -> String {

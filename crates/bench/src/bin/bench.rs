@@ -1,4 +1,5 @@
-//! The tools' command line: `bench simulate` is the upstream, `bench measure` runs everything.
+//! The tools' command line: `bench simulate` is the upstream, `bench relay` the relay alone, `bench measure` runs
+//! everything.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to its terminal")]
@@ -15,6 +16,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.first().map(String::as_str) {
         Some("simulate") => simulate(),
+        Some("relay") => relay(&arguments[1..]),
         Some("measure") => run(&arguments[1..]),
         _ => {
             eprintln!("this program is started by `cargo xtask bench`");
@@ -38,6 +40,11 @@ fn on_one_thread<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
 
 fn simulate() -> Result<bool> {
     on_one_thread(simulator::serve(|address| println!("{address}"))).map(|()| true)
+}
+
+fn relay(arguments: &[String]) -> Result<bool> {
+    let upstream = arguments.first().context("relay needs the address of an upstream")?.parse()?;
+    bench::relay::serve(upstream, |address| println!("{address}")).map(|()| true)
 }
 
 /// The arguments of `measure`.
