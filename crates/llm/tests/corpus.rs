@@ -8,7 +8,9 @@ mod replay;
 
 #[cfg(test)]
 mod recorded {
+    use std::num::NonZero;
     use std::path::Path;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use bytes::Bytes;
     use http::HeaderMap;
@@ -280,37 +282,56 @@ mod recorded {
         assert_eq!(spliced, expected, "{}", recording.id);
     }
 
+    /// What a recording was.
+    #[derive(PartialEq)]
+    enum Read {
+        Stream,
+        Unary,
+        Refusal,
+        Skipped(String),
+    }
+
+    fn check(recording: &Recording) -> Read {
+        let surface = match recording.surface() {
+            Ok(surface) => surface,
+            Err(why) => return Read::Skipped(format!("{} ({why})", recording.id)),
+        };
+        check_request(recording, surface);
+        if recording.status >= 400 {
+            check_refusal(recording, surface);
+            return Read::Refusal;
+        }
+        let answer = recording.answer(surface);
+        check_answer(&answer);
+        if answer.streamed { Read::Stream } else { Read::Unary }
+    }
+
     #[test]
     fn recorded_exchanges_are_read_right_however_they_are_cut() {
         let Some(folder) = folder() else {
             println!("skipped: no corpus");
             return;
         };
-        let (mut streams, mut unary, mut refusals, mut skipped) = (0, 0, 0, Vec::new());
-        for recording in recordings(&folder) {
-            let surface = match recording.surface() {
-                Ok(surface) => surface,
-                Err(why) => {
-                    skipped.push(format!("{} ({why})", recording.id));
-                    continue;
-                }
-            };
-            check_request(&recording, surface);
-            if recording.status >= 400 {
-                check_refusal(&recording, surface);
-                refusals += 1;
-                continue;
+        let recordings = recordings(&folder);
+        let next = AtomicUsize::new(0);
+        let turn = || {
+            let mut read = Vec::new();
+            while let Some(recording) = recordings.get(next.fetch_add(1, Ordering::Relaxed)) {
+                read.push(check(recording));
             }
-            let answer = recording.answer(surface);
-            check_answer(&answer);
-            if answer.streamed {
-                streams += 1;
-            } else {
-                unary += 1;
-            }
-        }
+            read
+        };
+        let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let read: Vec<Read> = std::thread::scope(|scope| {
+            let turns: Vec<_> = (0..threads).map(|_| scope.spawn(turn)).collect();
+            turns.into_iter().flat_map(|turn| turn.join().unwrap()).collect()
+        });
+        let count = |kind: &Read| read.iter().filter(|read| *read == kind).count();
+        let [streams, unary, refusals] = [Read::Stream, Read::Unary, Read::Refusal].map(|kind| count(&kind));
         println!("{streams} streams, {unary} unary answers and {refusals} refusals read");
-        println!("skipped, no endpoint of ours: {}", skipped.join(", "));
+        let skipped =
+            read.iter().filter_map(|read| if let Read::Skipped(why) = read { Some(&**why) } else { None });
+        println!("skipped, no endpoint of ours: {}", skipped.collect::<Vec<_>>().join(", "));
         assert!(streams > 0 && unary > 0);
     }
 

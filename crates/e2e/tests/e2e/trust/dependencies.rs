@@ -155,10 +155,11 @@ async fn all_end(running: Vec<(Connection, Arriving)>) -> Result<()> {
 /// Changes of configuration that the database cannot take are refused as what will work again.
 async fn changes_are_refused(stage: &Stage) -> Result<()> {
     let mut made = 0;
-    // Until the room is used up that the write-ahead log already has.
+    // Large ones, until the room is used up that the write-ahead log already has.
+    let models = vec!["m".repeat(200); 100];
     wait::until("changes to be refused", wait::PATIENCE, async || {
         made += 1;
-        let body = json!({"name": format!("full-{made}")}).to_string();
+        let body = json!({"name": format!("full-{made}"), "models": models}).to_string();
         let request = Request::post("/api/v1/admin/api-keys", body).bearer(ADMIN_TOKEN);
         let answer = stage.gateway.call(&request).await?;
         let refused = answer.status() == 503 && answer.code() == Some("SERVICE_DEGRADED");
