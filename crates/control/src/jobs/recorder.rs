@@ -20,7 +20,9 @@ use telemetry::stream::{self, Stream};
 const BATCH: usize = 2_048;
 /// A batch that is not full waits this long for more,
 const GATHER: Duration = Duration::from_millis(100);
-/// and so many times,
+/// and no longer when few come: somebody may be looking for one of them;
+const FEW: usize = 8;
+/// else so many times,
 const TIMES: u32 = 4;
 /// or so many times when many come: each costs less then, and nobody looks for one of many at once.
 const TIMES_OF_MANY: u32 = 10;
@@ -86,7 +88,8 @@ pub async fn run<S: Sink>(mut receiver: RecordReceiver, sink: S, metrics: Arc<Me
 async fn gather(receiver: &mut RecordReceiver, batch: &mut Waiting) {
     for time in 0..TIMES_OF_MANY {
         let there = batch.len() + receiver.waiting();
-        if there >= BATCH || receiver.is_closed() || (time >= TIMES && there < MANY) {
+        let is_slow = (time >= 1 && there < FEW) || (time >= TIMES && there < MANY);
+        if there >= BATCH || receiver.is_closed() || is_slow {
             break;
         }
         tokio::time::sleep(GATHER).await;
@@ -198,6 +201,21 @@ mod tests {
         drop(sender);
         job.await.unwrap();
         assert_eq!(*memory.batches.lock(), [10]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_single_record_is_written_at_once() {
+        let (sender, receiver) = record_channel(100);
+        let memory = Memory::default();
+        let job = tokio::spawn(run(receiver, memory.clone(), Arc::new(Metrics::new()), Format::Json));
+        let started = tokio::time::Instant::now();
+        sender.send(Box::new(record(0)));
+        while memory.batches.lock().is_empty() {
+            tokio::time::sleep(GATHER / 10).await;
+        }
+        assert!(started.elapsed() < GATHER * 2, "{:?}", started.elapsed());
+        drop(sender);
+        job.await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,12 +1,14 @@
 //! Sessions stay at the account where they began, for as long as it is of use to them.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use testkit::canned;
 use testkit::gateway::Options;
 use testkit::http::{Answer, Request};
+use testkit::load::each_here;
 use testkit::surface::{CHAT, MESSAGES, Surface};
 use testkit::upstream::Upstream;
 
@@ -51,7 +53,7 @@ impl Client {
     }
 
     /// A request of a session.
-    fn request(self, stage: &Stage, model: &str, session: usize) -> Request {
+    fn request(self, stage: &Stage, model: &str, session: u64) -> Request {
         let surface = self.surface();
         let mut body = surface.request(model, false);
         match self {
@@ -71,26 +73,37 @@ impl Client {
     }
 }
 
-async fn ask(stage: &Stage, client: Client, model: &str, session: usize) -> Result<Answer> {
+async fn ask(stage: &Stage, client: Client, model: &str, session: u64) -> Result<Answer> {
     stage.gateway.call(&client.request(stage, model, session)).await
+}
+
+/// Sessions of one client at one time.
+const SESSIONS: usize = 12;
+
+/// A session stays at the account where it began; which that is.
+async fn stays(stage: Rc<Stage>, client: Client, session: u64) -> Result<String> {
+    let model = format!("{client:?}");
+    let (first, reason) = at(&stage, &ask(&stage, client, &model, session).await?).await?;
+    ensure!(reason == "eligible", "{model}: {reason}");
+    for _ in 0..3 {
+        let (next, reason) = at(&stage, &ask(&stage, client, &model, session).await?).await?;
+        ensure!((&*next, &*reason) == (&*first, "session_kept"), "{first}, then {next}: {reason}");
+    }
+    Ok(first)
 }
 
 #[tokio::test]
 async fn the_sessions_of_every_dialect_stay_where_they_began() -> Result<()> {
-    let stage = Stage::start(Options::default()).await?;
+    let stage = Rc::new(Stage::start(Options::default()).await?);
     for client in Client::ALL {
         let model = format!("{client:?}");
         let (_upstreams, _) = four(&stage, &client.surface(), &model).await?;
-        let mut used = BTreeSet::new();
-        for session in 0..12 {
-            let (first, reason) = at(&stage, &ask(&stage, client, &model, session).await?).await?;
-            ensure!(reason == "eligible", "{model}: {reason}");
-            for _ in 0..3 {
-                let (next, reason) = at(&stage, &ask(&stage, client, &model, session).await?).await?;
-                ensure!((&*next, &*reason) == (&*first, "session_kept"), "{first}, then {next}: {reason}");
-            }
-            used.insert(first);
-        }
+        let stays = {
+            let stage = Rc::clone(&stage);
+            move |session| stays(Rc::clone(&stage), client, session)
+        };
+        let used = each_here(SESSIONS, SESSIONS as u64, stays).await?;
+        let used = used.into_iter().collect::<Result<BTreeSet<_>>>()?;
         // That 12 sessions are all at one of four equals happens once in four million times.
         ensure!(used.len() > 1, "{model}: all at {used:?}");
     }
