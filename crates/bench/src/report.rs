@@ -144,7 +144,8 @@ fn relay(figures: &Figures, cases: &[Case]) -> String {
     if text.is_empty() {
         return text;
     }
-    let intro = "The relay alone has the gateway's HTTP and nothing else (`crates/bench/src/relay.rs`):";
+    let intro = "The relay alone has the gateway's HTTP and nothing else (`crates/bench/src/relay.rs`); it is built as the \
+                 tools are, without link-time optimisation:";
     format!("\n{intro}\n\n| case | nginx | relay | Yumen |\n|---|--:|--:|--:|\n{text}")
 }
 
