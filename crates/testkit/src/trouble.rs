@@ -42,7 +42,8 @@ impl SmallDisk {
     /// # Errors
     /// When the file cannot be made at all.
     pub fn fill(&self) -> Result<Ballast> {
-        let path = self.path().join("ballast");
+        let there = std::fs::read_dir(self.path())?.count();
+        let path = self.path().join(format!("ballast-{there}"));
         let mut file = std::fs::File::create(&path)?;
         for size in [1 << 20, 1 << 12, 1] {
             let block = vec![b'x'; size];

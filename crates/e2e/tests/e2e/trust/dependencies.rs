@@ -156,7 +156,7 @@ async fn all_end(running: Vec<(Connection, Arriving)>) -> Result<()> {
 async fn changes_are_refused(stage: &Stage) -> Result<()> {
     let mut made = 0;
     // Large ones, until the room is used up that the write-ahead log already has.
-    let models = vec!["m".repeat(200); 100];
+    let models = vec!["m".repeat(200); 500];
     wait::until("changes to be refused", wait::PATIENCE, async || {
         made += 1;
         let body = json!({"name": format!("full-{made}"), "models": models}).to_string();
@@ -211,12 +211,14 @@ async fn a_full_disk_lets_what_runs_settle_and_recovers() -> Result<()> {
     .await?;
     let ready = stage.gateway.call(&Request::get("/health/ready")).await?;
     ensure!(ready.status() == 503, "/health/ready says {}: {}", ready.status(), ready.text());
-    changes_are_refused(&stage).await?;
     slow.open_gate(1);
     let count = running.len();
     all_end(running).await?;
     holds_return(&stage.gateway).await?;
-    drop(ballast);
+    // What the journal had in reserve is room for the database, too, until it is taken.
+    let rest = disk.fill()?;
+    changes_are_refused(&stage).await?;
+    drop((ballast, rest));
     wait::until("requests to be served again", wait::PATIENCE, async || {
         Ok((stage.gateway.call(&paid(200_000)).await?.status() == 200).then_some(()))
     })
