@@ -93,6 +93,10 @@ pub(crate) async fn call_upstream(
         let surface = outbound.call.surface;
         let chosen = match choose(exchange, &model, surface, (&tried, sticky.as_mut())) {
             Some(chosen) => Ok(Some(chosen)),
+            // It would wait for a place that it may not use.
+            None if !tried.is_empty() && !in_budget(exchange, model.retries.look(exchange.now_ms())) => {
+                Ok(None)
+            }
             // Boxed: waiting is rare, and would otherwise widen every call.
             None => Box::pin(waiting::place(exchange, &model, surface, &tried, &mut patience)).await,
         };
@@ -126,15 +130,19 @@ pub(crate) async fn call_upstream(
     Err(exhausted(exchange, &model, outbound.call.surface, last).into())
 }
 
-/// Whether the request may be sent: the first time always, again while the model's budget allows it. The
-/// record has the numbers of a budget that is used up.
+/// Whether the request may be sent: the first time always, again while the model's budget allows it.
 fn may_send(exchange: &mut Exchange, model: &Model, first: bool) -> bool {
     let now_ms = exchange.now_ms();
     if first {
         model.retries.note_request(now_ms);
         return true;
     }
-    let Verdict { allowed, limit, used } = model.retries.take(now_ms);
+    in_budget(exchange, model.retries.take(now_ms))
+}
+
+/// Whether a retry is within the budget; the record has the numbers where it is not.
+fn in_budget(exchange: &mut Exchange, verdict: Verdict) -> bool {
+    let Verdict { allowed, limit, used } = verdict;
     if !allowed {
         exchange.checked("retry_budget", false, Some(limit.into()), Some(used.into()));
     }

@@ -51,6 +51,16 @@ impl RetryBudget {
     /// Whether a request may be sent once more; counts it if so.
     #[must_use]
     pub fn take(&self, now_ms: EpochMs) -> Verdict {
+        let verdict = self.look(now_ms);
+        if verdict.allowed {
+            self.second(now_ms).retries.fetch_add(1, Ordering::Relaxed);
+        }
+        verdict
+    }
+
+    /// Whether a request might be sent once more now; counts nothing.
+    #[must_use]
+    pub fn look(&self, now_ms: EpochMs) -> Verdict {
         let now = now_ms / 1_000;
         let (mut requests, mut used) = (0_u32, 0_u32);
         for second in &self.seconds {
@@ -60,11 +70,7 @@ impl RetryBudget {
             }
         }
         let limit = (requests / REQUESTS_PER_RETRY).saturating_add(ALWAYS);
-        let allowed = used < limit;
-        if allowed {
-            self.second(now_ms).retries.fetch_add(1, Ordering::Relaxed);
-        }
-        Verdict { allowed, limit, used }
+        Verdict { allowed: used < limit, limit, used }
     }
 
     /// The place of the present second, emptied when it was an earlier one's.

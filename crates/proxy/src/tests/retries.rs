@@ -7,7 +7,7 @@ use model::Code;
 use model::resource::{Configuration, KeyTerms};
 use state::retries::ALWAYS;
 
-use super::stage::{MODEL, Stage, Upstream, answer, json, run};
+use super::stage::{MODEL, Stage, Step, Upstream, answer, json, pass, run};
 use crate::Catalog;
 
 fn of_model(stage: &Stage) -> Arc<crate::catalog::Model> {
@@ -37,6 +37,28 @@ fn when_the_budget_is_used_up_the_first_failure_is_the_answer() {
         assert_eq!((check.passed, check.limit, check.used), (false, Some(100), Some(100)));
         assert_eq!((record.code, record.attempts.len()), (Some(Code::NoAvailableUpstream), 1));
         assert_eq!((refusing.requests(), sound.requests()), (2, 1));
+    });
+}
+
+#[test]
+fn who_may_not_be_sent_again_does_not_wait_for_a_place() {
+    run(async {
+        let refusing = Upstream::always(vec![json(503, r#"{"error":{"message":"full"}}"#)]);
+        let busy = Upstream::always(vec![Step::Wait(5_000), answer()]);
+        let mut stage = Stage::new(KeyTerms::default(), &[(&refusing, None), (&busy, Some(1))]);
+        let model = of_model(&stage);
+        let now_ms = stage.worker.shared.clock.now_ms();
+        // Sent again, it takes the only place.
+        let mut first = stage.call(false, "", "hi").await;
+        pass(1_000).await;
+        while model.retries.take(now_ms).allowed {}
+        stage.worker.shared.blocks.reset(&model.offers[0].upstream.account.id);
+        let mut second = stage.call(false, "", "hi").await;
+        assert_eq!(second.until("HTTP/1.1 503").await, 0, "it waited");
+        let record = stage.record().await;
+        let named = |name: &str| record.checks.iter().any(|check| check.name == name);
+        assert!(named("retry_budget") && !named("queue_wait_ms"), "{:?}", record.checks);
+        first.until("HTTP/1.1 200").await;
     });
 }
 
