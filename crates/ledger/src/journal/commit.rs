@@ -6,10 +6,10 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use telemetry::failpoint;
 
-use super::shard::{Due, Shard};
+use super::lane::Lane;
+use super::shard::Due;
 use super::{Journal, describe, reserve};
 use crate::event::JournalFault;
 
@@ -72,7 +72,7 @@ impl Journal {
         worked
     }
 
-    fn sync(&self, shard: &Mutex<Shard>, due: &Due) {
+    fn sync(&self, shard: &Lane, due: &Due) {
         failpoint::pass("journal_before_sync");
         let outcome = self.sync_files(due);
         failpoint::pass("journal_after_sync");
@@ -116,7 +116,7 @@ impl Journal {
         }
     }
 
-    fn try_shard(&self, shard: &Mutex<Shard>) -> io::Result<()> {
+    fn try_shard(&self, shard: &Lane) -> io::Result<()> {
         let on_trial = {
             let mut shard = shard.lock();
             shard.flush(self.ground())?;

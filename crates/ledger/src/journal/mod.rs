@@ -1,8 +1,9 @@
 //! The journal: every event of the ledger, on disk before it matters.
 //!
-//! A few threads share a shard, so that its lock is nearly always free when one comes. A shard is a
-//! row of segments of 16 MiB ([`segment`]); a segment is records with checksums ([`frame`]); a record is one
-//! event ([`codec`]). After a start new segments are begun: nothing is ever appended behind a torn tail.
+//! A few threads share a shard, so that its lock is nearly always free when one comes; what may wait does not even
+//! ask for it ([`lane`]). A shard is a row of segments of 16 MiB ([`segment`]); a segment is records with checksums
+//! ([`frame`]); a record is one event ([`codec`]). After a start new segments are begun: nothing is ever appended
+//! behind a torn tail.
 //!
 //! **What is written when.** An intent ([`Event::Opened`], [`Event::Attempted`]) and whatever an
 //! administrator does is in the page cache before [`append`](JournalWriter::append) returns: from then on
@@ -26,6 +27,7 @@ pub mod codec;
 pub mod commit;
 pub mod frame;
 pub mod fs;
+mod lane;
 mod reserve;
 pub mod segment;
 mod shard;
@@ -52,6 +54,7 @@ pub use sim_fs::SimFs;
 
 use crate::event::{Event, JournalFault, JournalWriter, Need, Written};
 use commit::Bell;
+use lane::Lane;
 use shard::{Ground, Shard};
 
 /// What an intent survives when [`JournalWriter::append`] has returned and its [`Written`] was waited for.
@@ -93,7 +96,7 @@ impl Options {
 pub struct Journal {
     fs: Arc<dyn Fs>,
     options: Options,
-    shards: Box<[Mutex<Shard>]>,
+    shards: Box<[Lane]>,
     /// Whether `fault` holds something: asked by every intent.
     is_faulty: AtomicBool,
     fault: Mutex<Option<JournalFault>>,
@@ -117,7 +120,7 @@ impl Journal {
             *next = (*next).max(segment + 1);
         }
         let numbers = 0..u32::try_from(options.shards.max(1)).unwrap_or(1);
-        let shards = numbers.map(|n| Mutex::new(Shard::new(n, next.get(&n).copied().unwrap_or(1))));
+        let shards = numbers.map(|n| Lane::new(Shard::new(n, next.get(&n).copied().unwrap_or(1))));
         let shards = shards.collect();
         let (is_faulty, fault) = (AtomicBool::new(false), Mutex::new(None));
         Ok(Self { fs, options, shards, is_faulty, fault, bell: Bell::default(), moved: Notify::new() })
@@ -198,22 +201,19 @@ impl Journal {
         }
         let is_awaited =
             need == Need::Power || (self.options.durability == Durability::Power && !runs_already);
-        let mut shard = self.shards[thread % self.shards.len()].lock();
-        let Some(before) = shard.gather(|to| codec::write(event, to)) else {
-            return Err(JournalFault(Arc::from(
-                "the record is too large, or too much waits for a full disk",
-            )));
-        };
-        let bytes = shard.gathered() - before;
+        let lane = &self.shards[thread % self.shards.len()];
         if runs_already && !is_awaited {
-            if shard.gathered() >= shard::WORTH_WRITING {
+            let left = lane.leave(|to| codec::write(event, to)).ok_or_else(too_much)?;
+            if left >= shard::WORTH_WRITING {
                 // What cannot be written stays gathered, and is tried again until it can.
-                let _ = self.write(&mut shard, true);
+                let _ = self.write(&mut lane.lock(), true);
             }
-            drop(shard);
             self.bell.ring(false);
             return Ok(Written::done());
         }
+        let mut shard = lane.lock();
+        let before = shard.gather(|to| codec::write(event, to)).ok_or_else(too_much)?;
+        let bytes = shard.gathered() - before;
         if let Err(fault) = self.write(&mut shard, runs_already) {
             shard.take_back(before);
             drop(shard);
@@ -235,6 +235,10 @@ impl JournalWriter for Journal {
     fn fault(&self) -> Option<String> {
         self.trouble().map(|fault| fault.0.to_string())
     }
+}
+
+fn too_much() -> JournalFault {
+    JournalFault(Arc::from("the record is too large, or too much waits for a full disk"))
 }
 
 /// Waits for the last record that was written, of so many bytes.

@@ -17,11 +17,11 @@ use crate::event::JournalFault;
 /// Gathered bytes from which on a shard is written without waiting for the next intent: a page and then
 /// some, so that a write is worth its call.
 pub const WORTH_WRITING: usize = 16 * 1024;
-/// Gathered bytes that a full disk may leave in memory. Only ends and checkpoints of requests that already
-/// run get here, new ones being refused: 16 MiB are more than 40,000 of them.
-const MOST_GATHERED: usize = 16 << 20;
+/// Gathered bytes that a full disk may leave in memory, and as many again on the way here. Only ends and checkpoints
+/// of requests that already run get here, new ones being refused: 16 MiB are more than 40,000 of them.
+pub const MOST_GATHERED: usize = 8 << 20;
 /// Capacity of a shard's buffers that outlives a burst.
-const USUAL_CAPACITY: usize = 4 * WORTH_WRITING;
+pub const USUAL_CAPACITY: usize = 4 * WORTH_WRITING;
 
 /// Who waits until the disk has a record.
 pub type Waiting = oneshot::Sender<Result<(), JournalFault>>;
@@ -125,6 +125,15 @@ impl Shard {
             return None;
         }
         frame::append(&mut self.gathered, write).map(|_| before)
+    }
+
+    /// Gathers whole records; whether it had room for them.
+    pub fn take_in(&mut self, records: &[u8]) -> bool {
+        let has_room = self.gathered.len() <= MOST_GATHERED;
+        if has_room {
+            self.gathered.extend_from_slice(records);
+        }
+        has_room
     }
 
     /// Takes back all that was gathered since [`Shard::gather`] said `before`.
