@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::time::sleep;
 
+use crate::caller;
 use crate::case::{CASES, Case, Kind};
 use crate::floor::{self, Floor};
 use crate::gateway::{CALLING_KEYS, Durability, Gateway, Installation, written_bytes};
@@ -144,6 +145,7 @@ impl Rig {
                 let server = self.processes(target);
                 let outcome = load::closed(&work, connections, WARM_UP, window, server.as_ref()).await?;
                 self.add_loop(case.name, target, &outcome);
+                self.note_hash(size);
                 Ok(())
             }
             Kind::Open { rate, window } => {
@@ -184,6 +186,14 @@ impl Rig {
             self.figures.notes.retain(|note| !note.starts_with(&of_case));
             self.figures.notes.push(of_case + &by_thread(outcome));
         }
+    }
+
+    /// How long this machine takes for what no check of a signed body can do without.
+    fn note_hash(&mut self, size: usize) {
+        let what = format!("one SHA-256 of {} KB on this machine", size / 1_000);
+        let took = caller::time_hash(size).as_secs_f64() * 1e6;
+        self.figures.notes.retain(|note| !note.starts_with(&what));
+        self.figures.notes.push(format!("{what}: {took:.1} µs"));
     }
 
     async fn start_times(&mut self, case: &'static str) -> Result<()> {
