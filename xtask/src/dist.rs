@@ -3,7 +3,8 @@
 //!
 //! The compiler is told by a profile which branches are taken and which functions are cold, and puts what
 //! every request runs close together (profile-guided optimisation). The profile comes from an instrumented
-//! build under the loads of `bench`, and is kept: it stays good while the code changes little.
+//! build under the loads of `bench`, and is kept: it stays good while the code changes little. It knows functions by
+//! their names, and another version or setting of a crate renames all that use it: then a new one is recorded.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -31,7 +32,7 @@ pub fn run_command(arguments: &[String]) -> Result<()> {
 /// The binary, built with the kept profile, or with a new one.
 pub fn build(train: bool) -> Result<PathBuf> {
     let ground = Ground::new()?;
-    if train || !ground.profile.exists() {
+    if train || !ground.profile_fits()? {
         ground.train()?;
     }
     // What changed since the profile was recorded is compiled as if there were none.
@@ -57,6 +58,17 @@ impl Ground {
         Ok(Self { profile: folder.join("yumen.profdata"), folder, host })
     }
 
+    /// Where it stands what the profile's names depend on.
+    fn stamp(&self) -> PathBuf {
+        self.profile.with_extension("names")
+    }
+
+    /// Whether there is a profile that knows the functions by the names which they have now.
+    fn profile_fits(&self) -> Result<bool> {
+        let known = std::fs::read_to_string(self.stamp()).unwrap_or_default();
+        Ok(self.profile.exists() && known == names()?)
+    }
+
     /// Compiles the gateway alone with these flags: with a target named, they do not reach build scripts.
     fn compile(&self, flags: &str) -> Result<PathBuf> {
         let mut cargo = command(&format!("cargo build -p yumen --profile dist --target {}", self.host));
@@ -74,8 +86,17 @@ impl Ground {
         let binary = self.compile(&format!("-Cprofile-generate={}", counts.display()))?;
         let mut bench = bench::measuring(&binary, "instrumented")?;
         run(bench.args(["--rounds", "1"]).args(LOADS.split_whitespace()))?;
-        run(Command::new(merge).arg("merge").arg("--output").arg(&self.profile).arg(&counts))
+        run(Command::new(merge).arg("merge").arg("--output").arg(&self.profile).arg(&counts))?;
+        std::fs::write(self.stamp(), names()?).context("cannot write down what the profile is of")
     }
+}
+
+/// What functions are named by besides the code: versions and settings of crates, and the compiler.
+fn names() -> Result<String> {
+    let read = |file: &str| {
+        std::fs::read_to_string(root().join(file)).with_context(|| format!("cannot read {file}"))
+    };
+    Ok([read("Cargo.toml")?, read("Cargo.lock")?, output(&mut command("rustc -vV"))?].concat())
 }
 
 /// The toolchain's own tool for profiles: another version's may not read them.
